@@ -1,0 +1,168 @@
+"""Descriptors, manifests and indexes: the parsed form beside the raw bytes whose digest is their name.
+
+OCI image-spec, descriptor.md, manifest.md, image-index.md; docker's schema 2 has the same fields.
+Every document comes from outside: a field of the wrong type is a `Corrupt`, never a traceback.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from wherry.base.errors import Corrupt, Unsupported
+from wherry.oci import digest as digests
+from wherry.oci import media
+from wherry.oci.digest import Digest
+from wherry.oci.platform import Platform, normalise
+
+MAX_DOCUMENT = 16 * 1024 * 1024
+"""Bytes that a manifest, an index or a config may have."""
+
+
+class Descriptor(NamedTuple):
+    media_type: str
+    digest: Digest
+    size: int
+    annotations: tuple[tuple[str, str], ...] = ()
+    platform: Platform | None = None
+    urls: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        document: dict[str, Any] = {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
+        if self.urls:
+            document["urls"] = list(self.urls)
+        if self.annotations:
+            document["annotations"] = dict(self.annotations)
+        if self.platform:
+            document["platform"] = {"architecture": self.platform.architecture, "os": self.platform.os}
+            if self.platform.variant:
+                document["platform"]["variant"] = self.platform.variant
+        return document
+
+
+class Manifest(NamedTuple):
+    raw: bytes
+    media_type: str
+    config: Descriptor
+    layers: tuple[Descriptor, ...]
+    annotations: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def digest(self) -> Digest:
+        return digests.of(self.raw)
+
+
+class Index(NamedTuple):
+    raw: bytes
+    media_type: str
+    manifests: tuple[Descriptor, ...]
+    annotations: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def digest(self) -> Digest:
+        return digests.of(self.raw)
+
+
+def make_manifest(
+    config: Descriptor,
+    layers: tuple[Descriptor, ...],
+    annotations: Mapping[str, str] | None = None,
+) -> Manifest:
+    """A new OCI manifest; its bytes depend on nothing but the arguments."""
+    document: dict[str, Any] = {
+        "schemaVersion": 2,
+        "mediaType": media.MANIFEST,
+        "config": config.to_json(),
+        "layers": [layer.to_json() for layer in layers],
+    }
+    if annotations:
+        document["annotations"] = dict(sorted(annotations.items()))
+    pairs = tuple(sorted((annotations or {}).items()))
+    return Manifest(encode(document), media.MANIFEST, config, layers, pairs)
+
+
+def make_index(manifests: tuple[Descriptor, ...]) -> Index:
+    document = {
+        "schemaVersion": 2,
+        "mediaType": media.INDEX,
+        "manifests": [manifest.to_json() for manifest in manifests],
+    }
+    return Index(encode(document), media.INDEX, manifests)
+
+
+def parse(raw: bytes, media_type: str = "") -> Manifest | Index:
+    """The document in `raw`; `media_type` is what its transport said, used where the document is silent."""
+    document = decode(raw)
+    kind = document.get("mediaType") or media_type
+    if kind in (media.DOCKER_SCHEMA1, media.DOCKER_SCHEMA1_SIGNED) or document.get("schemaVersion") == 1:
+        raise Unsupported(
+            "the image has a manifest of docker's schema 1, which was retired in 2019",
+            hint="ask its owner to push it again with a current tool",
+        )
+    if kind in media.INDEXES or (kind not in media.MANIFESTS and "manifests" in document):
+        manifests = tuple(_descriptor(item) for item in _list(document, "manifests"))
+        return Index(raw, kind or media.INDEX, manifests, _pairs(document))
+    if kind in media.MANIFESTS or "config" in document:
+        layers = tuple(_descriptor(item) for item in _list(document, "layers"))
+        config = _descriptor(document.get("config"))
+        return Manifest(raw, kind or media.MANIFEST, config, layers, _pairs(document))
+    raise Unsupported(f"not an image manifest or an image index: media type {kind!r}")
+
+
+def encode(document: object) -> bytes:
+    """JSON as wherry writes it: compact, in the order given, UTF-8."""
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def decode(raw: bytes) -> dict[str, Any]:
+    if len(raw) > MAX_DOCUMENT:
+        raise Corrupt(f"a JSON document of {len(raw)} bytes: more than {MAX_DOCUMENT} are not read")
+    try:
+        document = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise Corrupt(f"not a JSON document: {str(error)[:200]}") from None
+    if not isinstance(document, dict):
+        raise Corrupt("not a JSON object")
+    return document
+
+
+def _descriptor(value: object) -> Descriptor:
+    if not isinstance(value, dict):
+        raise Corrupt("a descriptor is missing or is not an object")
+    size, text, kind = value.get("size"), value.get("digest"), value.get("mediaType", "")
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        raise Corrupt(f"a descriptor's size is {size!r}")
+    if not isinstance(text, str) or not isinstance(kind, str):
+        raise Corrupt("a descriptor without digest or media type")
+    urls = value.get("urls") or []
+    if not isinstance(urls, list) or not all(isinstance(url, str) for url in urls):
+        raise Corrupt("a descriptor's urls are not a list of strings")
+    return Descriptor(
+        kind, digests.parse(text), size, _pairs(value), _platform(value.get("platform")), tuple(urls)
+    )
+
+
+def _platform(value: object) -> Platform | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise Corrupt("a platform is not an object")
+    fields = [value.get(key) or "" for key in ("os", "architecture", "variant")]
+    if not all(isinstance(field, str) for field in fields):
+        raise Corrupt("a platform's field is not a string")
+    return normalise(Platform(*fields))
+
+
+def _list(document: dict[str, Any], key: str) -> list[object]:
+    value = document.get(key) or []
+    if not isinstance(value, list):
+        raise Corrupt(f"a manifest's {key!r} is not a list")
+    return value
+
+
+def _pairs(document: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    value = document.get("annotations") or {}
+    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+        raise Corrupt("annotations are not an object of strings")
+    return tuple(value.items())

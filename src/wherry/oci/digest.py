@@ -1,0 +1,52 @@
+"""Content digests: `sha256:<64 hex>` (OCI image-spec, descriptor.md, "Digests")."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import NewType
+
+from wherry.base.errors import WherryError
+
+Digest = NewType("Digest", str)
+
+_SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+def parse(text: str) -> Digest:
+    """`text` checked; only sha256 is accepted, so that a digest may be used as a file name."""
+    if not _SHA256.fullmatch(text):
+        raise WherryError(f"not a sha256 digest: {text[:100]!r}")
+    return Digest(text)
+
+
+def is_digest(text: str) -> bool:
+    return _SHA256.fullmatch(text) is not None
+
+
+def of(data: bytes) -> Digest:
+    return Digest("sha256:" + hashlib.sha256(data).hexdigest())
+
+
+def from_hex(text: str) -> Digest:
+    return parse("sha256:" + text)
+
+
+def hex_of(digest: Digest) -> str:
+    """The 64 hex digits, as used in file names."""
+    return digest[7:]
+
+
+def short(digest: Digest) -> str:
+    """The 12 digits that tables show."""
+    return digest[7:19]
+
+
+def chain_id(diff_ids: tuple[Digest, ...]) -> Digest:
+    """The chain ID of a stack of layers (OCI image-spec, config.md, "Layer ChainID")."""
+    if not diff_ids:
+        return of(b"")
+    chain = diff_ids[0]
+    for diff_id in diff_ids[1:]:
+        chain = of(f"{chain} {diff_id}".encode())
+    return chain
