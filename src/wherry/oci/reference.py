@@ -92,4 +92,6 @@ def _split_tag(rest: str) -> tuple[str, str]:
 
 
 def _invalid(text: str, why: str) -> WherryError:
-    return WherryError(f"invalid image name {text!r}: {why}", hint="a name looks like app, user/app:v1, host:5000/app:v1")
+    return WherryError(
+        f"invalid image name {text!r}: {why}", hint="a name looks like app, user/app:v1, host:5000/app:v1"
+    )

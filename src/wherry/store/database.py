@@ -1,0 +1,111 @@
+"""The store's tables: one SQLite file in WAL mode, used by any number of threads and processes.
+
+A row is written only after the bytes that it names are in place, so a kill at any instant leaves rows
+that are true. WAL with `synchronous=NORMAL` may lose the last commits when the machine loses power, and
+never leaves a half-written one.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from wherry.base.errors import Corrupt, WherryError
+
+SCHEMA_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE images (id TEXT PRIMARY KEY, created REAL NOT NULL, manifest TEXT);
+CREATE TABLE names (name TEXT PRIMARY KEY, image TEXT NOT NULL REFERENCES images(id), updated REAL NOT NULL);
+CREATE INDEX names_by_image ON names(image);
+CREATE TABLE repo_digests (
+    repository TEXT NOT NULL, manifest TEXT NOT NULL, image TEXT NOT NULL REFERENCES images(id),
+    PRIMARY KEY (repository, manifest)
+);
+CREATE TABLE layers (diff_id TEXT PRIMARY KEY, size INTEGER NOT NULL);
+CREATE TABLE layer_blobs (
+    diff_id TEXT NOT NULL, digest TEXT NOT NULL, media_type TEXT NOT NULL, size INTEGER NOT NULL,
+    compressor TEXT NOT NULL, PRIMARY KEY (diff_id, digest)
+);
+CREATE INDEX layer_blobs_by_digest ON layer_blobs(digest);
+CREATE TABLE records (
+    key TEXT PRIMARY KEY, recipe TEXT NOT NULL, parent TEXT NOT NULL, layer TEXT,
+    created REAL NOT NULL, used REAL NOT NULL, seconds REAL NOT NULL, description TEXT NOT NULL
+);
+CREATE INDEX records_by_recipe ON records(recipe);
+"""
+
+
+class Database:
+    """One connection behind a lock: statements are short, so threads do not wait for long."""
+
+    def __init__(self, path: str) -> None:
+        self._lock = threading.RLock()
+        try:
+            self._connection = sqlite3.connect(
+                path, timeout=60, isolation_level=None, check_same_thread=False
+            )
+            self._prepare()
+        except sqlite3.Error as error:
+            raise WherryError(f"cannot open the store's tables {path}: {error}") from None
+
+    def _prepare(self) -> None:
+        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        self._connection.execute("PRAGMA synchronous=NORMAL")
+        if version == 0:
+            self._create()
+        elif version != SCHEMA_VERSION:
+            raise Corrupt(
+                f"another version of wherry wrote this store (tables {version}, not {SCHEMA_VERSION})",
+                hint="use that version, or set WHERRY_ROOT to another folder",
+            )
+
+    def _create(self) -> None:
+        self._connection.execute("PRAGMA journal_mode=WAL")
+        with self.transaction():
+            # Two processes may find an empty file at once: the second one sees the first one's work here.
+            if self._connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+                for statement in _SCHEMA.split(";"):
+                    self._connection.execute(statement)
+                self._connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+    def rows(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        with self._lock:
+            return self._guarded(query, values)
+
+    def row(self, query: str, values: Sequence[Any] = ()) -> tuple[Any, ...] | None:
+        rows = self.rows(query, values)
+        return rows[0] if rows else None
+
+    def execute(self, statement: str, values: Sequence[Any] = ()) -> None:
+        with self._lock:
+            self._guarded(statement, values)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All statements within, or none of them; other writers wait."""
+        with self._lock:
+            self._guarded("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._guarded("COMMIT")
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+    def _guarded(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        try:
+            return self._connection.execute(statement, values).fetchall()
+        except sqlite3.OperationalError as error:
+            raise WherryError(f"the store's tables cannot be used: {error}") from None
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.IntegrityError):
+                raise
+            raise Corrupt(f"the store's tables are damaged: {error}") from None

@@ -1,0 +1,187 @@
+"""The store: everything that outlives a command, in one folder.
+
+    $WHERRY_ROOT | /var/lib/wherry (root) | $XDG_DATA_HOME/wherry
+      store.db                    images, names, layers, records (SQLite, WAL); see database.py
+      lock                        shared while a command adds or uses content, exclusive while prune deletes
+      blobs/sha256/<hex>          configs, manifests, compressed layers: immutable, named by their digest
+      layers/<hex of diff ID>/    one layer: `index`, and `tar` (stream) or `fs/` (tree in overlay's form)
+      l/<16 hex>                  short links to layers' trees, for mount(2)
+      tmp/<kind>-<pid>-<random>/  unfinished work; its maker holds a lock on it, unheld things are swept
+      cache/                      digests of build contexts' files; may be deleted at any time
+      logs/                       whole output of the steps that failed
+      containers/<id>/            one container each; see container/state.py
+      volumes/<name>/_data        named volumes
+
+Any number of processes use it at once. What is to stay is written below `tmp/` and renamed into place,
+then named in a table: a kill at any instant loses no finished work and leaves nothing half-written.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+
+from wherry.base.errors import WherryError
+from wherry.store.blobs import Blobs
+from wherry.store.database import Database
+from wherry.store.images import Images
+from wherry.store.layers import LayerTable
+from wherry.store.records import Records
+
+_FOLDERS = ("blobs/sha256", "layers", "l", "tmp", "cache", "logs", "containers", "volumes")
+
+
+def default_root() -> str:
+    """Where the store lies when nobody says otherwise."""
+    if root := os.environ.get("WHERRY_ROOT"):
+        return os.path.abspath(root)
+    if os.geteuid() == 0:
+        return "/var/lib/wherry"
+    data = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
+    return f"{data}/wherry"
+
+
+class Store:
+    """An open store. Its parts are `blobs`, `images`, `layers` and `records`."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self._database = Database(f"{root}/store.db")
+        self.blobs = Blobs(f"{root}/blobs/sha256", f"{root}/tmp")
+        self.images = Images(self._database, self.blobs)
+        self.layers = LayerTable(root, self._database)
+        self.records = Records(self._database)
+
+    @classmethod
+    def open(cls, root: str | None = None) -> Store:
+        """The store at `root`, made when it is not there yet."""
+        root = root or default_root()
+        try:
+            if not os.path.isdir(f"{root}/volumes"):
+                _create(root)
+        except OSError as error:
+            raise WherryError(
+                f"cannot use the store {root}: {error.strerror}",
+                hint="set WHERRY_ROOT to a folder that you may write to",
+            ) from None
+        return cls(root)
+
+    def path(self, *parts: str) -> str:
+        return "/".join((self.root, *parts))
+
+    @contextmanager
+    def lease(self) -> Iterator[None]:
+        """Hold off `prune`: what is looked up, added or used within stays. Any number may hold it at once."""
+        descriptor = self._open_lock()
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+            yield
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def exclusive(self, wait: bool = True) -> Iterator[None]:
+        """Alone in the store, for deleting; BlockingIOError where others are in it and `wait` is False."""
+        descriptor = self._open_lock()
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _open_lock(self) -> int:
+        return os.open(f"{self.root}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    @contextmanager
+    def scratch(self, kind: str) -> Iterator[str]:
+        """A fresh folder on the store's file system, deleted at the end unless it was renamed away.
+
+        Its lock tells `sweep` that its maker lives. The lock is on the folder itself, so it goes with it.
+        """
+        path = f"{self.root}/tmp/{kind}-{os.getpid()}-{os.urandom(6).hex()}"
+        try:
+            os.mkdir(path, 0o700)
+        except OSError as error:
+            raise WherryError(f"cannot write to the store {self.root}: {error.strerror}") from None
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield path
+        finally:
+            remove_tree(path)
+            os.close(descriptor)
+
+    def sweep(self) -> int:
+        """Delete unfinished work whose maker is gone; the number of things deleted."""
+        swept = 0
+        for name in os.listdir(f"{self.root}/tmp"):
+            swept += _sweep_one(f"{self.root}/tmp/{name}")
+        return swept
+
+    def close(self) -> None:
+        self._database.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _create(root: str) -> None:
+    os.makedirs(root, mode=0o700, exist_ok=True)
+    for folder in _FOLDERS:
+        os.makedirs(f"{root}/{folder}", mode=0o711, exist_ok=True)
+
+
+def _sweep_one(path: str) -> int:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return 0
+    try:
+        if not os.path.isdir(path):
+            return _sweep_file(path)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        remove_tree(path)
+    except BlockingIOError:
+        return 0
+    finally:
+        os.close(descriptor)
+    return 1
+
+
+def _sweep_file(path: str) -> int:
+    """A blob's unfinished file is named after its writer's process."""
+    pid = os.path.basename(path).split("-")[1:2]
+    if pid and os.path.exists(f"/proc/{pid[0]}"):
+        return 0
+    os.unlink(path)
+    return 1
+
+
+def remove_tree(path: str) -> None:
+    """Delete a folder with all below it, following no link; a folder that is not there is no error.
+
+    Overlay's work folder has mode 0, and an unprivileged user in a user namespace may have taken his own
+    rights away: those are given back first.
+    """
+    import shutil
+
+    def retry(function: object, name: str, _error: object) -> None:
+        if function is os.rmdir or function is os.unlink:
+            parent = os.path.dirname(name)
+            os.chmod(parent, 0o700)
+        elif os.path.isdir(name) and not os.path.islink(name):
+            os.chmod(name, 0o700)
+            shutil.rmtree(name, ignore_errors=True)
+
+    if os.path.lexists(path):
+        shutil.rmtree(path, onerror=retry)
+        if os.path.lexists(path):
+            shutil.rmtree(path, ignore_errors=True)
