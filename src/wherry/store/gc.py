@@ -1,0 +1,148 @@
+"""Garbage collection: what no name, no container and no kept record needs is deleted.
+
+Mark, then sweep, alone in the store (`Store.exclusive`): whatever is being built, pulled or started
+holds a lease, so nothing is deleted between its look-up and its use.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Set
+from typing import NamedTuple
+
+from wherry.oci import digest as digests
+from wherry.oci.digest import Digest
+from wherry.store.images import Image
+from wherry.store.records import Record
+from wherry.store.store import Store, remove_tree
+
+
+class Reclaimed(NamedTuple):
+    """What a collection deleted; `size` in bytes on disk."""
+
+    images: tuple[Digest, ...]
+    records: int
+    layers: tuple[Digest, ...]
+    size: int
+
+
+class Scope(NamedTuple):
+    """What may go: `everything` also takes tagged images and all records; `until` spares what is younger.
+
+    `in_use` are the images of containers: they and their layers always stay. `labels` (`key` or
+    `key=value`) limit the images to those that bear all of them.
+    """
+
+    everything: bool = False
+    until: float | None = None
+    in_use: Set[Digest] = frozenset()
+    labels: tuple[str, ...] = ()
+
+
+def collect(store: Store, scope: Scope) -> Reclaimed:
+    """Delete all that is garbage in `scope`; waits for builds, pulls and starts in progress."""
+    with store.exclusive():
+        images = _drop_images(store, scope)
+        records = _drop_records(store, scope)
+        layers, size = _sweep_layers(store)
+        size += _sweep_blobs(store)
+        size += _sweep_logs(store, scope)
+        store.sweep()
+    return Reclaimed(images, records, layers, size)
+
+
+def _drop_images(store: Store, scope: Scope) -> tuple[Digest, ...]:
+    dropped = tuple(image.id for image in store.images.all() if _may_go(store, image, scope))
+    for image_id in dropped:
+        store.images.delete(image_id)
+    return dropped
+
+
+def _may_go(store: Store, image: Image, scope: Scope) -> bool:
+    if image.id in scope.in_use or (scope.until is not None and image.created > scope.until):
+        return False
+    labels = dict(image.config.execution.labels)
+    for wanted in scope.labels:
+        key, equals, value = wanted.partition("=")
+        if key not in labels or (equals and labels[key] != value):
+            return False
+    return scope.everything or not store.images.names(image.id)
+
+
+def _drop_records(store: Store, scope: Scope) -> int:
+    """Records of results that no image has. A label filter is about images, so it spares all records."""
+    if scope.labels:
+        return 0
+    kept = _layers_of_images(store)
+
+    def goes(record: Record) -> bool:
+        if scope.until is not None and record.used > scope.until:
+            return False
+        return scope.everything or (record.layer is not None and record.layer not in kept)
+
+    dropped = [record.key for record in store.records.all() if goes(record)]
+    for key in dropped:
+        store.records.delete(key)
+    return len(dropped)
+
+
+def _layers_of_images(store: Store) -> set[Digest]:
+    return {diff_id for image in store.images.all() for diff_id in image.config.diff_ids}
+
+
+def _sweep_layers(store: Store) -> tuple[tuple[Digest, ...], int]:
+    kept = _layers_of_images(store) | {record.layer for record in store.records.all() if record.layer}
+    doomed = set(store.layers.all()) | {digests.from_hex(name) for name in os.listdir(store.path("layers"))}
+    doomed -= kept
+    size = 0
+    for diff_id in sorted(doomed):
+        folder = store.layers.folder(diff_id)
+        size += disk_usage(folder)
+        blobs = store.layers.blobs_of(diff_id)
+        store.layers.forget(diff_id)
+        for path in (store.path(store.layers.link(diff_id)),):
+            os.unlink(path)
+        remove_tree(folder)
+        size += sum(store.blobs.delete(blob.digest) for blob in blobs)
+    return tuple(sorted(doomed)), size
+
+
+def _sweep_blobs(store: Store) -> int:
+    kept: set[Digest] = set()
+    for image in store.images.all():
+        kept.add(image.id)
+        if image.manifest:
+            kept.add(image.manifest)
+    for diff_id in store.layers.all():
+        kept.update(blob.digest for blob in store.layers.blobs_of(diff_id))
+    return sum(store.blobs.delete(digest) for digest, _ in list(store.blobs.all()) if digest not in kept)
+
+
+def _sweep_logs(store: Store, scope: Scope) -> int:
+    size = 0
+    for name in os.listdir(store.path("logs")):
+        path = store.path("logs", name)
+        if scope.until is None or os.lstat(path).st_mtime <= scope.until:
+            size += disk_usage(path)
+            remove_tree(path) if os.path.isdir(path) else os.unlink(path)
+    return size
+
+
+def disk_usage(path: str) -> int:
+    """Bytes that a file, or a folder with all below it, takes on disk; each hard link's file counts once."""
+    seen: set[tuple[int, int]] = set()
+    total = 0
+    pending = [path]
+    while pending:
+        current = pending.pop()
+        try:
+            status = os.lstat(current)
+        except FileNotFoundError:
+            continue
+        if (status.st_dev, status.st_ino) in seen:
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        total += status.st_blocks * 512
+        if os.path.isdir(current) and not os.path.islink(current):
+            pending.extend(f"{current}/{name}" for name in os.listdir(current))
+    return total
