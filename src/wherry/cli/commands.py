@@ -1,0 +1,111 @@
+"""The table of commands: all that `wherry --help` and the choice of a module need.
+
+A module `wherry.cli.<module>` has `register(parser)` and `run(args) -> int`; it is imported only when its
+command is called. `args.words` are the words by which it was called: `("image", "prune")`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Command(NamedTuple):
+    module: str
+    help: str
+
+
+GROUPS: dict[str, dict[str, Command]] = {
+    "Build": {
+        "build": Command("build", "Build an image from a Dockerfile"),
+        "bootstrap": Command("bootstrap", "Make a base image from the distribution's own packages"),
+    },
+    "Images": {
+        "images": Command("images", "List images"),
+        "history": Command("history", "Show the history of an image"),
+        "inspect": Command("inspect", "Show all that is known about images and containers, as JSON"),
+        "tag": Command("tag", "Give an image another name"),
+        "rmi": Command("rmi", "Remove one or more images"),
+        "save": Command("save", "Save one or more images to a tar archive"),
+        "load": Command("load", "Load images from a tar archive"),
+    },
+    "Registries": {
+        "pull": Command("pull", "Download an image from a registry"),
+        "push": Command("push", "Upload an image to a registry"),
+        "login": Command("login", "Log in to a registry"),
+        "logout": Command("logout", "Log out from a registry"),
+    },
+    "Containers": {
+        "run": Command("run", "Run a command in a new container"),
+        "ps": Command("ps", "List containers"),
+        "logs": Command("logs", "Show the output of a container"),
+        "stop": Command("stop", "Stop one or more running containers"),
+        "rm": Command("rm", "Remove one or more containers"),
+    },
+    "System": {
+        "prune": Command("prune", "Remove unused images, containers and build cache"),
+        "info": Command("info", "Show the store, the mode and what this machine offers"),
+        "version": Command("version", "Show the version of wherry"),
+    },
+}
+
+COMMANDS = {name: command for group in GROUPS.values() for name, command in group.items()}
+
+FAMILIES: dict[str, tuple[str, dict[str, Command]]] = {
+    "image": (
+        "Manage images",
+        {
+            "build": COMMANDS["build"],
+            "history": COMMANDS["history"],
+            "inspect": Command("inspect", "Show all that is known about images, as JSON"),
+            "load": COMMANDS["load"],
+            "ls": COMMANDS["images"],
+            "prune": Command("prune", "Remove unused images"),
+            "pull": COMMANDS["pull"],
+            "push": COMMANDS["push"],
+            "rm": COMMANDS["rmi"],
+            "save": COMMANDS["save"],
+            "tag": COMMANDS["tag"],
+        },
+    ),
+    "container": (
+        "Manage containers",
+        {
+            "inspect": Command("inspect", "Show all that is known about containers, as JSON"),
+            "logs": COMMANDS["logs"],
+            "ls": COMMANDS["ps"],
+            "rm": COMMANDS["rm"],
+            "run": COMMANDS["run"],
+            "stop": COMMANDS["stop"],
+        },
+    ),
+    "builder": (
+        "Manage builds",
+        {
+            "build": COMMANDS["build"],
+            "prune": Command("prune", "Remove build cache"),
+        },
+    ),
+    "system": (
+        "Manage wherry",
+        {
+            "df": Command("df", "Show how much disk is used"),
+            "info": COMMANDS["info"],
+            "prune": COMMANDS["prune"],
+        },
+    ),
+}
+"""docker's two-word forms: `wherry image ls`."""
+
+SYNONYMS = {"list": "ls", "remove": "rm", "ps": "ls"}
+"""Second words that docker takes as well."""
+
+
+def find(words: list[str]) -> tuple[Command, int] | None:
+    """The command that `words` begin with, and how many of them name it."""
+    if words[0] in COMMANDS:
+        return COMMANDS[words[0]], 1
+    if words[0] in FAMILIES and len(words) > 1:
+        members = FAMILIES[words[0]][1]
+        command = members.get(words[1]) or members.get(SYNONYMS.get(words[1], ""))
+        return (command, 2) if command else None
+    return None

@@ -1,0 +1,25 @@
+"""`wherry tag`: another name for an image."""
+
+from __future__ import annotations
+
+import argparse
+
+from wherry.base.errors import WherryError
+from wherry.oci import reference as references
+from wherry.store.store import Store
+
+
+def register(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", metavar="SOURCE_IMAGE[:TAG]")
+    parser.add_argument("target", metavar="TARGET_IMAGE[:TAG]")
+
+
+def run(args: argparse.Namespace) -> int:
+    target = references.parse(args.target)
+    if target.digest:
+        raise WherryError(
+            f"cannot give an image the name {args.target!r}: a digest cannot be chosen", hint="name a tag instead"
+        )
+    with Store.open() as store:
+        store.images.tag(target, store.images.find(args.source).id)
+    return 0
