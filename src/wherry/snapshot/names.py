@@ -1,0 +1,87 @@
+"""One layer's entries by path, for looking up a stack of layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+from typing import BinaryIO, Protocol
+
+from wherry.layer.entry import HARDLINK, OPAQUE, WHITEOUT, Entry
+from wherry.layer.writer import Layer
+from wherry.oci.digest import Digest
+
+
+class LayerNames:
+    """What one layer says of each path: it is here, it is removed, or nothing.
+
+    Relies on what every index has: the folders above each entry, and links that name a file of the layer.
+    """
+
+    def __init__(self, diff_id: Digest, entries: Iterable[Entry]) -> None:
+        self.diff_id = diff_id
+        self.entries: dict[str, Entry] = {}
+        """All that is in the layer, whiteouts left out."""
+        self.removed: set[str] = set()
+        self.hiding: set[str] = set()
+        """Paths below which nothing of lower layers is to be seen. With a folder in `entries`, a whiteout
+        means a new folder: it is about lower layers alone (OCI image-spec, layer.md, "Whiteouts")."""
+        for entry in entries:
+            kind = entry.kind
+            if kind == WHITEOUT:
+                self.removed.add(entry.path)
+                self.hiding.add(entry.path)
+            elif kind == OPAQUE:
+                self.hiding.add(entry.path)
+            else:
+                self.entries[entry.path] = entry
+
+    def lookup(self, path: str) -> Entry | None:
+        """The entry at `path`; for a hard link the file it shares, under the link's own path."""
+        entry = self.entries.get(path)
+        if entry is not None and entry.kind == HARDLINK:
+            entry = self.entries.get(entry.link)
+            return None if entry is None else entry._replace(path=path)
+        return entry
+
+    @cached_property
+    def names(self) -> dict[str, list[str]]:
+        """The names that the layer has in each of its folders, in no order."""
+        return _by_folder(self.entries)
+
+    @cached_property
+    def removed_names(self) -> dict[str, list[str]]:
+        """The names that the layer removes from each folder, in no order."""
+        return _by_folder(self.removed)
+
+
+def _by_folder(paths: Iterable[str]) -> dict[str, list[str]]:
+    names: dict[str, list[str]] = {}
+    for path in paths:
+        if path:
+            folder, _, name = path.rpartition("/")
+            names.setdefault(folder, []).append(name)
+    return names
+
+
+class Contents(Protocol):
+    """What a view asks of `layer.layers.Layers`."""
+
+    def index(self, diff_id: Digest) -> Layer: ...
+
+    def open_file(self, diff_id: Digest, entry: Entry) -> BinaryIO: ...
+
+
+class NameCache:
+    """The names of the layers that a command has looked at so far; for as many threads as like."""
+
+    def __init__(self, layers: Contents) -> None:
+        self._layers = layers
+        self._known: dict[Digest, LayerNames] = {}
+
+    def of(self, diff_id: Digest) -> LayerNames:
+        names = self._known.get(diff_id)
+        if names is None:
+            # Two threads may read the same index at once: both get the same names, one of them stays.
+            names = LayerNames(diff_id, self._layers.index(diff_id).entries)
+            self._known[diff_id] = names
+        return names
