@@ -17,7 +17,7 @@ def excerpt(text: str, start: int, end: int = 0) -> str:
 
     "" where the text has no line `start`. A long instruction is shown by its first and last lines.
     """
-    lines = text.splitlines()
+    lines = text.removesuffix("\n").split("\n") if text else []  # not splitlines: it cuts at form feeds too
     end = min(max(start, end), len(lines))
     if not 1 <= start <= len(lines):
         return ""
@@ -37,7 +37,7 @@ def tail(output: str, title: str, count: int = 10) -> str:
     shown = [clipped(harmless(line), _WIDTH) for line in lines[-count:] if output.strip()]
     if len(lines) > count:
         shown.insert(0, "...")
-    return "\n".join([_RULE, f" > {harmless(title)}", *shown, _RULE])
+    return "\n".join([_RULE, f" > {harmless(title)}:", *shown, _RULE])
 
 
 def _hidden(number: int, start: int, end: int) -> bool:

@@ -35,7 +35,12 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, words: Sequence[str], description: str) -> None:
         super().__init__(
-            prog=" ".join(["wherry", *words]), description=description, add_help=False, allow_abbrev=False
+            prog=" ".join(["wherry", *words]),
+            description=description,
+            add_help=False,
+            allow_abbrev=False,
+            # A width given spares argparse the import of shutil.
+            formatter_class=lambda prog: argparse.HelpFormatter(prog, width=80),
         )
         self.set_defaults(words=tuple(words))
         self.add_argument("--help", action="help", help="Show this help and exit")
