@@ -1,0 +1,36 @@
+"""Where a registry answers: the host behind its name, and whether it is spoken to in http or https."""
+
+from __future__ import annotations
+
+from wherry.oci.reference import DEFAULT_REGISTRY
+
+DOCKER_HUB = "registry-1.docker.io"
+"""The host that serves what docker names `docker.io/...`."""
+
+
+def base_url(registry: str) -> str:
+    """`https://host[:port]` of a reference's registry; http for loopback hosts alone, as docker does."""
+    host = DOCKER_HUB if registry == DEFAULT_REGISTRY else registry
+    return f"{'http' if is_loopback(host) else 'https'}://{host}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host[:port]` is `localhost` or an address of 127.0.0.0/8 or ::1; no name is looked up."""
+    from ipaddress import ip_address
+
+    name = host[1 : host.index("]")] if host.startswith("[") and "]" in host else host.partition(":")[0]
+    if name.lower() == "localhost":
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def origin(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port: what a credential belongs to."""
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
+    return parts.scheme, (parts.hostname or "").lower(), port

@@ -1,0 +1,353 @@
+"""HTTP as registries need it: pooled connections, bounded retries, redirects, and failures in words.
+
+The only module that knows urllib3. A credential is sent to the origin it was meant for and to no other.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from wherry.base.errors import Corrupt, WherryError
+from wherry.registry.hosts import is_loopback, origin
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse, PoolManager
+
+CONNECT_SECONDS = 15
+READ_SECONDS = 90
+"""Seconds without a byte after which a connection counts as broken."""
+MAX_REDIRECTS = 8
+_BUSY = frozenset({408, 429, 500, 502, 503, 504})
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_BLOCK = 1 << 18
+
+
+class Retries(NamedTuple):
+    """`attempts` in all; `first` seconds before the second one, twice that before the third, and so on.
+
+    A server's Retry-After is honoured up to `longest` seconds.
+    """
+
+    attempts: int = 5
+    first: float = 0.25
+    longest: float = 60.0
+
+    def pause(self, attempt: int, asked: float = 0.0) -> float:
+        """Seconds to wait behind attempt number `attempt`, counted from 1."""
+        from random import uniform
+
+        wait: float = self.first * 2 ** (attempt - 1) * uniform(0.8, 1.2)
+        return min(max(wait, asked), self.longest)
+
+
+class Broken(WherryError):
+    """A connection that was refused, lost or silent; the same request may succeed later."""
+
+
+class Unreachable(Broken):
+    """No connection came about at all: trying again at once is of no use."""
+
+
+class Body(Protocol):
+    def read(self, size: int = ..., /) -> bytes: ...
+
+
+class Response:
+    """An answer whose body is read by the caller; closed at the end of a `with` block."""
+
+    def __init__(self, raw: BaseHTTPResponse, url: str) -> None:
+        self._raw = raw
+        self.url = url
+        self.status = raw.status
+
+    def header(self, name: str) -> str:
+        return self._raw.headers.get(name) or ""
+
+    def headers(self, name: str) -> list[str]:
+        """The values of a header that may be there several times."""
+        return self._raw.headers.getlist(name)
+
+    @property
+    def length(self) -> int | None:
+        """Content-Length; None where the server does not say it."""
+        text = self.header("Content-Length")
+        return int(text) if text.isascii() and text.isdigit() else None
+
+    @property
+    def content_type(self) -> str:
+        return self.header("Content-Type").partition(";")[0].strip().lower()
+
+    def read(self, size: int = _BLOCK) -> bytes:
+        """At most `size` bytes as they come over the wire; empty at the end. Broken where it breaks off."""
+        from urllib3.exceptions import HTTPError
+
+        try:
+            return self._raw.read(size, decode_content=False)
+        except (HTTPError, OSError) as error:
+            raise Broken(f"the connection to {_host(self.url)} broke: {_reason(error)}") from None
+
+    def body(self, limit: int) -> bytes:
+        """All of it; Corrupt where it has more than `limit` bytes."""
+        if (self.length or 0) > limit:
+            raise Corrupt(f"{_host(self.url)} sent a document of {self.length} bytes, over {limit}")
+        blocks, size = [], 0
+        while block := self.read():
+            size += len(block)
+            if size > limit:
+                raise Corrupt(f"{_host(self.url)} sent a document of more than {limit} bytes")
+            blocks.append(block)
+        return b"".join(blocks)
+
+    def close(self) -> None:
+        """Give the connection back; one whose body is left unread is cut."""
+        if not self._raw.closed:
+            self._raw.close()
+        self._raw.release_conn()
+
+    def __enter__(self) -> Response:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Transport:
+    """Requests with retries; used by several threads at once."""
+
+    def __init__(self, retries: Retries | None = None, connections: int = 8) -> None:
+        self.retries = retries or Retries()
+        self._connections = connections
+        self._pools: dict[str, PoolManager] = {}
+        self._answered: set[tuple[str, str, int]] = set()
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: Callable[[], Body] | bytes | None = None,
+        attempts: int | None = None,
+    ) -> Response:
+        """The last answer, whatever its status; GET and HEAD follow redirects.
+
+        Busy servers (429, 5xx) and broken connections are asked again, `attempts` times in all. A function
+        as `body` is called for every attempt. Broken or Unreachable where no answer came.
+        """
+        attempts = attempts or self.retries.attempts
+        for attempt in range(1, attempts + 1):
+            asked = 0.0
+            try:
+                response = self._follow(method, url, headers, body)
+            except Broken as error:
+                never = isinstance(error, Unreachable) and origin(url) not in self._answered
+                if never or attempt == attempts:
+                    raise
+            else:
+                if response.status not in _BUSY or attempt == attempts:
+                    return response
+                asked = _retry_after(response.header("Retry-After"))
+                response.close()
+            time.sleep(self.retries.pause(attempt, asked))
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def close(self) -> None:
+        for pool in self._pools.values():
+            pool.clear()
+
+    def _follow(
+        self, method: str, url: str, headers: Mapping[str, str], body: Callable[[], Body] | bytes | None
+    ) -> Response:
+        headers = dict(headers)
+        for _ in range(MAX_REDIRECTS + 1):
+            response = self._once(method, url, headers, body() if callable(body) else body)
+            location = response.header("Location")
+            if method not in ("GET", "HEAD") or response.status not in _REDIRECTS or not location:
+                return response
+            response.close()
+            target = redirected(url, location)
+            if origin(target) != origin(url):
+                headers.pop("Authorization", None)
+            url = target
+        raise WherryError(f"{_host(url)} redirects without end: {MAX_REDIRECTS} redirects were followed")
+
+    def _once(self, method: str, url: str, headers: Mapping[str, str], body: Body | bytes | None) -> Response:
+        from urllib3.exceptions import HTTPError, LocationValueError
+
+        try:
+            raw = self._pool(url).request(
+                method,
+                url,
+                headers=headers,
+                body=body,  # type: ignore[arg-type]  # urllib3 asks for all of IO and calls read alone
+                redirect=False,
+                retries=False,
+                preload_content=False,
+                decode_content=False,
+            )
+        except LocationValueError:
+            raise WherryError(f"not a URL that can be asked: {url[:200]!r}") from None
+        except (HTTPError, OSError) as error:
+            raise _failure(url, error) from None
+        self._answered.add(origin(url))
+        return Response(raw, url)
+
+    def _pool(self, url: str) -> PoolManager:
+        """The connections for `url`: direct, or through the proxy that the environment names for it."""
+        proxy = _proxy(url)
+        if proxy not in self._pools:
+            self._pools[proxy] = self._make_pool(proxy, url)
+        return self._pools[proxy]
+
+    def _make_pool(self, proxy: str, url: str) -> PoolManager:
+        import urllib3
+        from urllib3.exceptions import HTTPError
+
+        from wherry import __version__
+
+        settings = {
+            "maxsize": self._connections,
+            "timeout": urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
+            "blocksize": _BLOCK,
+            "headers": {"User-Agent": f"wherry/{__version__}", "Accept-Encoding": "identity"},
+        }
+        # Made for http too: an http registry may redirect its blobs to https.
+        settings["ssl_context"] = _trust()
+        if not proxy:
+            return urllib3.PoolManager(**settings)  # type: ignore[arg-type]
+        try:
+            return urllib3.ProxyManager(proxy, **settings)  # type: ignore[arg-type]
+        except (HTTPError, AssertionError, ValueError):
+            raise WherryError(
+                f"the proxy for {_host(url)} is not a URL", hint="correct http_proxy and https_proxy"
+            ) from None
+
+
+def redirected(url: str, location: str) -> str:
+    """The absolute form of a Location header; a way from https down to http is refused."""
+    from urllib.parse import urljoin, urlsplit
+
+    try:
+        target = urljoin(url, location)
+        parts = urlsplit(target)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise WherryError(f"{_host(url)} redirects to something that is no URL: {location[:200]!r}")
+    if url.startswith("https:") and parts.scheme == "http":
+        raise WherryError(
+            f"{_host(url)} redirects from https to http, to {parts.hostname}: refused",
+            hint="the registry's own address is set wrongly behind its TLS proxy, or somebody interferes",
+        )
+    return target
+
+
+def _proxy(url: str) -> str:
+    """http_proxy, https_proxy, no_proxy and their capitals, as curl and Go read them; "" for none."""
+    from urllib.parse import urlsplit
+    from urllib.request import getproxies, proxy_bypass
+
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    proxies = getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all") or ""
+    if not proxy or is_loopback(host) or proxy_bypass(host):
+        return ""
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+_BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
+
+
+def _trust() -> object:
+    """A TLS context with the system's CAs. OpenSSL itself reads SSL_CERT_FILE and SSL_CERT_DIR.
+
+    An interpreter built elsewhere may have a default path that does not exist here: then the usual ones are
+    tried.
+    """
+    import os
+    import ssl
+
+    paths = ssl.get_default_verify_paths()
+    if paths.cafile or paths.capath:
+        return ssl.create_default_context()
+    return ssl.create_default_context(cafile=next(filter(os.path.exists, _BUNDLES), None))
+
+
+def _retry_after(text: str) -> float:
+    """Seconds; the header has either a number of them or a date (RFC 9110, 10.2.3)."""
+    from email.utils import parsedate_to_datetime
+
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError):
+        return 0.0
+
+
+def _failure(url: str, error: Exception) -> WherryError:
+    from urllib3.exceptions import NewConnectionError, ProxyError, SSLError
+
+    host, reason = _host(url), _reason(error)
+    if isinstance(error, ProxyError):
+        return Unreachable(
+            f"cannot reach {host} through the proxy: {reason}",
+            hint="check http_proxy, https_proxy and no_proxy",
+        )
+    if isinstance(error, SSLError):
+        return _tls_failure(host, reason)
+    if isinstance(error, NewConnectionError):
+        return Unreachable(
+            f"cannot reach {host}: {reason}", hint="check the name, the network and that the registry runs"
+        )
+    return Broken(f"the connection to {host} broke: {reason}", hint="try again")
+
+
+def _tls_failure(host: str, reason: str) -> WherryError:
+    if "CERTIFICATE_VERIFY_FAILED" in reason:
+        return Unreachable(
+            f"{host} has a certificate that is not trusted: {reason}",
+            hint="set SSL_CERT_FILE to a bundle that has its CA",
+        )
+    return Unreachable(
+        f"{host} does not speak TLS as expected: {reason}",
+        hint="only registries on loopback addresses are spoken to in plain http",
+    )
+
+
+def _reason(error: BaseException) -> str:
+    """The cause in a few words: the operating system's where there is one."""
+    from socket import gaierror
+
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, gaierror):
+            return "its name is not known"
+        if isinstance(seen, TimeoutError):
+            return "no answer in time"
+        if isinstance(seen, OSError) and seen.strerror:
+            return seen.strerror.strip().lower() if seen.strerror.isascii() else seen.strerror
+        seen = seen.__cause__ or seen.__context__
+    text = str(error)
+    if "timed out" in text:
+        return "no answer in time"
+    if "IncompleteRead" in text or "without response" in text:
+        return "it was closed too early"
+    return text[:200]
+
+
+def _host(url: str) -> str:
+    from urllib.parse import urlsplit
+
+    return urlsplit(url).netloc.rpartition("@")[2]
