@@ -43,7 +43,7 @@ class View:
         self._folders: dict[str, tuple[LayerNames, ...]] = {}
 
     def lookup(self, path: str) -> Found | None:
-        """What is at `path`, no symbolic link followed on the way or at its end; None where there is nothing."""
+        """What is at `path`, no symbolic link followed on the way or at its end; None if there is nothing."""
         path = path.strip("/")
         if not path:
             return self._root()
