@@ -1,0 +1,11 @@
+"""The helper process of the built-in runtime, and what becomes of its children.
+
+It runs apart from wherry, as `python -I -S -E` with this folder's parent on its path: standard library and
+ctypes only, relative imports only, and of the standard library only what loads in no time (12 ms in all).
+
+    zygote.py   the helper: takes requests from wherry, forks a child for each, reports how it ended
+    child.py    the child: from a fresh fork in new namespaces to the command's first instruction
+    rootfs.py   its mounts, devices and the change of root
+    process.py  its user, capabilities, terminal, and the look-up of the command
+    linux.py    the system calls that the os module lacks
+"""

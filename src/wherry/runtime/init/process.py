@@ -1,0 +1,173 @@
+"""The last steps before the command: terminal, folder, limits, user, capabilities, and its look-up.
+
+Messages and exit codes are those of docker (runc): 127 where the command does not exist, 126 where it cannot
+be executed.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+
+from . import linux
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+_CAPABILITIES = (  # by number
+    "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP",
+    "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER",
+    "SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE",
+    "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD", "LEASE", "AUDIT_WRITE", "AUDIT_CONTROL",
+    "SETFCAP", "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG", "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ",
+    "PERFMON", "BPF", "CHECKPOINT_RESTORE",
+)  # fmt: skip
+
+
+class Failed(Exception):
+    """The command cannot be run; `code` is docker's exit code, 0 where it has none of its own."""
+
+    def __init__(self, message: str, code: int = 0) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+
+
+def execute(process: dict[str, Any], console: int | None, keep: int) -> NoReturn:
+    """Execute the command; every descriptor above `keep` is closed, `keep` itself when it succeeds."""
+    # No descriptor may lead out of the root any more when the folder is entered (CVE-2024-21626).
+    linux.close_from(keep + 1)
+    user = process["user"]
+    if console is None:
+        _own_pipes(user["uid"])
+    else:
+        _take_terminal()
+    os.umask(user.get("umask", 0o022))
+    _set_limits(process["rlimits"])
+    entered = _enter(process["cwd"], retry=True)
+    _become(user, process["capabilities"], process["noNewPrivileges"])
+    if not entered:
+        _enter(process["cwd"], retry=False)
+    environment = dict(item.split("=", 1) for item in process["env"])
+    path = _find(process["args"][0], environment.get("PATH", ""))
+    try:
+        os.execve(path, process["args"], environment)
+    except OSError as error:
+        reason = "exec format error" if error.errno == errno.ENOEXEC else _lower(error)
+        raise Failed(f"exec {path}: {reason}", 127 if error.errno == errno.ENOENT else 126) from None
+
+
+def _own_pipes(uid: int) -> None:
+    """The user may open /dev/stdout again, which asks for the rights of a pipe's owner.
+
+    Nothing but pipes: a terminal or a file that wherry was given stays its owner's.
+    """
+    for number in range(3):
+        state = os.fstat(number)
+        if stat.S_ISFIFO(state.st_mode) and state.st_uid != uid:
+            try:
+                os.fchown(number, uid, -1)
+            except OSError:
+                pass  # a pipe of another user namespace
+
+
+def _take_terminal() -> None:
+    set_controlling = 0x540E  # TIOCSCTTY
+    fcntl.ioctl(0, set_controlling, 0)
+
+
+def _set_limits(limits: list[dict[str, Any]]) -> None:
+    if not limits:
+        return
+    import resource
+
+    for limit in limits:
+        # What is out of a C long's range means "unlimited" (RLIM_INFINITY is -1 as a signed number).
+        soft, hard = (
+            value if value < 2**63 else resource.RLIM_INFINITY for value in (limit["soft"], limit["hard"])
+        )
+        try:
+            resource.setrlimit(getattr(resource, limit["type"]), (soft, hard))
+        except AttributeError:
+            raise Failed(f"unknown limit {limit['type']}") from None
+        except (OSError, ValueError) as error:
+            raise Failed(f"cannot set {limit['type']}: {error}") from None
+
+
+def _enter(folder: str, *, retry: bool) -> bool:
+    """Change to the working folder; False where the user's own rights may succeed later."""
+    try:
+        os.chdir(folder)
+        os.getcwd()  # fails where the folder is not below the root
+    except PermissionError as error:
+        if retry:
+            return False
+        raise Failed(f"cannot enter the working directory {folder}: {_lower(error)}", 126) from None
+    except OSError as error:
+        code = 127 if error.errno == errno.ENOENT else 126
+        raise Failed(f"cannot enter the working directory {folder}: {_lower(error)}", code) from None
+    return True
+
+
+def _become(user: dict[str, Any], capabilities: dict[str, list[str]], no_new_privileges: bool) -> None:
+    """Take on the user's ids and no more than the capabilities given."""
+    linux.bound_capabilities(_mask(capabilities["bounding"]))
+    try:
+        os.setgroups(user["additionalGids"])
+        os.setresgid(user["gid"], user["gid"], user["gid"])
+        os.setresuid(user["uid"], user["uid"], user["uid"])
+    except OSError as error:
+        ids = f"{user['uid']}:{user['gid']}"
+        more = ": no id of this user namespace stands for it" if error.errno == errno.EINVAL else ""
+        raise Failed(f"cannot become user {ids}: {_lower(error)}{more}") from None
+    linux.set_capabilities(_mask(capabilities["effective"]))
+    if no_new_privileges:
+        linux.no_new_privileges()
+    linux.die_with_parent()  # a change of user forgets it
+
+
+def _mask(names: list[str]) -> int:
+    """The bits of capability names; one that this list does not know is refused by name."""
+    mask = 0
+    for name in names:
+        bare = name.removeprefix("CAP_")
+        if bare not in _CAPABILITIES:
+            raise Failed(f"unknown capability {name}")
+        mask |= 1 << _CAPABILITIES.index(bare)
+    return mask
+
+
+def _find(name: str, search: str) -> str:
+    """The file to execute, as Go's exec.LookPath finds it, which is docker's."""
+    if "/" in name:
+        _check_executable(name)
+        return name
+    for folder in search.split(":") if search else ():
+        path = f"{folder or '.'}/{name}"
+        try:
+            _check_executable(path)
+            return path
+        except Failed:
+            continue
+    raise Failed(f'exec: "{name}": executable file not found in $PATH', 127)
+
+
+def _check_executable(path: str) -> None:
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        code = 127 if error.errno == errno.ENOENT else 126
+        raise Failed(f'exec: "{path}": stat {path}: {_lower(error)}', code) from None
+    if stat.S_ISDIR(mode):
+        raise Failed(f'exec: "{path}": is a directory', 126)
+    if not os.access(path, os.X_OK):
+        raise Failed(f'exec: "{path}": permission denied', 126)
+
+
+def _lower(error: OSError) -> str:
+    """The C library's words, as Go writes them."""
+    text = error.strerror or str(error)
+    return text[:1].lower() + text[1:]

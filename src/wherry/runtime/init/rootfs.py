@@ -1,0 +1,290 @@
+"""The container's mounts and devices, and the change of root.
+
+Targets are looked up inside the root by the kernel (RESOLVE_IN_ROOT) and mounted on by descriptor, so a
+symbolic link in an image cannot send a mount elsewhere. All of it happens in the container's own mount
+namespace; only folders and files made to mount on are seen outside, and those are reported.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+import struct
+
+from . import linux
+from .process import Failed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    # path inside the root, is it a folder, and its parent's time of change (ns) before and after
+    Created = list[tuple[str, bool, int, int]]
+
+_FLAGS = {
+    "ro": linux.MOUNT_ATTR_RDONLY,
+    "nosuid": linux.MOUNT_ATTR_NOSUID,
+    "nodev": linux.MOUNT_ATTR_NODEV,
+    "noexec": linux.MOUNT_ATTR_NOEXEC,
+    "noatime": linux.MOUNT_ATTR_NOATIME,
+    "strictatime": linux.MOUNT_ATTR_STRICTATIME,
+}
+_DEFAULTS = {"rw", "suid", "dev", "exec", "relatime", "bind", "rbind", "private", "rprivate", "newinstance"}
+
+_DEVICES = (
+    ("null", 1, 3),
+    ("zero", 1, 5),
+    ("full", 1, 7),
+    ("random", 1, 8),
+    ("urandom", 1, 9),
+    ("tty", 5, 0),
+)
+_LINKS = (
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("core", "/proc/kcore"),
+    ("ptmx", "pts/ptmx"),
+)
+
+
+def build(document: dict[str, Any]) -> tuple[int, Created, int | None]:
+    """Mount everything. The new root, the mount points made in it, and the terminal's master side."""
+    os.umask(0)
+    linux.make_private()
+    root = _mount_root(document["root"]["path"])
+    created: Created = []
+    for entry in document["mounts"]:
+        _mount(root, entry, created)
+    _make_devices(root)
+    console = (
+        _make_terminal(root, document["process"]["user"]["uid"]) if document["process"]["terminal"] else None
+    )
+    _write_sysctls(root, document["linux"].get("sysctl", {}))
+    _make_read_only(root, document["linux"]["readonlyPaths"])
+    _mask(root, document["linux"]["maskedPaths"])
+    if document["root"]["readonly"]:
+        linux.set_attributes(root, linux.MOUNT_ATTR_RDONLY, recursive=False)
+    return root, created, console
+
+
+def enter(root: int) -> None:
+    try:
+        linux.change_root(root)
+    except OSError as error:
+        raise Failed(f"cannot change the root: {error.strerror}") from None
+
+
+def _mount_root(path: str) -> int:
+    """pivot_root(2) wants a mount of its own, so the root filesystem is bound onto itself."""
+    try:
+        tree = linux.open_tree(path, recursive=True)
+        place = os.open(path, os.O_PATH | os.O_DIRECTORY)
+        linux.attach(tree, place)
+    except OSError as error:
+        raise Failed(f"cannot mount the root filesystem {path}: {error.strerror}") from None
+    os.close(place)
+    return tree
+
+
+def _mount(root: int, entry: dict[str, Any], created: Created) -> None:
+    target, kind = entry["destination"], entry["type"]
+    attributes, options = _parse(entry["options"])
+    try:
+        tree = _bind(entry, attributes, options) if kind == "bind" else _filesystem(kind, attributes, options)
+        if tree is None:
+            return
+        place = _place(root, target, stat.S_ISDIR(os.fstat(tree).st_mode), created)
+        linux.attach(tree, place)
+    except OSError as error:
+        what = entry["source"] if kind == "bind" else kind
+        raise Failed(f"cannot mount {what} on {target}: {error.strerror}") from None
+    os.close(place)
+    os.close(tree)
+
+
+def _parse(options: list[str]) -> tuple[int, list[tuple[str, str | None]]]:
+    """Mount attributes, and the options that are left for the filesystem."""
+    attributes = 0
+    rest: list[tuple[str, str | None]] = []
+    for option in options:
+        name, equals, value = option.partition("=")
+        if option in _FLAGS:
+            attributes |= _FLAGS[option]
+        elif option not in _DEFAULTS:
+            rest.append((name, value if equals else None))
+    return attributes, rest
+
+
+def _bind(entry: dict[str, Any], attributes: int, options: list[tuple[str, str | None]]) -> int:
+    if options:
+        raise Failed(f"a bind mount has no option {options[0][0]!r} ({entry['destination']})")
+    recursive = "bind" not in entry["options"]
+    source, inside = entry["source"], entry.get("wherry.root")
+    if not inside:
+        tree = linux.open_tree(source, recursive=recursive)
+    else:
+        outer = os.open(inside, os.O_PATH | os.O_DIRECTORY)
+        inner = linux.open_in_root(outer, source)
+        tree = linux.open_tree("", recursive=recursive, directory=inner)
+        os.close(outer)
+        os.close(inner)
+    if attributes:
+        linux.set_attributes(tree, attributes, recursive=recursive)
+    return tree
+
+
+def _filesystem(kind: str, attributes: int, options: list[tuple[str, str | None]]) -> int | None:
+    try:
+        return linux.new_mount(kind, options, attributes)
+    except OSError as error:
+        if kind == "sysfs" and error.errno == errno.EPERM:
+            # The network namespace belongs to another user namespace: show the host's /sys instead.
+            tree = linux.open_tree("/sys", recursive=True)
+            linux.set_attributes(tree, attributes, recursive=True)
+            return tree
+        if kind == "devpts" and error.errno == errno.EINVAL and any(name == "gid" for name, _ in options):
+            # The group tty has no id in this user namespace.
+            return _filesystem(kind, attributes, [item for item in options if item[0] != "gid"])
+        if kind == "mqueue" and error.errno == errno.ENODEV:
+            return None  # a kernel without message queues
+        raise
+
+
+def _place(root: int, target: str, folder: bool, created: Created) -> int:
+    """A descriptor of the place to mount on, made if it does not exist."""
+    try:
+        place = linux.open_in_root(root, target)
+    except FileNotFoundError:
+        place = _dangling_link(root, target) if not folder else -1
+        if place < 0:
+            _make_place(root, target, folder, created)
+            place = linux.open_in_root(root, target)
+    if stat.S_ISDIR(os.fstat(place).st_mode) != folder:
+        what = "a folder on a file" if folder else "a file on a folder"
+        raise Failed(f"cannot mount {what}: {target}", 127)
+    return place
+
+
+def _dangling_link(root: int, target: str) -> int:
+    """The symbolic link itself, where `target` is one that leads nowhere (resolv.conf often does).
+
+    A file can be mounted over a link. Nothing then has to be made where the link points.
+    """
+    try:
+        return linux.open_in_root(root, target, os.O_PATH | os.O_NOFOLLOW)
+    except OSError:
+        return -1
+
+
+def _make_place(root: int, target: str, folder: bool, created: Created) -> None:
+    names = target.strip("/").split("/")
+    device = os.fstat(root).st_dev
+    for count in range(1, len(names) + 1):
+        path = "/".join(names[:count])
+        try:
+            os.close(linux.open_in_root(root, path))
+            continue
+        except FileNotFoundError:
+            pass
+        parent = linux.open_in_root(root, "/".join(names[: count - 1]))
+        before = os.fstat(parent)
+        is_folder = folder or count < len(names)
+        if is_folder:
+            os.mkdir(names[count - 1], 0o755, dir_fd=parent)
+        else:
+            os.mknod(names[count - 1], 0o644 | stat.S_IFREG, dir_fd=parent)
+        if before.st_dev == device:
+            created.append(("/" + path, is_folder, before.st_mtime_ns, os.fstat(parent).st_mtime_ns))
+        os.close(parent)
+
+
+def _make_devices(root: int) -> None:
+    folder = linux.open_in_root(root, "dev", os.O_RDONLY | os.O_DIRECTORY)
+    for name, major, minor in _DEVICES:
+        try:
+            os.mknod(name, 0o666 | stat.S_IFCHR, os.makedev(major, minor), dir_fd=folder)
+        except PermissionError:
+            _bind_device(folder, name)
+    for name, target in _LINKS:
+        os.symlink(target, name, dir_fd=folder)
+    os.close(folder)
+
+
+def _bind_device(folder: int, name: str) -> None:
+    """The host's node, where making one is not allowed."""
+    os.mknod(name, 0o666 | stat.S_IFREG, dir_fd=folder)
+    place = os.open(name, os.O_PATH, dir_fd=folder)
+    try:
+        tree = linux.open_tree(f"/dev/{name}", recursive=False)
+        linux.attach(tree, place)
+    except OSError as error:
+        raise Failed(f"cannot mount /dev/{name}: {error.strerror}") from None
+    os.close(tree)
+    os.close(place)
+
+
+def _make_terminal(root: int, owner: int) -> int:
+    """A terminal in the container's devpts: its far side becomes 0, 1, 2 and /dev/console."""
+    unlock, get_peer = 0x40045431, 0x5441  # TIOCSPTLCK, TIOCGPTPEER
+    master = linux.open_in_root(root, "dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY)
+    fcntl.ioctl(master, unlock, struct.pack("=i", 0))
+    peer = fcntl.ioctl(master, get_peer, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    os.fchown(peer, owner, -1)
+    folder = linux.open_in_root(root, "dev", os.O_RDONLY | os.O_DIRECTORY)
+    os.mknod("console", 0o666 | stat.S_IFREG, dir_fd=folder)
+    place = os.open("console", os.O_PATH, dir_fd=folder)
+    linux.attach(linux.open_tree("", recursive=False, directory=peer), place)
+    for number in range(3):
+        os.dup2(peer, number)
+    return master
+
+
+def _write_sysctls(root: int, sysctls: dict[str, str]) -> None:
+    for name, value in sysctls.items():
+        try:
+            file = linux.open_in_root(root, "proc/sys/" + name.replace(".", "/"), os.O_WRONLY)
+            os.write(file, value.encode())
+        except OSError as error:
+            raise Failed(f"cannot set {name}: {error.strerror}") from None
+        os.close(file)
+
+
+def _make_read_only(root: int, paths: list[str]) -> None:
+    for path in paths:
+        place = _existing(root, path)
+        if place >= 0:
+            tree = linux.open_tree("", recursive=True, directory=place)
+            linux.set_attributes(tree, linux.MOUNT_ATTR_RDONLY, recursive=True)
+            linux.attach(tree, place)
+            os.close(tree)
+            os.close(place)
+
+
+def _mask(root: int, paths: list[str]) -> None:
+    """Cover files with /dev/null and folders with one empty read-only tmpfs."""
+    empty = -1
+    for path in paths:
+        place = _existing(root, path)
+        if place < 0:
+            continue
+        if not stat.S_ISDIR(os.fstat(place).st_mode):
+            cover = linux.open_tree("/dev/null", recursive=False)
+        elif empty < 0:
+            cover = empty = linux.new_mount("tmpfs", [("nr_inodes", "1")], linux.MOUNT_ATTR_RDONLY)
+        else:
+            cover = linux.open_tree("", recursive=False, directory=empty)
+        linux.attach(cover, place)
+        if cover != empty:
+            os.close(cover)
+        os.close(place)
+
+
+def _existing(root: int, path: str) -> int:
+    try:
+        return linux.open_in_root(root, path)
+    except (FileNotFoundError, NotADirectoryError):
+        return -1

@@ -1,0 +1,123 @@
+"""The helper: one thread, no memory of its own work but the children that run.
+
+A request is one message on the control socket (descriptor 0 at start): the clone flags as eight bytes, with
+six descriptors: the OCI config (marshal, in a memfd), the container's stdin, stdout and stderr, a socket on
+which the child speaks with wherry until it executes the command, and a pipe on which the exit status is
+reported as four bytes when the child has ended. So requests need no numbers and wherry no dispatcher:
+whoever started a container holds the other ends.
+
+The helper is the first process of a pid namespace. When it ends, for whatever reason, the kernel kills every
+container; and it ends when wherry does, seen by a pidfd (PDEATHSIG would mean the thread that started it).
+"""
+
+from __future__ import annotations
+
+import _socket  # socket and signal import enum and selectors: 6 ms for names that are not needed here
+import gc
+import os
+import select
+import struct
+
+from . import child, linux
+
+_DESCRIPTORS = 6
+
+
+def main() -> None:
+    control = _take_control()
+    parent = os.pidfd_open(os.getppid())
+    os.setsid()  # a terminal's Ctrl-C is wherry's to handle
+    gc.disable()
+    gc.freeze()
+    try:
+        first = linux.clone(linux.CLONE_NEWPID)
+    except OSError as error:
+        _refuse(control, f"cannot create a pid namespace: {error.strerror}")
+        return
+    if first:
+        control.close()
+        os.waitpid(first, 0)
+        return
+    linux.die_with_parent()
+    _serve(control, parent)
+    os._exit(0)
+
+
+def _take_control() -> _socket.socket:
+    linux.close_from(3)
+    control = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, os.dup(0))
+    null = os.open("/dev/null", os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(null, 1)
+    os.close(null)
+    return control
+
+
+def _serve(control: _socket.socket, parent: int) -> None:
+    """Answer requests and report ends, until wherry closes the control socket or dies."""
+    running: dict[int, tuple[int, int]] = {}  # pidfd -> pid, status pipe
+    poll = select.poll()
+    poll.register(control, select.POLLIN)
+    poll.register(parent, select.POLLIN)
+    while True:
+        for descriptor, _ in poll.poll():
+            if descriptor == parent:
+                return
+            if descriptor in running:
+                poll.unregister(descriptor)
+                os.close(descriptor)
+                _report_end(*running.pop(descriptor))
+                continue
+            request = _receive(control)
+            if request is None:
+                return
+            flags, descriptors = request
+            started = _start(flags, descriptors)
+            if started:
+                pidfd, pid = started
+                running[pidfd] = pid, descriptors[-1]
+                poll.register(pidfd, select.POLLIN)
+
+
+def _receive(control: _socket.socket) -> tuple[int, tuple[int, ...]] | None:
+    """Clone flags and descriptors of the next request; None at the end."""
+    data, ancillary, _, _ = control.recvmsg(8, _socket.CMSG_SPACE(4 * _DESCRIPTORS))
+    if not data:
+        return None
+    (flags,) = struct.unpack("=Q", data)
+    return flags, struct.unpack(f"={_DESCRIPTORS}i", ancillary[0][2])
+
+
+def _start(flags: int, descriptors: tuple[int, ...]) -> tuple[int, int] | None:
+    """Fork the child; its pidfd and pid. Of the descriptors only the status pipe stays open here."""
+    config, stdin, stdout, stderr, setup, status = descriptors
+    try:
+        pid = linux.clone(flags)
+        if not pid:
+            child.run(config, (stdin, stdout, stderr), setup)
+        return os.pidfd_open(pid), pid
+    except OSError as error:
+        child.fail(setup, f"cannot create namespaces: {error.strerror}")
+        os.close(status)
+        return None
+    finally:
+        for descriptor in descriptors[:-1]:
+            os.close(descriptor)
+
+
+def _report_end(pid: int, status: int) -> None:
+    _, state = os.waitpid(pid, 0)
+    code = 128 + os.WTERMSIG(state) if os.WIFSIGNALED(state) else os.WEXITSTATUS(state)
+    try:
+        os.write(status, struct.pack("=i", code))
+    except OSError:
+        pass  # nobody waits for this one any more
+    os.close(status)
+
+
+def _refuse(control: _socket.socket, reason: str) -> None:
+    """Answer every request with `reason`."""
+    while request := _receive(control):
+        child.fail(request[1][4], reason)
+        for descriptor in request[1]:
+            os.close(descriptor)

@@ -1,0 +1,90 @@
+"""What to run and in which surroundings: pure values, the same for every runtime.
+
+Paths named `source` and `rootfs` are the host's, absolute; `target` and `cwd` are the container's, absolute.
+Defaults are Docker's (moby, oci/defaults.go and oci/caps/defaults.go).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+DEFAULT_CAPABILITIES = (
+    "CAP_AUDIT_WRITE", "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_MKNOD",
+    "CAP_NET_BIND_SERVICE", "CAP_NET_RAW", "CAP_SETFCAP", "CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID",
+    "CAP_SYS_CHROOT",
+)  # fmt: skip
+
+MASKED_PATHS = (
+    "/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
+    "/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats",
+    "/sys/devices/virtual/powercap", "/sys/firmware",
+)  # fmt: skip
+
+READ_ONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class User(NamedTuple):
+    """Who a process runs as. `groups` are the supplementary ones; `name` is empty for a bare number."""
+
+    uid: int = 0
+    gid: int = 0
+    groups: tuple[int, ...] = ()
+    home: str = "/"
+    name: str = ""
+
+
+class Mount(NamedTuple):
+    """One mount besides the standard ones.
+
+    `kind` is "bind" or "tmpfs". Options: ro, rw, nosuid, nodev, noexec, bind, rbind (the default for
+    binds), and for tmpfs size=, mode=, uid=, gid=, nr_inodes=. With `root`, `source` is a path inside that
+    folder, and a symbolic link met on the way never leads out of it.
+    """
+
+    kind: str
+    source: str
+    target: str
+    options: tuple[str, ...] = ()
+    root: str = ""
+
+
+class Limit(NamedTuple):
+    """A resource limit: `name` as in RLIMIT_NOFILE; -1 means unlimited."""
+
+    name: str
+    soft: int
+    hard: int
+
+
+class Process(NamedTuple):
+    """`args[0]` is looked up in the PATH of `env`, whose items read NAME=value. `cwd` must exist."""
+
+    args: tuple[str, ...]
+    env: tuple[str, ...] = (f"PATH={DEFAULT_PATH}",)
+    cwd: str = "/"
+    user: User = User()
+    terminal: bool = False
+    capabilities: tuple[str, ...] = DEFAULT_CAPABILITIES
+    no_new_privileges: bool = False
+    limits: tuple[Limit, ...] = ()
+
+
+class Container(NamedTuple):
+    """A process and its root filesystem.
+
+    `network` is "host", "none" (a loopback device only) or "private" (as "none"; who starts the container
+    attaches it to something). `shm_size` is in bytes. An empty `hostname` keeps the host's name.
+    """
+
+    id: str
+    rootfs: str
+    process: Process
+    mounts: tuple[Mount, ...] = ()
+    hostname: str = ""
+    network: str = "host"
+    read_only: bool = False
+    shm_size: int = 64 << 20
+    masked_paths: tuple[str, ...] = MASKED_PATHS
+    read_only_paths: tuple[str, ...] = READ_ONLY_PATHS
