@@ -1,0 +1,131 @@
+"""Brings an image from the store to a registry: blobs first, the manifest last.
+
+A pulled image goes out with the manifest that it came with, byte for byte, as long as its blobs are here.
+Any other gets a new OCI manifest; its layers keep the compressed blobs that they have.
+"""
+
+from __future__ import annotations
+
+from wherry.base.errors import WherryError
+from wherry.base.events import Emit, Transfer, ignore
+from wherry.layer.layers import Layers
+from wherry.layer.packing import manifest_of, original, packed
+from wherry.oci import digest as digests
+from wherry.oci import reference as references
+from wherry.oci.descriptor import Descriptor, Manifest
+from wherry.oci.digest import Digest
+from wherry.oci.reference import Reference
+from wherry.registry.client import Client, Report
+from wherry.registry.credentials import Credentials
+from wherry.registry.parallel import Stop, each
+from wherry.registry.transport import Retries
+from wherry.store.images import Image
+from wherry.store.store import Store
+
+_TRANSFERS = 4
+
+
+def push(
+    store: Store,
+    image: Image,
+    reference: Reference,
+    emit: Emit = ignore,
+    vertex: int = 0,
+    *,
+    credentials: Credentials | None = None,
+    retries: Retries | None = None,
+) -> Digest:
+    """The digest of the manifest that the registry now has under `reference`.
+
+    Bytes are told as `Transfer`s of `vertex`; a layer that the registry has already is told once, as whole.
+    """
+    reference = reference.with_default_tag()
+    if reference.digest:
+        raise WherryError(f"cannot push to {reference.familiar}: a digest cannot be chosen, only a tag")
+    with store.lease():
+        sources = _sources(store, image, reference)
+        with Client(reference, True, sorted(set(sources.values())), credentials, retries) as client:
+            pulled = original(store, image)
+            layers = _Push(store, client, image, pulled, sources, emit, vertex).layers()
+            manifest = pulled or manifest_of(image, store.blobs.size(image.id), layers)
+            _send_config(store, client, manifest.config)
+            digest = client.put_manifest(reference.tag, manifest.raw, manifest.media_type)
+        store.images.add_repo_digest(reference.name, digest, image.id)
+    return digest
+
+
+class _Push:
+    """The layers of one image on their way, several at a time; each is packed just before it is sent."""
+
+    def __init__(
+        self,
+        store: Store,
+        client: Client,
+        image: Image,
+        pulled: Manifest | None,
+        sources: dict[Digest, str],
+        emit: Emit,
+        vertex: int,
+    ) -> None:
+        self._store = store
+        self._layers = Layers(store)
+        self._client = client
+        self._diff_ids = image.config.diff_ids
+        self._blobs = pulled.layers if pulled else (None,) * len(self._diff_ids)
+        self._sources = sources
+        self._emit = emit
+        self._vertex = vertex
+        self._sent: dict[Digest, Descriptor] = {}
+
+    def layers(self) -> tuple[Descriptor, ...]:
+        """Send what the registry has not; the descriptors in the image's order."""
+        distinct = list(dict.fromkeys(zip(self._diff_ids, self._blobs, strict=True)))
+        for diff_id, _ in distinct:
+            self._emit(Transfer(self._vertex, digests.short(diff_id), 0, 0))
+        each(self._send, distinct, _TRANSFERS)
+        return tuple(self._sent[diff_id] for diff_id in self._diff_ids)
+
+    def _send(self, item: tuple[Digest, Descriptor | None], stop: Stop) -> None:
+        diff_id, blob = item
+        blob = blob or packed(self._store, self._layers, diff_id)
+        stop.check()
+        name, size = digests.short(diff_id), blob.size
+
+        def report(done: int) -> None:
+            stop.check()
+            self._emit(Transfer(self._vertex, name, done, size))
+
+        self._send_blob(diff_id, blob, report)
+        self._sent[diff_id] = blob
+
+    def _send_blob(self, diff_id: Digest, blob: Descriptor, report: Report) -> None:
+        client = self._client
+        if client.has_blob(blob.digest):
+            report(blob.size)
+        elif location := client.mount(blob.digest, self._sources.get(diff_id, "")):
+            client.upload(
+                blob.digest, blob.size, lambda: self._store.blobs.open(blob.digest), report, location
+            )
+        else:
+            report(blob.size)
+
+
+def _send_config(store: Store, client: Client, config: Descriptor) -> None:
+    if not client.has_blob(config.digest):
+        client.upload(config.digest, config.size, lambda: store.blobs.open(config.digest))
+
+
+def _sources(store: Store, image: Image, reference: Reference) -> dict[Digest, str]:
+    """For layers of `image`, another repository of the same registry that has them, as far as we know.
+
+    A registry that has not (any more) answers a mount by taking an upload.
+    """
+    wanted = set(image.config.diff_ids)
+    found: dict[Digest, str] = {}
+    for other in store.images.all():
+        shared = wanted.intersection(other.config.diff_ids)
+        for name in store.images.repo_digests(other.id) if shared else ():
+            source = references.parse(name)
+            if source.registry == reference.registry and source.repository != reference.repository:
+                found.update(dict.fromkeys(shared - found.keys(), source.repository))
+    return found
