@@ -1,0 +1,320 @@
+"""Layers' compression: gzip and zstd written, those and bzip2 and xz read, told by their first bytes.
+
+What is written is cut into blocks of fixed size, each a gzip member or a zstd frame of its own (RFC 1952,
+2.2; RFC 8878, 3: a file is a row of them). Blocks are compressed by as many threads as there are processors,
+and the bytes depend only on the input and on `compressor()`.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
+
+from wherry.base.errors import Corrupt, Unsupported
+from wherry.layer.pipe import BLOCK
+from wherry.oci import media
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+GZIP = "gzip"
+ZSTD = "zstd"
+NONE = "none"
+GZIP_LEVEL = 6
+ZSTD_LEVEL = 3
+
+_MEDIA_TYPES = {
+    GZIP: (media.LAYER_GZIP, media.DOCKER_LAYER_GZIP),
+    ZSTD: (media.LAYER_ZSTD,),
+    NONE: (media.LAYER_TAR, media.DOCKER_LAYER_TAR),
+}
+
+_BLOCKS = {GZIP: BLOCK, ZSTD: 4 * BLOCK}
+"""Bytes of input in one member or frame: zstd finds matches further back, so its blocks are larger."""
+_XZ_MEMORY = 256 << 20
+"""Bytes that an xz stream may ask for; `xz -9` needs 65 MiB."""
+
+
+def compressor(compression: str) -> str:
+    """Program, version and settings that determine the bytes, as `zlib-ng 2.3.3 level 6 block 1048576`."""
+    _check(compression)
+    if compression == GZIP:
+        from zlib_ng import zlib_ng
+
+        return f"zlib-ng {zlib_ng.ZLIBNG_RUNTIME_VERSION} level {GZIP_LEVEL} block {_BLOCKS[GZIP]}"
+    if compression == ZSTD:
+        return f"zstd {_zstd().zstd_version} level {ZSTD_LEVEL} block {_BLOCKS[ZSTD]}"
+    return NONE
+
+
+def accepted_types(compression: str) -> tuple[str, ...]:
+    """The media types of layers so compressed, OCI's first; docker's name the same bytes."""
+    _check(compression)
+    return _MEDIA_TYPES[compression]
+
+
+class Compressing:
+    """Bytes in, compressed bytes out to `sink`, in order and from the caller's thread."""
+
+    def __init__(self, sink: Callable[[bytes], object], compression: str = GZIP, threads: int = 0) -> None:
+        """`compression` is gzip, zstd or none; `threads` is 0 for one a processor."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        _check(compression)
+        self._sink = sink
+        self._one = _one(compression)
+        self._size = _BLOCKS.get(compression, BLOCK)
+        self._threads = threads or len(os.sched_getaffinity(0))
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="compress")
+        self._waiting: deque[Future[bytes]] = deque()
+        self._pending: list[bytes] = []
+        self._pending_size = 0
+        self._written = False
+
+    def write(self, data: bytes) -> int:
+        self._pending.append(data)
+        self._pending_size += len(data)
+        if self._pending_size >= self._size:
+            whole = b"".join(self._pending)
+            end = len(whole) - len(whole) % self._size
+            for at in range(0, end, self._size):
+                self._submit(whole[at : at + self._size])
+            self._pending = [whole[end:]]
+            self._pending_size = len(whole) - end
+        return len(data)
+
+    def finish(self) -> None:
+        """Compresses what is left; an empty input too becomes a valid stream."""
+        rest = b"".join(self._pending)
+        if rest or not self._written:
+            self._submit(rest)
+        while self._waiting:
+            self._sink(self._waiting.popleft().result())
+        self.close()
+
+    def close(self) -> None:
+        """Gives up. Not needed after `finish`."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def __enter__(self) -> Compressing:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _submit(self, block: bytes) -> None:
+        self._written = True
+        self._waiting.append(self._pool.submit(self._one, block))
+        while len(self._waiting) > self._threads:
+            self._sink(self._waiting.popleft().result())
+
+
+def decompressed(stream: BinaryIO) -> BinaryIO:
+    """`stream` without its compression, whichever it has; as it is where it has none.
+
+    Reading raises Corrupt for data that is damaged or cut off. Closing closes `stream`.
+    """
+    start = _read_up_to(stream, 6)
+    for magic, make in _MAGICS:
+        if start.startswith(magic) or (magic == _ZSTD and _is_skippable(start)):
+            raw = _Decompressed(stream, start, make)
+            return cast(BinaryIO, io.BufferedReader(raw, 1 << 16))
+    return cast(BinaryIO, io.BufferedReader(_Prefixed(stream, start), 1 << 16))
+
+
+class _Decoder(Protocol):
+    """What bz2, lzma and zstd have in common; zlib's is adapted to it."""
+
+    @property
+    def eof(self) -> bool: ...
+
+    @property
+    def needs_input(self) -> bool: ...
+
+    @property
+    def unused_data(self) -> bytes: ...
+
+    def decompress(self, data: bytes, max_length: int) -> bytes: ...
+
+
+class _Gunzip:
+    def __init__(self) -> None:
+        from zlib_ng import zlib_ng
+
+        self._inner = zlib_ng.decompressobj(31)
+        self._full = False
+
+    @property
+    def eof(self) -> bool:
+        return bool(self._inner.eof)
+
+    @property
+    def needs_input(self) -> bool:
+        # output that filled `max_length` exactly may have more behind it within zlib
+        return not self._full and not self._inner.unconsumed_tail
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._inner.unused_data
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        plain: bytes = self._inner.decompress(self._inner.unconsumed_tail + data, max_length)
+        self._full = len(plain) == max_length
+        return plain
+
+
+class _Decompressed(io.RawIOBase):
+    """Members or frames one after another, as one stream; zeros after the last are padding."""
+
+    def __init__(self, stream: BinaryIO, start: bytes, make: Callable[[], _Decoder]) -> None:
+        self._stream = stream
+        self._make = make
+        self._decoder = make()
+        self._input = start
+        self._ended = False
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: object) -> int:
+        view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
+        data = self._some(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    def _some(self, size: int) -> bytes:
+        """At least one byte, `size` at most; none at the end."""
+        while not self._ended:
+            decoder = self._decoder
+            if decoder.eof:
+                self._next_member(decoder.unused_data)
+                continue
+            if decoder.needs_input and not self._input:
+                self._input = self._stream.read(1 << 18)
+                if not self._input:
+                    raise Corrupt("compressed data is cut off")
+            data, self._input = self._input, b""
+            try:
+                plain = decoder.decompress(data, size)
+            except _errors() as error:
+                raise Corrupt(f"compressed data is damaged: {error}") from None
+            if plain:
+                return plain
+        return b""
+
+    def _next_member(self, rest: bytes) -> None:
+        rest = rest.lstrip(b"\0")
+        while not rest:
+            more = self._stream.read(1 << 18)
+            if not more:
+                self._ended = True
+                return
+            rest = more.lstrip(b"\0")
+        self._input = rest
+        self._decoder = self._make()
+
+
+class _Prefixed(io.RawIOBase):
+    """A stream whose first bytes have been read already."""
+
+    def __init__(self, stream: BinaryIO, start: bytes) -> None:
+        self._stream = stream
+        self._start = start
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: object) -> int:
+        view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
+        data = self._start[: len(view)] or self._stream.read(len(view))
+        self._start = self._start[len(view) :]
+        view[: len(data)] = data
+        return len(data)
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    """What decoders raise for bytes that are not theirs."""
+    import lzma
+
+    from zlib_ng import zlib_ng
+
+    zlib_error: type[Exception] = cast(Any, zlib_ng).error  # typed as an instance in its stubs
+    return zlib_error, lzma.LZMAError, _zstd().ZstdError, ValueError, OSError, EOFError, MemoryError
+
+
+def _bunzip() -> _Decoder:
+    import bz2
+
+    return bz2.BZ2Decompressor()
+
+
+def _unxz() -> _Decoder:
+    import lzma
+
+    return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
+
+
+def _unzstd() -> _Decoder:
+    return cast(_Decoder, _zstd().ZstdDecompressor())
+
+
+_ZSTD = b"\x28\xb5\x2f\xfd"
+_MAGICS: tuple[tuple[bytes, Callable[[], _Decoder]], ...] = (
+    (b"\x1f\x8b", _Gunzip),
+    (_ZSTD, _unzstd),
+    (b"BZh", _bunzip),
+    (b"\xfd7zXZ\x00", _unxz),
+)
+
+
+def _is_skippable(start: bytes) -> bool:
+    """A zstd file may begin with a skippable frame (RFC 8878, 3.1.2)."""
+    return len(start) >= 4 and start[1:4] == b"\x2a\x4d\x18" and start[0] & 0xF0 == 0x50
+
+
+def _zstd() -> Any:
+    """The zstd module: in the standard library from Python 3.14 on."""
+    try:
+        from compression import zstd  # type: ignore[import-not-found]
+    except ImportError:
+        from backports import zstd
+    return zstd
+
+
+def _one(compression: str) -> Callable[[bytes], bytes]:
+    """The function that makes a block a member or a frame."""
+    if compression == GZIP:
+        from zlib_ng import zlib_ng
+
+        return lambda block: zlib_ng.compress(block, GZIP_LEVEL, 31)
+    if compression == ZSTD:
+        zstd = _zstd()
+        flags = zstd.CompressionParameter
+        options = {flags.compression_level: ZSTD_LEVEL, flags.checksum_flag: 1}
+        return lambda block: cast(bytes, zstd.compress(block, options=options))
+    return lambda block: block
+
+
+def _check(compression: str) -> None:
+    if compression not in _MEDIA_TYPES:
+        raise Unsupported(
+            f"layers cannot be compressed by {compression!r}", hint="choose one of: gzip, zstd, none"
+        )
+
+
+def _read_up_to(stream: BinaryIO, size: int) -> bytes:
+    data = b""
+    while len(data) < size and (more := stream.read(size - len(data))):
+        data += more
+    return data

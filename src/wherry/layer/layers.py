@@ -1,0 +1,274 @@
+"""The content of the store's layers, by diff ID: index, tar stream and tree, each made when it is asked for.
+
+A layer's folder, `layers/<hex>`, has an `index` and one or both of
+- `tar`: the uncompressed stream (COPY's result; what came uncompressed from an archive);
+- `fs/`: the tree in overlay's form (RUN's result; what a RUN needed to see);
+or neither, where a compressed blob in the store has the content.
+
+Each part is made whole in a scratch folder of the store and renamed to its place, `index` last. A kill at
+any instant leaves complete parts or none. Who comes second finds the place taken, and drops his own, which is
+the same: the place is named after the content. Only the index is synced to the disk, one small file: the
+streams are verified whenever they are used, and trees are too many files (see `apply.py`).
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from threading import Lock
+from typing import TYPE_CHECKING, BinaryIO
+
+from wherry.base.errors import Corrupt, NotFound, WherryError
+from wherry.base.paths import Root
+from wherry.layer.entry import FILE, HARDLINK, Entry
+from wherry.layer.source import limits
+from wherry.layer.streams import TarFile, check, regenerated, tee, verified, window
+from wherry.layer.writer import Layer, LayerWriter
+from wherry.oci import digest as digests
+from wherry.oci.descriptor import Descriptor
+from wherry.oci.digest import Digest
+
+if TYPE_CHECKING:
+    from wherry.store.store import Store
+
+Opener = Callable[[], BinaryIO]
+_REMEMBERED = 100_000
+
+
+class Layers:
+    """Safe for use by several threads and processes at once. Callers hold the store's lease."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._guard = Lock()
+        self._recent: dict[Digest, Layer] = {}
+        """Indexes read of late, `_REMEMBERED` entries in all: about 40 MB."""
+
+    # what is there
+
+    def has(self, diff_id: Digest) -> bool:
+        """True where the content is in the store in some form, so that all of it can be had offline."""
+        folder = self._store.layers.folder(diff_id)
+        if os.path.exists(f"{folder}/index") and any(
+            os.path.exists(f"{folder}/{part}") for part in ("tar", "fs")
+        ):
+            return True
+        return self._blob(diff_id) is not None
+
+    def index(self, diff_id: Digest) -> Layer:
+        """The layer's entries. Read from its blob or tar, and verified, when it has no index yet."""
+        layer = self._recent.get(diff_id)
+        if layer is None:
+            layer = self._read_index(diff_id) or self._make_index(diff_id)
+            self._remember(layer)
+        return layer
+
+    def tree(self, diff_id: Digest) -> str:
+        """The layer's tree on disk, in the overlay form of this process; extracted where it is missing."""
+        folder = self._store.layers.folder(diff_id)
+        tree = f"{folder}/fs"
+        if not (os.path.isdir(tree) and os.path.exists(f"{folder}/index")):
+            with self._lock(diff_id):
+                if not os.path.isdir(tree):
+                    self._extract(diff_id)
+                elif not os.path.exists(f"{folder}/index"):
+                    self.index(diff_id)
+        return tree
+
+    def open_tar(self, diff_id: Digest) -> BinaryIO:
+        """The uncompressed stream, for reading once from its start to its end; to be closed (use `with`).
+
+        The read that finds the end raises Corrupt where the stream has not the digest `diff_id`.
+        """
+        return verified(self._open_stream(diff_id), diff_id)
+
+    def open_file(self, diff_id: Digest, entry: Entry) -> BinaryIO:
+        """The content of one file of the layer: `entry` is a regular file or a hard link from its index."""
+        if entry.kind == HARDLINK:
+            entry = next(item for item in self.index(diff_id).entries if item.path == entry.link)
+        if entry.kind != FILE:
+            raise NotFound(f"{entry.path!r} is no regular file")
+        if entry.offset >= 0:
+            try:
+                tar = open(self._place(diff_id, "tar"), "rb", buffering=0)  # noqa: SIM115 - the window's to close
+            except FileNotFoundError:
+                pass
+            else:
+                return window(tar, entry.offset, entry.size)
+        with Root(self.tree(diff_id)) as root:
+            return open(root.open(entry.path), "rb")
+
+    # what comes in
+
+    def add_tar(self, write: Callable[[LayerWriter], None]) -> Layer:
+        """A layer of the entries that `write` adds; its stream is kept."""
+        with self._store.scratch("layer") as scratch:
+            with TarFile(f"{scratch}/tar") as tar, LayerWriter(tar.write) as writer:
+                write(writer)
+                layer = writer.finish()
+                tar.finish()
+            self._publish(layer.diff_id, scratch, "tar")
+            self._keep_index(layer, scratch)
+        return layer
+
+    def add_upper(self, folder: str, entries: Iterable[tuple[Entry, Opener | None]]) -> Layer:
+        """A layer of the tree `folder`, which lies in the store's `tmp/` and is taken over.
+
+        `entries`: in the order of the stream, with the way to open each regular file. The stream is hashed
+        and not kept. The tree must hold just these entries in overlay's form.
+        """
+        with LayerWriter() as writer:
+            for entry, opener in entries:
+                if opener is None:
+                    writer.add(entry)
+                else:
+                    with opener() as file:
+                        writer.add(entry, file)
+            layer = writer.finish()
+        with self._store.scratch("layer") as scratch:
+            self._move(folder, self._place(layer.diff_id, "fs"))
+            self._keep_index(layer, scratch)
+        return layer
+
+    def add_stream(self, stream: BinaryIO, *, extract: bool) -> Layer:
+        """A layer from an uncompressed tar of anybody; kept as it is, and as a tree too if `extract`."""
+        from wherry.layer.apply import current_form, read_index_of
+        from wherry.layer.apply import extract as extract_into
+
+        with self._store.scratch("layer") as scratch:
+            with TarFile(f"{scratch}/tar") as tar:
+                kept = tee(stream, tar.write)
+                if extract:
+                    layer = extract_into(kept, f"{scratch}/fs", current_form(), limits())
+                else:
+                    layer = read_index_of(kept, limits())
+                tar.finish()
+            self._publish(layer.diff_id, scratch, "tar")
+            if extract:
+                self._publish(layer.diff_id, scratch, "fs")
+            self._keep_index(layer, scratch)
+        return layer
+
+    # what goes out
+
+    def compressed(self, diff_id: Digest, compression: str = "gzip") -> Descriptor:
+        """The layer as a blob of the store, made if need be; its media type is OCI's."""
+        from wherry.layer import compress
+
+        accepted = compress.accepted_types(compression)
+        for blob in self._store.layers.blobs_of(diff_id):
+            if blob.media_type in accepted and self._store.blobs.has(blob.digest):
+                return blob._replace(media_type=accepted[0])
+        with self._store.blobs.writer() as writer, self.open_tar(diff_id) as tar:
+            with compress.Compressing(writer.write, compression) as compressing:
+                while data := tar.read(1 << 20):
+                    compressing.write(data)
+                compressing.finish()
+            size = writer.size
+            blob = Descriptor(accepted[0], writer.commit(), size)
+        self._store.layers.add_blob(diff_id, blob, compress.compressor(compression))
+        return blob
+
+    # within
+
+    def _read_index(self, diff_id: Digest) -> Layer | None:
+        from wherry.layer.index import read_index
+
+        try:
+            return read_index(self._place(diff_id, "index"))
+        except (FileNotFoundError, Corrupt):
+            return None  # a damaged one is made again where the content is there
+
+    def _make_index(self, diff_id: Digest) -> Layer:
+        from wherry.layer.apply import read_index_of
+
+        with self._open_stream(diff_id) as tar:
+            layer = read_index_of(tar, limits())
+        check(diff_id, layer.diff_id)
+        with self._store.scratch("layer") as scratch:
+            self._keep_index(layer, scratch)
+        return layer
+
+    def _extract(self, diff_id: Digest) -> None:
+        from wherry.layer.apply import current_form, extract
+
+        with self._store.scratch("layer") as scratch:
+            with self._open_stream(diff_id) as tar:
+                layer = extract(tar, f"{scratch}/fs", current_form(), limits())
+            check(diff_id, layer.diff_id)
+            self._publish(diff_id, scratch, "fs")
+            if not os.path.exists(self._place(diff_id, "index")):
+                self._keep_index(layer, scratch)
+
+    def _open_stream(self, diff_id: Digest) -> BinaryIO:
+        from wherry.layer.compress import decompressed
+
+        folder = self._store.layers.folder(diff_id)
+        try:
+            return open(f"{folder}/tar", "rb", buffering=0)
+        except FileNotFoundError:
+            pass
+        if blob := self._blob(diff_id):
+            return decompressed(self._store.blobs.open(blob.digest))
+        layer = self._read_index(diff_id)
+        if layer is None or not os.path.isdir(f"{folder}/fs"):
+            raise NotFound(
+                f"layer {digests.short(diff_id)} is not in the store",
+                hint="pull or build the image again",
+            )
+        return regenerated(layer, f"{folder}/fs")
+
+    def _blob(self, diff_id: Digest) -> Descriptor | None:
+        for blob in self._store.layers.blobs_of(diff_id):
+            if self._store.blobs.has(blob.digest):
+                return blob
+        return None
+
+    def _keep_index(self, layer: Layer, scratch: str) -> None:
+        """The last step of every way in: with its index a layer is there."""
+        from wherry.layer.index import write_index
+
+        write_index(f"{scratch}/index", layer)
+        self._publish(layer.diff_id, scratch, "index")
+        self._store.layers.add(layer.diff_id, layer.size)
+        self._remember(layer)
+
+    def _remember(self, layer: Layer) -> None:
+        with self._guard:
+            self._recent[layer.diff_id] = layer
+            count = sum(len(kept.entries) for kept in self._recent.values())
+            for old in list(self._recent)[:-1]:
+                if count <= _REMEMBERED:
+                    break
+                count -= len(self._recent.pop(old).entries)
+
+    @contextmanager
+    def _lock(self, diff_id: Digest) -> Iterator[None]:
+        """One extraction of a layer at a time, in all processes: the others wait for its result."""
+        folder = self._store.layers.folder(diff_id)
+        os.makedirs(folder, mode=0o711, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _publish(self, diff_id: Digest, scratch: str, part: str) -> None:
+        self._move(f"{scratch}/{part}", self._place(diff_id, part))
+
+    def _place(self, diff_id: Digest, part: str) -> str:
+        return f"{self._store.layers.folder(diff_id)}/{part}"
+
+    def _move(self, source: str, target: str) -> None:
+        try:
+            os.makedirs(os.path.dirname(target), mode=0o711, exist_ok=True)
+            os.rename(source, target)
+        except OSError as error:
+            # a folder that is there already is another process's same result; the scratch folder's end
+            # deletes ours. An empty one is replaced, and files are replaced by their like.
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise WherryError(f"cannot write to the store {self._store.root}: {error.strerror}") from None
