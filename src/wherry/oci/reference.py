@@ -84,6 +84,11 @@ def parse(text: str) -> Reference:
     return Reference(registry, path, tag, digest)
 
 
+def is_host(text: str) -> bool:
+    """Whether `text` is a registry as it stands in names: a host or an address, with a port or without."""
+    return _HOST.fullmatch(text) is not None
+
+
 def _split_tag(rest: str) -> tuple[str, str]:
     """The last colon starts a tag only behind the last slash: `host:5000/app` has none."""
     head, slash, last = rest.rpartition("/")

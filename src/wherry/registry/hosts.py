@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from wherry.base.errors import UsageError
+from wherry.oci import reference as references
 from wherry.oci.reference import DEFAULT_REGISTRY
 
 DOCKER_HUB = "registry-1.docker.io"
@@ -12,6 +14,17 @@ def base_url(registry: str) -> str:
     """`https://host[:port]` of a reference's registry; http for loopback hosts alone, as docker does."""
     host = DOCKER_HUB if registry == DEFAULT_REGISTRY else registry
     return f"{'http' if is_loopback(host) else 'https'}://{host}"
+
+
+def registry_of(server: str) -> str:
+    """The registry that a user names to `login`: `host[:port]`, or a URL of it as older dockers had."""
+    host = server.partition("://")[2] or server
+    host = host.partition("/")[0]
+    if host in ("index.docker.io", DOCKER_HUB, DEFAULT_REGISTRY):
+        return DEFAULT_REGISTRY
+    if not references.is_host(host):
+        raise UsageError(f"not a registry: {server!r}", hint="write its host, such as localhost:5000")
+    return host
 
 
 def is_loopback(host: str) -> bool:

@@ -1,0 +1,35 @@
+"""`wherry push`: an image to a registry."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from wherry.base.errors import NotFound
+from wherry.oci import reference as references
+from wherry.store.store import Store
+
+
+def register(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-q", "--quiet", action="store_true", help="print the image's name and nothing else")
+    parser.add_argument("name", metavar="NAME[:TAG]")
+
+
+def run(args: argparse.Namespace) -> int:
+    from wherry.cli.transfers import PUSH, Transfers
+    from wherry.registry.push import push
+
+    reference = references.parse(args.name).with_default_tag()
+    with Store.open() as store:
+        image_id = store.images.id_of(reference)
+        if image_id is None:
+            raise NotFound(
+                f"no image has the name {reference.familiar}",
+                hint=f"give it one: `wherry tag IMAGE {reference.familiar}`",
+            )
+        if not args.quiet:
+            print(f"The push refers to repository [{reference.name}]", flush=True)
+        with Transfers(PUSH, sys.stdout, args.quiet) as transfers:
+            digest = push(store, store.images.get(image_id), reference, transfers)
+    print(reference if args.quiet else f"{reference.tag}: digest: {digest}")
+    return 0
