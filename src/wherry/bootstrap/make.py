@@ -120,6 +120,10 @@ def _write_sources(folder: str, chosen: Sequence[Source]) -> str:
     return path
 
 
+# mmdebstrap's own: without it the package usrmerge comes in to make the links, and 45 MB of perl with it.
+_MERGED_USR = "/usr/share/mmdebstrap/hooks/maybe-merged-usr"
+
+
 def _arguments(recipe: Recipe, mode: str, include: Sequence[str], listed: str) -> list[str]:
     family = recipe.family
     packages = (*family.packages, *include)
@@ -128,6 +132,8 @@ def _arguments(recipe: Recipe, mode: str, include: Sequence[str], listed: str) -
     if family.main:
         hooks.append(f"--setup-hook={script.check_version(recipe)}")
         skipped.append("update")
+    if not family.bare and os.path.isdir(_MERGED_USR):
+        hooks.append(f"--hook-dir={_MERGED_USR}")
     if family.command:
         hooks.append(f"--customize-hook={script.in_root(family.command)}")
     return [
