@@ -1,0 +1,303 @@
+"""Reads overlay's upper folder: which entries of a layer it amounts to, and what in it is no change at all.
+
+What counts as a change, against the view of the layers below:
+- a file, link or node: if its kind, mode, owner, content, target, device, extended attributes or time (whole
+  seconds) differ. Overlay copies a file up when it is opened for writing or when `chown -R` gives it the
+  owner it has; such copies are no change, unless another name was linked to them.
+- a folder: if its mode, owner or extended attributes differ, or something in it changed. Its time alone is
+  no change: whatever was made and removed again in it left a new one.
+- a whiteout, if there is something below to hide; an opaque mark, if the folder below has something in it.
+
+Left out: sockets (tar cannot say them; whoever made them is gone), overlay's own extended attributes, and
+those that are the host's, see `_is_kept`.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from wherry.layer.apply import OverlayForm
+from wherry.layer.entry import (
+    BLOCK,
+    CHARACTER,
+    DIRECTORY,
+    FIFO,
+    FILE,
+    HARDLINK,
+    OPAQUE,
+    SYMLINK,
+    WHITEOUT,
+    Entry,
+)
+from wherry.layer.folders import Folders
+from wherry.snapshot.view import View
+
+SECOND = 1_000_000_000
+_KINDS = {
+    stat.S_IFREG: FILE,
+    stat.S_IFDIR: DIRECTORY,
+    stat.S_IFLNK: SYMLINK,
+    stat.S_IFCHR: CHARACTER,
+    stat.S_IFBLK: BLOCK,
+    stat.S_IFIFO: FIFO,
+}
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Changes(NamedTuple):
+    """An upper folder, sorted out. Times of `entries` are whole seconds, as the layer is to have them."""
+
+    entries: tuple[Entry, ...]
+    """Parents first, names sorted; a file with several names is the first of them, the others link to it."""
+    surplus: tuple[tuple[str, bool], ...]
+    """What is no change: path and whether it is a folder, the content of folders before them."""
+    idle_marks: tuple[str, ...]
+    """Folders whose opaque mark hides nothing."""
+    clamped: dict[str, int]
+    """The time, in seconds, that a file had on disk where the limit gave it another."""
+
+
+class _Item(NamedTuple):
+    """One name in the upper folder. `entry` has the time as it is on disk; None for a socket."""
+
+    name: str
+    entry: Entry | None
+    links: int
+    inode: int
+    opaque: bool
+
+
+class _Folder:
+    """A folder on the way from the root to where the scan is."""
+
+    def __init__(self, path: str, items: list[_Item], entries: list[Entry], has_lower: bool) -> None:
+        self.path = path
+        self.items = items
+        self.entries = entries
+        """Its own, for as long as it is not known whether they are needed."""
+        self.has_lower = has_lower
+        """Whether a folder of lower layers is to be seen through it."""
+
+
+def scan(folders: Folders, lower: View, form: OverlayForm, clamp: int | None = None) -> Changes:
+    """What the upper folder `folders` changes in `lower`; it is only read.
+
+    `clamp`: no time that the step set is later, in seconds since 1970 (SOURCE_DATE_EPOCH).
+    """
+    return _Scan(folders, lower, form, clamp).run()
+
+
+class _Scan:
+    def __init__(self, folders: Folders, lower: View, form: OverlayForm, clamp: int | None) -> None:
+        self._folders = folders
+        self._lower = lower
+        self._form = form
+        self._clamp = clamp
+        self._entries: list[Entry] = []
+        self._surplus: list[tuple[str, bool]] = []
+        self._idle_marks: list[str] = []
+        self._clamped: dict[str, int] = {}
+        self._first_names: dict[int, Entry] = {}
+        """By inode: the first name of each file that has several."""
+        self._way: list[_Folder] = []
+        self._needed = 0
+        """So many folders of the way have their entries in the result."""
+
+    def run(self) -> Changes:
+        # Not recursive: a path of 4,000 bytes may have 2,000 parts.
+        self._start()
+        while self._way:
+            folder = self._way[-1]
+            if folder.items:
+                self._take(folder, folder.items.pop())
+            else:
+                self._leave()
+        return Changes(tuple(self._entries), tuple(self._surplus), tuple(self._idle_marks), self._clamped)
+
+    def _start(self) -> None:
+        """The root's entry is left out unless it changed: no layer needs it to hold what is in it."""
+        item = _item(self._folders.open(""), ".", "", self._form)
+        before = self._lower.lookup("")
+        assert item.entry is not None and before is not None
+        own = [] if _same_face(item.entry, before.entry) else [self._timed(item.entry, before.entry)]
+        self._enter("", own, has_lower=True, changed=bool(own))
+
+    def _take(self, folder: _Folder, item: _Item) -> None:
+        path = f"{folder.path}/{item.name}" if folder.path else item.name
+        if item.entry is None:
+            self._surplus.append((path, False))
+            return
+        found = self._lower.lookup(path) if folder.has_lower else None
+        before = found.entry if found else None
+        if item.entry.kind == WHITEOUT:
+            if before is None:
+                self._surplus.append((path, False))
+            else:
+                self._add(item.entry)
+        elif item.entry.kind == DIRECTORY:
+            self._take_folder(item.entry, before, item.opaque)
+        elif item.links > 1 and item.entry.kind == FILE:
+            self._add_shared(item, before)
+        elif before is not None and self._is_copy(item.entry, before):
+            self._surplus.append((path, False))
+        else:
+            self._add(self._timed(item.entry, before))
+
+    def _take_folder(self, entry: Entry, before: Entry | None, opaque: bool) -> None:
+        path = entry.path
+        merges = before is not None and before.kind == DIRECTORY
+        hides = opaque and merges and bool(self._lower.children(path))
+        if opaque and not hides:
+            self._idle_marks.append(path)
+        own = [self._timed(entry, before)]
+        if hides:
+            own.append(Entry(path, OPAQUE))
+        changed = hides or before is None or not merges or not _same_face(entry, before)
+        self._enter(path, own, has_lower=merges and not opaque, changed=changed)
+
+    def _enter(self, path: str, own: list[Entry], *, has_lower: bool, changed: bool) -> None:
+        items = sorted(_items(self._folders.open(path), path, self._form), key=_name, reverse=True)
+        self._way.append(_Folder(path, items, own, has_lower))
+        if changed:
+            self._need_way()
+
+    def _leave(self) -> None:
+        folder = self._way.pop()
+        if len(self._way) < self._needed:
+            self._needed = len(self._way)
+        elif folder.path:
+            self._surplus.append((folder.path, True))
+
+    def _need_way(self) -> None:
+        for folder in self._way[self._needed :]:
+            self._entries.extend(folder.entries)
+        self._needed = len(self._way)
+
+    def _add(self, entry: Entry) -> None:
+        self._need_way()
+        self._entries.append(entry)
+
+    def _add_shared(self, item: _Item, before: Entry | None) -> None:
+        """A file with several names: the first is the file. Never left out as a mere copy, because the other
+        names could not be links to one in a lower layer."""
+        entry = item.entry
+        assert entry is not None
+        first = self._first_names.get(item.inode)
+        if first is None:
+            entry = self._first_names[item.inode] = self._timed(entry, before)
+            self._add(entry)
+        else:
+            self._add(first._replace(path=entry.path, kind=HARDLINK, link=first.path, size=0))
+
+    def _timed(self, entry: Entry, before: Entry | None) -> Entry:
+        """With the time that the layer gives it: what the step did not touch keeps its own."""
+        seconds = entry.mtime // SECOND
+        if self._clamp is None or seconds <= self._clamp:
+            return entry._replace(mtime=seconds * SECOND)
+        limit = self._clamp
+        if before is not None:
+            if before.mtime // SECOND == seconds:
+                limit = seconds
+            elif entry.path.endswith(".py"):
+                # Lower layers may have bytecode of the old source, which Python takes for that of any
+                # source with the time and size that it recorded: so the time must differ from the old one.
+                limit = min(limit, before.mtime // SECOND - 1)
+        if limit != seconds:
+            self._clamped[entry.path] = seconds
+        return entry._replace(mtime=limit * SECOND)
+
+    def _is_copy(self, entry: Entry, before: Entry) -> bool:
+        """Whether a file, link or node is what lower layers have at its path already."""
+        seconds, old_seconds = entry.mtime // SECOND, before.mtime // SECOND
+        if seconds != old_seconds and (self._clamp is None or min(seconds, self._clamp) != old_seconds):
+            return False
+        if (entry.kind, entry.size, entry.link, entry.device) != (
+            before.kind,
+            before.size,
+            before.link,
+            before.device,
+        ):
+            return False
+        if not _same_face(entry, before):
+            return False
+        return entry.kind != FILE or self._digest(entry) == before.digest
+
+    def _digest(self, entry: Entry) -> bytes:
+        folder, name = self._folders.parent(entry.path)
+        with open(os.open(name, _READ, dir_fd=folder), "rb", buffering=0) as file:
+            return hashlib.file_digest(file, "sha256").digest()
+
+
+def _same_face(entry: Entry, before: Entry) -> bool:
+    """Mode, owner and extended attributes. A symbolic link has no mode of its own."""
+    if entry.mode != before.mode and entry.kind != SYMLINK:
+        return False
+    if (entry.uid, entry.gid) != (before.uid, before.gid):
+        return False
+    return entry.xattrs == tuple(pair for pair in before.xattrs if _is_kept(pair[0]))
+
+
+def _name(item: _Item) -> str:
+    return item.name
+
+
+def _items(folder: int, path: str, form: OverlayForm) -> Iterator[_Item]:
+    prefix = f"{path}/" if path else ""
+    with os.scandir(folder) as names:
+        for found in names:
+            yield _item(folder, found.name, prefix + found.name, form)
+
+
+def _item(folder: int, name: str, path: str, form: OverlayForm) -> _Item:
+    status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    kind = _KINDS.get(stat.S_IFMT(status.st_mode))
+    if kind is None:
+        return _Item(name, None, 1, 0, False)
+    if kind == CHARACTER and status.st_rdev == 0:
+        return _Item(name, Entry(path, WHITEOUT), 1, 0, False)
+    # By this name: the calls for extended attributes take no folder's descriptor.
+    proc = f"/proc/self/fd/{folder}/{name}"
+    attributes = _xattr_names(proc)
+    entry = Entry(
+        path,
+        kind,
+        stat.S_IMODE(status.st_mode),
+        status.st_uid,
+        status.st_gid,
+        status.st_mtime_ns,
+        status.st_size if kind == FILE else 0,
+        os.readlink(name, dir_fd=folder) if kind == SYMLINK else "",
+        (os.major(status.st_rdev), os.minor(status.st_rdev)) if kind in (CHARACTER, BLOCK) else (0, 0),
+        tuple((key, _xattr(proc, key)) for key in sorted(attributes) if _is_kept(key)),
+    )
+    opaque = kind == DIRECTORY and form.opaque in attributes and _xattr(proc, form.opaque) == b"y"
+    return _Item(name, entry, status.st_nlink, status.st_ino, opaque)
+
+
+def _xattr_names(proc: str) -> list[str]:
+    try:
+        return os.listxattr(proc, follow_symlinks=False)
+    except OSError as error:
+        if error.errno == errno.ENOTSUP:
+            return []
+        raise
+
+
+def _xattr(proc: str, name: str) -> bytes:
+    return os.getxattr(proc, name, follow_symlinks=False)
+
+
+def _is_kept(name: str) -> bool:
+    """Whether an extended attribute belongs to the file, on any machine.
+
+    Of `security.*` only capabilities do; the rest are labels of the host (SELinux, IMA). `trusted.*` cannot
+    be set in a container, nor be seen in a user namespace. `system.*` has access lists, and NFS's own.
+    """
+    if name.startswith("user."):
+        return not name.startswith("user.overlay.")
+    return name in ("security.capability", "system.posix_acl_access", "system.posix_acl_default")
