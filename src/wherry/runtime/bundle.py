@@ -106,8 +106,10 @@ def _mount(mount: Mount) -> dict[str, Any]:
         raise WherryError(f"unknown kind of mount {mount.kind!r} for {target}: it is bind or tmpfs")
     if not mount.root and not mount.source.startswith("/"):
         raise WherryError(f"mount source {mount.source} is not an absolute path")
-    if not {"bind", "rbind"} & set(options):
+    if "bind" not in options and "rbind" not in options:
         options.insert(0, "rbind")
+    if "dev" not in options:
+        options.append("nodev")
     entry = _entry("bind", mount.source, target, options)
     return entry | {ROOT_KEY: mount.root} if mount.root else entry
 

@@ -13,12 +13,13 @@ import struct
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from wherry.base.errors import WherryError
-from wherry.runtime import bundle
+from wherry.runtime import bundle, idmap
 from wherry.runtime.init import linux
 from wherry.runtime.init.child import BORN, FAILED, GO, READY
+from wherry.runtime.mounts import Created
 from wherry.runtime.spec import Container
 
 _START = "import sys; sys.path.append(sys.argv[1]); from init.zygote import main; main()"
@@ -39,15 +40,6 @@ class ExecFailed(WherryError):
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
         self.exit_code = code
-
-
-class Created(NamedTuple):
-    """A mount point made in the root filesystem, with its parent's mtime (ns) before and after."""
-
-    path: str
-    folder: bool
-    before: int
-    after: int
 
 
 class Running:
@@ -123,7 +115,7 @@ class Native:
 
     def __init__(self) -> None:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._in_user_namespace = _in_user_namespace()
+        self._in_user_namespace = idmap.in_user_namespace()
         with theirs:
             self._helper = _spawn_helper(theirs.fileno())
 
@@ -158,25 +150,24 @@ class Native:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         status, their_status = os.pipe()
-        pidfd = -1
-        try:
-            with theirs:
-                self._request(document, (stdin, stdout, stderr, theirs.fileno(), their_status))
-            os.close(their_status)
-            pid = _expect_birth(ours)
-            pidfd = os.pidfd_open(pid)
-            if ready:
-                ready(pid)
-            ours.send(GO)
-            created, console = _expect_start(ours)
-            return Running(pid, pidfd, status, console, created)
-        except BaseException:
-            os.close(status)
-            if pidfd >= 0:
-                os.close(pidfd)
-            raise
-        finally:
-            ours.close()
+        pid, pidfd = 0, -1
+        with ours:
+            try:
+                try:
+                    self._request(document, (stdin, stdout, stderr, theirs.fileno(), their_status))
+                finally:
+                    theirs.close()
+                    os.close(their_status)
+                pid = _expect_birth(ours)
+                pidfd = os.pidfd_open(pid)
+                if ready:
+                    ready(pid)
+                ours.send(GO)
+                created, console = _expect_start(ours)
+            except BaseException:
+                _abandon(pidfd, status)
+                raise
+        return Running(pid, pidfd, status, console, created)
 
     def _request(self, document: dict[str, Any], descriptors: tuple[int, ...]) -> None:
         flags = 0
@@ -192,15 +183,22 @@ class Native:
             os.close(config)
 
 
+def _abandon(pidfd: int, status: int) -> None:
+    """Leave nothing of a container that did not come to run."""
+    if pidfd >= 0:
+        try:
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # it has ended by itself
+        os.read(status, 4)
+        os.close(pidfd)
+    os.close(status)
+
+
 def _spawn_helper(control: int) -> int:
     folder = os.path.dirname(os.path.abspath(__file__))
     command = [sys.executable, "-I", "-S", "-E", "-X", "utf8", "-c", _START, folder]
     return os.posix_spawn(sys.executable, command, {}, file_actions=[(os.POSIX_SPAWN_DUP2, control, 0)])
-
-
-def _in_user_namespace() -> bool:
-    with open("/proc/self/uid_map", encoding="ascii") as file:
-        return file.read().split() != ["0", "0", str(2**32 - 1)]
 
 
 def _expect_birth(channel: socket.socket) -> int:

@@ -38,9 +38,9 @@ class User(NamedTuple):
 class Mount(NamedTuple):
     """One mount besides the standard ones.
 
-    `kind` is "bind" or "tmpfs". Options: ro, rw, nosuid, nodev, noexec, bind, rbind (the default for
-    binds), and for tmpfs size=, mode=, uid=, gid=, nr_inodes=. With `root`, `source` is a path inside that
-    folder, and a symbolic link met on the way never leads out of it.
+    `kind` is "bind" or "tmpfs". Options: ro, rw, nosuid, noexec, dev (without it device nodes cannot be
+    opened); for binds bind or rbind (the default); for tmpfs size=, mode=, uid=, gid=, nr_inodes=. With
+    `root`, `source` is a path inside that folder, and a symbolic link met on the way never leads out of it.
     """
 
     kind: str

@@ -33,14 +33,14 @@ _FLAGS = {
 }
 _DEFAULTS = {"rw", "suid", "dev", "exec", "relatime", "bind", "rbind", "private", "rprivate", "newinstance"}
 
-_DEVICES = (
-    ("null", 1, 3),
-    ("zero", 1, 5),
-    ("full", 1, 7),
-    ("random", 1, 8),
-    ("urandom", 1, 9),
-    ("tty", 5, 0),
-)
+_DEVICES = {
+    "null": (1, 3),
+    "zero": (1, 5),
+    "full": (1, 7),
+    "random": (1, 8),
+    "urandom": (1, 9),
+    "tty": (5, 0),
+}
 _LINKS = (
     ("fd", "/proc/self/fd"),
     ("stdin", "/proc/self/fd/0"),
@@ -82,6 +82,7 @@ def _mount_root(path: str) -> int:
     """pivot_root(2) wants a mount of its own, so the root filesystem is bound onto itself."""
     try:
         tree = linux.open_tree(path, recursive=True)
+        linux.set_attributes(tree, linux.MOUNT_ATTR_NODEV, recursive=True)
         place = os.open(path, os.O_PATH | os.O_DIRECTORY)
         linux.attach(tree, place)
     except OSError as error:
@@ -93,6 +94,8 @@ def _mount_root(path: str) -> int:
 def _mount(root: int, entry: dict[str, Any], created: Created) -> None:
     target, kind = entry["destination"], entry["type"]
     attributes, options = _parse(entry["options"])
+    if target == "/dev" and kind == "tmpfs":
+        attributes |= linux.MOUNT_ATTR_NODEV  # see _make_devices; other runtimes make the nodes in it
     try:
         tree = _bind(entry, attributes, options) if kind == "bind" else _filesystem(kind, attributes, options)
         if tree is None:
@@ -203,26 +206,30 @@ def _make_place(root: int, target: str, folder: bool, created: Created) -> None:
 
 
 def _make_devices(root: int) -> None:
+    """The standard nodes, mounted from the host's, and the standard links.
+
+    A container's root may make device nodes. Docker's device cgroup keeps it from opening those; here it is
+    `nodev`, which every mount of a container has (`_mount_root`, `_mount`, `bundle`) but these few files.
+    """
     folder = linux.open_in_root(root, "dev", os.O_RDONLY | os.O_DIRECTORY)
-    for name, major, minor in _DEVICES:
-        try:
-            os.mknod(name, 0o666 | stat.S_IFCHR, os.makedev(major, minor), dir_fd=folder)
-        except PermissionError:
-            _bind_device(folder, name)
+    for name, numbers in _DEVICES.items():
+        source = os.open(f"/dev/{name}", os.O_PATH | os.O_NOFOLLOW)
+        state = os.fstat(source)
+        if not stat.S_ISCHR(state.st_mode) or state.st_rdev != os.makedev(*numbers):
+            raise Failed(f"/dev/{name} of this machine is not the device it should be")
+        _cover_new_file(folder, name, source)
+        os.close(source)
     for name, target in _LINKS:
         os.symlink(target, name, dir_fd=folder)
     os.close(folder)
 
 
-def _bind_device(folder: int, name: str) -> None:
-    """The host's node, where making one is not allowed."""
+def _cover_new_file(folder: int, name: str, source: int) -> None:
+    """Make the file `name` and mount on it what the descriptor `source` names."""
     os.mknod(name, 0o666 | stat.S_IFREG, dir_fd=folder)
-    place = os.open(name, os.O_PATH, dir_fd=folder)
-    try:
-        tree = linux.open_tree(f"/dev/{name}", recursive=False)
-        linux.attach(tree, place)
-    except OSError as error:
-        raise Failed(f"cannot mount /dev/{name}: {error.strerror}") from None
+    place = os.open(name, os.O_PATH | os.O_NOFOLLOW, dir_fd=folder)
+    tree = linux.open_tree("", recursive=False, directory=source)
+    linux.attach(tree, place)
     os.close(tree)
     os.close(place)
 
@@ -235,9 +242,7 @@ def _make_terminal(root: int, owner: int) -> int:
     peer = fcntl.ioctl(master, get_peer, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
     os.fchown(peer, owner, -1)
     folder = linux.open_in_root(root, "dev", os.O_RDONLY | os.O_DIRECTORY)
-    os.mknod("console", 0o666 | stat.S_IFREG, dir_fd=folder)
-    place = os.open("console", os.O_PATH, dir_fd=folder)
-    linux.attach(linux.open_tree("", recursive=False, directory=peer), place)
+    _cover_new_file(folder, "console", peer)
     for number in range(3):
         os.dup2(peer, number)
     return master

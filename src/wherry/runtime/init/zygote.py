@@ -13,6 +13,7 @@ container; and it ends when wherry does, seen by a pidfd (PDEATHSIG would mean t
 from __future__ import annotations
 
 import _socket  # socket and signal import enum and selectors: 6 ms for names that are not needed here
+import fcntl
 import gc
 import os
 import select
@@ -45,7 +46,9 @@ def main() -> None:
 
 def _take_control() -> _socket.socket:
     linux.close_from(3)
-    control = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, os.dup(0))
+    control = _socket.socket(
+        _socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 3)
+    )
     null = os.open("/dev/null", os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(null, 1)
