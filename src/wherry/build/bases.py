@@ -1,0 +1,67 @@
+"""The images that a build stands on: found in the store, pulled when they are not there."""
+
+from __future__ import annotations
+
+import time
+
+from wherry.base.errors import Location, WherryError
+from wherry.base.events import Done, Emit, Started
+from wherry.oci import reference as references
+from wherry.oci.platform import Platform
+from wherry.oci.reference import Reference
+from wherry.store.images import Image
+from wherry.store.store import Store
+
+
+class Bases:
+    """Images by the name in a Dockerfile; each name means one image for the whole of a build."""
+
+    def __init__(self, store: Store, platform: Platform, pull: bool, emit: Emit) -> None:
+        self._store = store
+        self._platform = platform
+        self._pull = pull
+        self._emit = emit
+        self._found: dict[str, Image] = {}
+
+    def find(self, name: str, where: Location | None) -> Image:
+        """The image called `name`. Errors say where in the Dockerfile it was asked for."""
+        if name not in self._found:
+            try:
+                self._found[name] = self._resolve(name)
+            except WherryError as error:
+                error.where = error.where or where
+                raise
+        return self._found[name]
+
+    def _resolve(self, name: str) -> Image:
+        image = None if self._pull else self._store.images.resolve(name)
+        if image is not None:
+            self._check_platform(name, image)
+            return image
+        reference = references.parse(name).with_default_tag()
+        try:
+            return self._fetch(reference)
+        except WherryError as error:
+            raise _explained(error, reference) from None
+
+    def _fetch(self, reference: Reference) -> Image:
+        from wherry.registry.pull import pull
+
+        began = time.monotonic()
+        self._emit(Started(0, f"[internal] pull {reference.familiar}", began))
+        image = pull(self._store, reference, self._platform, self._emit, 0)
+        self._emit(Done(0, time.monotonic() - began))
+        return image
+
+    def _check_platform(self, name: str, image: Image) -> None:
+        if image.config.platform != self._platform:
+            raise WherryError(
+                f"the image {name} in the store is for {image.config.platform}, not for {self._platform}",
+                hint="build with --pull to fetch the right one",
+            )
+
+
+def _explained(error: WherryError, reference: Reference) -> WherryError:
+    error.message = f"cannot get the base image {reference.familiar}: {error.message}"
+    error.hint = error.hint or f"without a registry, `wherry bootstrap {reference.familiar}` makes some bases"
+    return error

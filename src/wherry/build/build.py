@@ -1,0 +1,164 @@
+"""A build, as a recipe: read, plan, solve, export."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+from wherry.base.events import Done, Emit, Note, Output, Started
+from wherry.build import definition as definitions
+from wherry.build import plan as planning
+from wherry.build import scope, times
+from wherry.build.bases import Bases
+from wherry.build.contenthash import FileDigests
+from wherry.build.context import Context
+from wherry.build.definition import Definition
+from wherry.build.options import Options
+from wherry.build.plan import Plan
+from wherry.build.records import Recorder
+from wherry.build.solve import Outcome, solve
+from wherry.build.stage import Recorded
+from wherry.build.worker import Worker
+from wherry.dockerfile import parser
+from wherry.oci import digest as digests
+from wherry.oci import platform as platforms
+from wherry.oci.config import History, ImageConfig
+from wherry.oci.digest import Digest
+from wherry.oci.platform import Platform
+from wherry.store.store import Store
+
+if TYPE_CHECKING:
+    from wherry.build.execute import Executor
+
+
+class Built(NamedTuple):
+    """What a build gave; `executed` counts the steps that were not reused."""
+
+    image: Digest
+    steps: int
+    executed: int
+    seconds: float
+
+
+def build(store: Store, options: Options, emit: Emit) -> Built:
+    """Build the image that `options` ask for and give it its names.
+
+    Raises WherryError; then nothing is named, and a name that an image had stays with it.
+    """
+    began = time.monotonic()
+    platform = options.platform or platforms.host()
+    definition = definitions.read(options.context, options.file)
+    dockerfile = parser.parse(definition.text, definition.name)
+    given = scope.given(options.arguments, os.environ)
+    arguments = scope.Arguments(given, scope.of_platform(platform, platforms.host(), options.target))
+    epoch = times.epoch(given.get("SOURCE_DATE_EPOCH"))
+    with store.lease():
+        bases = Bases(store, platform, options.pull, emit)
+        plan = planning.plan(dockerfile, options.target, arguments, bases.find)
+        with _context(store, options, definition) as context:
+            outcomes = _solve(store, plan, context, options, arguments, epoch, emit)
+        config = _config(plan, outcomes, platform, options, epoch)
+        image = _export(store, config, options, len(plan.steps) + 1, emit)
+    for name in plan.unused_arguments:
+        emit(Note("warning", f"build argument {name!r} is not used by the Dockerfile"))
+    executed = sum(not outcome.cached for outcome in outcomes)
+    return Built(image, len(outcomes), executed, time.monotonic() - began)
+
+
+@contextmanager
+def _context(store: Store, options: Options, definition: Definition) -> Iterator[Context]:
+    root = os.path.realpath(options.context)
+    digests = FileDigests(store.path("cache"), root)
+    context = Context(root, definitions.ignored(options.context, definition), digests)
+    try:
+        yield context
+    finally:
+        digests.save()
+        context.close()
+
+
+def _solve(
+    store: Store,
+    plan: Plan,
+    context: Context,
+    options: Options,
+    arguments: scope.Arguments,
+    epoch: int,
+    emit: Emit,
+) -> list[Outcome]:
+    recorder = Recorder(store, context, str(options.platform or platforms.host()), epoch)
+
+    def executor() -> Executor:
+        # Imported on the first step that has to be executed: it costs more than a build with nothing to do.
+        from wherry.build import execute
+        from wherry.build.operations.run import Surroundings
+
+        return execute.Executor(
+            store,
+            recorder,
+            context,
+            execute.Settings(
+                build=time.strftime("%Y%m%d-%H%M%S-") + os.urandom(3).hex(),
+                epoch=epoch,
+                no_cache=options.no_cache,
+                surroundings=Surroundings(options.host_ca, arguments.proxies(), options.network),
+            ),
+            emit,
+        )
+
+    worker = Worker(recorder, options.no_cache, executor)
+    try:
+        return solve(plan.steps, worker, emit, options.jobs)
+    finally:
+        worker.close()
+
+
+def _config(
+    plan: Plan, outcomes: list[Outcome], platform: Platform, options: Options, epoch: int
+) -> ImageConfig:
+    """The image's config: its bytes depend on the inputs of the build and on nothing else."""
+    created = times.rfc3339(epoch)
+    labels = dict(plan.execution.labels) | dict(options.labels)
+    return ImageConfig(
+        platform=platform,
+        execution=plan.execution._replace(labels=tuple(labels.items())),
+        diff_ids=outcomes[plan.last].chain,
+        history=(
+            *(plan.base.history if plan.base else ()),
+            *(_history(recorded, outcomes, created) for recorded in plan.history),
+        ),
+        created=created,
+        author=plan.author,
+    )
+
+
+def _history(recorded: Recorded, outcomes: list[Outcome], created: str) -> History:
+    is_empty = recorded.step is None or outcomes[recorded.step].layer is None
+    return History(created, recorded.text, is_empty, "wherry")
+
+
+def _export(store: Store, config: ImageConfig, options: Options, vertex: int, emit: Emit) -> Digest:
+    """Enter the image, name it last of all, and write what `-o` asks for."""
+    began = time.monotonic()
+    emit(Started(vertex, "exporting to image", began))
+    raw = config.encode()
+    image = digests.of(raw)
+    if not store.images.has(image):
+        store.images.put(raw)
+    lines = [f"writing image {image}"]
+    if options.outputs:
+        from wherry.output.export import export
+
+        for output in options.outputs:
+            export(store, image, options.tags, output, emit)
+    for tag in options.tags:
+        if store.images.id_of(tag) != image:
+            store.images.tag(tag, image)
+        lines.append(f"naming to {tag}")
+    text = "".join(f"{line}\n" for line in lines)
+    emit(Output(vertex, 1, text.encode(), time.monotonic()))
+    emit(Done(vertex, time.monotonic() - began))
+    return image

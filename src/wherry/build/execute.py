@@ -1,0 +1,172 @@
+"""Executing steps: all that a build needs only when something has to be done.
+
+Kept apart from `worker.py` because importing this costs more than a whole build with nothing to do.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import NamedTuple
+
+from wherry.base.errors import WherryError
+from wherry.base.events import Emit
+from wherry.build.context import Context
+from wherry.build.gather import content_of, gather, unknown_bytes
+from wherry.build.operations import copy as copying
+from wherry.build.operations import folder, run
+from wherry.build.records import Recorder
+from wherry.build.solve import Chain
+from wherry.build.step import Copy, Folder, Run, Step
+from wherry.build.viewfiles import ViewFiles
+from wherry.layer.layers import Layers
+from wherry.layer.writer import Layer
+from wherry.oci.digest import Digest
+from wherry.runtime import idmap
+from wherry.runtime.mounts import remove_created
+from wherry.runtime.native import ExecFailed, Native, Running
+from wherry.runtime.spec import Container
+from wherry.snapshot import changes
+from wherry.snapshot.names import NameCache
+from wherry.snapshot.overlay import overlay
+from wherry.snapshot.view import View
+from wherry.store.store import Store
+
+
+class Settings(NamedTuple):
+    """How steps are executed."""
+
+    build: str
+    """Names the build in the names of its logs."""
+    epoch: int
+    """Seconds since 1970: the time that files in layers get."""
+    no_cache: bool = False
+    surroundings: run.Surroundings = run.Surroundings()
+
+
+class Cancelled(WherryError):
+    """The step was ended because another one failed, or by the user."""
+
+    def __init__(self) -> None:
+        super().__init__("cancelled")
+
+
+class Executor:
+    """Executes steps from several threads."""
+
+    def __init__(
+        self, store: Store, recorder: Recorder, context: Context | None, settings: Settings, emit: Emit
+    ) -> None:
+        self._store = store
+        self._recorder = recorder
+        self._context = context
+        self._settings = settings
+        self._emit = emit
+        # Mounts need a namespace of this process's own, and only a process without threads can get one.
+        idmap.enter()
+        self._layers = Layers(store)
+        self._names = NameCache(self._layers)
+        self._runtime = Native()
+        self._processes: set[Running] = set()
+        self._cancelled = False
+        self._lock = threading.Lock()
+
+    def execute(self, step: Step, parent: Chain, inputs: list[Chain]) -> Digest | None:
+        try:
+            if isinstance(step.operation, Copy):
+                return self._copy(step, step.operation, parent, inputs)
+            began = time.monotonic()
+            if isinstance(step.operation, Folder):
+                layer = folder.execute(step.operation, self._view(parent), self._layers, self._mtime)
+            else:
+                assert isinstance(step.operation, Run)
+                layer = self._run(step, step.operation, parent)
+        except WherryError as error:
+            error.where = error.where or step.where
+            raise
+        diff_id = layer.diff_id if layer else None
+        self._recorder.write(step, parent, inputs, diff_id, time.monotonic() - began)
+        return diff_id
+
+    def _copy(self, step: Step, operation: Copy, parent: Chain, inputs: list[Chain]) -> Digest | None:
+        began = time.monotonic()
+        if inputs:
+            files: ViewFiles | Context = ViewFiles(self._view(inputs[0]), operation.source_label)
+            gathered = gather(operation, files)
+        else:
+            assert self._context is not None
+            files = self._context.reader()
+            gathered = self._recorder.gathered(step)
+        if unknown_bytes(gathered) is None:
+            content = content_of(gathered)
+            record = self._recorder.at(self._recorder.key(step, parent, content))
+            if record is not None and not self._settings.no_cache:
+                self._recorder.write(step, parent, inputs, record.layer, record.seconds, content)
+                return record.layer
+        copied = copying.execute(operation, gathered, files, self._view(parent), self._layers, self._mtime)
+        diff_id = copied.layer.diff_id if copied.layer else None
+        content = content_of(copied.gathered)
+        self._recorder.write(step, parent, inputs, diff_id, time.monotonic() - began, content)
+        return diff_id
+
+    def _run(self, step: Step, operation: Run, parent: Chain) -> Layer | None:
+        view = self._view(parent)
+        log = run.Log(self._log_path(step), step.number + 1, self._emit)
+        failed = True
+        try:
+            with self._store.scratch("run") as scratch:
+                with overlay(self._store, self._layers, parent, scratch, view=view) as mounted:
+                    container = run.container(
+                        operation, mounted.path, view, scratch, self._settings.surroundings
+                    )
+                    process = self._process(container, operation, log)
+                    remove_created(mounted.path, process.created)
+                layer = changes.commit(self._layers, mounted.upper, view, clamp=self._settings.epoch)
+            failed = False
+            return layer
+        finally:
+            log.close(keep=failed)
+
+    def _process(self, container: Container, operation: Run, log: run.Log) -> Running:
+        """Run to the end; `run.Failure` where it did not succeed."""
+        with self._lock:
+            if self._cancelled:
+                raise Cancelled()
+        command = " ".join(operation.args)
+        try:
+            process = run.run(self._runtime, container, log, self._started)
+        except ExecFailed as error:
+            raise run.Failure(command, error.message, log) from None
+        with self._lock:
+            self._processes.discard(process)
+            if self._cancelled:
+                raise Cancelled()
+        if code := process.wait():
+            raise run.Failure(command, f"exit code: {code}", log)
+        return process
+
+    def _started(self, process: Running) -> None:
+        with self._lock:
+            self._processes.add(process)
+            if self._cancelled:
+                process.kill()
+
+    def _view(self, chain: Chain) -> View:
+        return View(self._layers, chain, self._names)
+
+    @property
+    def _mtime(self) -> int:
+        return self._settings.epoch * 1_000_000_000
+
+    def _log_path(self, step: Step) -> str:
+        return self._store.path("logs", f"{self._settings.build}-{step.number + 1}.log")
+
+    def cancel(self) -> None:
+        """End the processes of all steps."""
+        with self._lock:
+            self._cancelled = True
+            for process in self._processes:
+                process.kill()
+
+    def close(self) -> None:
+        self._runtime.close()

@@ -1,0 +1,44 @@
+"""Instructions as one line: for progress, and for `created_by` of the history in docker's form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from wherry.dockerfile.instructions import Add, Arg, Copy
+
+
+def line(original: str) -> str:
+    return " ".join(original.split())
+
+
+def pairs(keyword: str, items: tuple[tuple[str, str], ...]) -> str:
+    return " ".join([keyword, *(f"{name}={value}" for name, value in items)])
+
+
+def words(keyword: str, items: tuple[str, ...]) -> str:
+    """`CMD ["python" "app.py"]`."""
+    quoted = " ".join('"' + item.replace("\\", "\\\\").replace('"', '\\"') + '"' for item in items)
+    return f"{keyword} [{quoted}]"
+
+
+def arguments(instruction: Arg, values: Mapping[str, str | None]) -> str:
+    parts = ["ARG"]
+    for argument in instruction.arguments:
+        value = values.get(argument.name)
+        parts.append(argument.name if value is None else f"{argument.name}={value}")
+    return " ".join(parts)
+
+
+def run(args: tuple[str, ...], build_arguments: Mapping[str, str]) -> str:
+    """`RUN |1 VERSION=2 /bin/sh -c make`: the arguments that the process saw stand before it."""
+    seen = [f"{name}={value}" for name, value in sorted(build_arguments.items())]
+    return " ".join(["RUN", *([f"|{len(seen)}", *seen] if seen else []), *args])
+
+
+def copy(keyword: str, instruction: Copy | Add) -> str:
+    flags = [f"--chown={instruction.chown}"] if instruction.chown else []
+    flags += [f"--chmod={instruction.chmod}"] if instruction.chmod else []
+    if isinstance(instruction, Copy) and instruction.origin:
+        flags.append(f"--from={instruction.origin}")
+    inline = [file.name for file in instruction.files]
+    return " ".join([keyword, *flags, *instruction.sources, *inline, instruction.target])

@@ -1,0 +1,109 @@
+"""COPY, and ADD of local files: from a tree of files straight into a layer, in one pass.
+
+Where the files land depends on the parent: its links are followed, and a target that is a folder there
+takes files by their names.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from typing import NamedTuple
+
+from wherry.base.errors import WherryError
+from wherry.build.contenthash import now
+from wherry.build.files import Files
+from wherry.build.gather import Gathered, Item, refuse_clash
+from wherry.build.operations.place import folders_to, owner_ids
+from wherry.build.step import Copy
+from wherry.layer.entry import DIRECTORY, FILE, SYMLINK, Entry
+from wherry.layer.layers import Layers
+from wherry.layer.writer import Layer, LayerWriter
+from wherry.snapshot.view import View
+
+
+class Copied(NamedTuple):
+    layer: Layer | None
+    """None where there was nothing to copy."""
+    gathered: Gathered
+    """As it was read: with every digest."""
+
+
+def execute(
+    operation: Copy, gathered: Gathered, files: Files, parent: View, layers: Layers, mtime: int
+) -> Copied:
+    """The layer of the copied files on `parent`; `mtime` in nanoseconds."""
+    if gathered.nothing:
+        return Copied(None, gathered)
+    placement = _Placement(operation, gathered, parent, mtime)
+    if not gathered.items and parent.exists(operation.target):
+        return Copied(None, gathered)
+    read: dict[str, Item] = {}
+
+    def write(writer: LayerWriter) -> None:
+        for folder in placement.folders:
+            writer.add(folder)
+        for path, item in placement.targets():
+            entry = placement.entry(path, item)
+            if entry.kind == FILE:
+                added = _add_file(writer, entry, item, files)
+                item = item._replace(entry=item.entry._replace(digest=added.digest))
+            else:
+                writer.add(entry)
+            read[item.name] = item
+
+    layer = layers.add_tar(write)
+    return Copied(layer, gathered._replace(items=tuple(read.get(item.name, item) for item in gathered.items)))
+
+
+def _add_file(writer: LayerWriter, entry: Entry, item: Item, files: Files) -> Entry:
+    if item.data is not None:
+        return writer.add(entry, item.data)
+    path, read_at = item.entry.path, now()
+    with files.open(path) as content:
+        added = writer.add(entry, content)
+        files.learn(path, content, added.digest, read_at)
+    return added
+
+
+class _Placement:
+    """Where each item lands on the parent, and as what."""
+
+    def __init__(self, operation: Copy, gathered: Gathered, parent: View, mtime: int) -> None:
+        self._operation = operation
+        self._parent = parent
+        self._mtime = mtime
+        self._owner = owner_ids(parent, operation.owner) if operation.owner else None
+        self._gathered = gathered
+        target = parent.resolve(operation.target.strip("/"))
+        found = parent.lookup(target)
+        self._is_folder = operation.target.endswith("/") or not gathered.lone
+        if found is not None and found.entry.kind == DIRECTORY:
+            self._is_folder = True
+        elif found is not None and self._is_folder:
+            raise WherryError(f"cannot copy to {operation.target}: it is not a folder in the image")
+        self._target = target
+        self._is_new = found is None
+        uid, gid = self._owner or (0, 0)
+        above = target if self._is_folder else posixpath.dirname(target)
+        self.folders = folders_to(parent, above, uid, gid, mtime)
+
+    def targets(self) -> list[tuple[str, Item]]:
+        """Sorted, so parents come before what is in them."""
+        paths: dict[str, Item] = {}
+        for item in self._gathered.items:
+            name = item.name if self._is_folder else ""
+            path = posixpath.join(self._target, name) if name else self._target
+            if not self._is_new and (found := self._parent.lookup(path)):
+                refuse_clash(f"/{path}", found.entry, item.entry)
+            paths[path] = item
+        return sorted(paths.items())
+
+    def entry(self, path: str, item: Item) -> Entry:
+        source = item.entry
+        uid, gid = self._owner or (source.uid, source.gid)
+        mode = source.mode
+        if self._operation.mode is not None and source.kind != SYMLINK:
+            mode = self._operation.mode
+        return source._replace(
+            path=path, uid=uid, gid=gid, mode=mode, mtime=self._mtime, digest=b"", offset=-1
+        )

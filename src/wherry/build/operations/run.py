@@ -1,0 +1,167 @@
+"""RUN: a process in the snapshot, its output to whoever watches, what it changed as a layer."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from wherry.base.errors import WherryError
+from wherry.base.events import Emit, Output
+from wherry.build.step import Run
+from wherry.layer.entry import FILE
+from wherry.runtime import users
+from wherry.runtime.hostca import HostCA, host_ca
+from wherry.runtime.native import Native, Running
+from wherry.runtime.spec import DEFAULT_PATH, Container, Mount, Process
+from wherry.snapshot.view import View
+
+HOSTNAME = "wherry"
+_TAIL = 20
+"""Lines of output that the error of a failed step shows."""
+
+
+class Surroundings(NamedTuple):
+    """What a step's process has from this host and is no input: none of it may reach a layer or a digest."""
+
+    host_ca: bool = False
+    proxies: tuple[tuple[str, str], ...] = ()
+    network: str = "host"
+
+
+class Failure(WherryError):
+    """A process that did not succeed."""
+
+    def __init__(self, command: str, why: str, log: Log) -> None:
+        super().__init__(
+            f'process "{command}" did not complete successfully: {why}',
+            hint=f"the whole output is in {log.path}",
+            excerpt=log.tail(),
+        )
+
+
+def container(
+    operation: Run, rootfs: str, parent: View, scratch: str, surroundings: Surroundings
+) -> Container:
+    """The process as docker gives it: the image's variables, HOME of its user, this host's names resolved.
+
+    Files to be mounted are made in `scratch`.
+    """
+    user = users.find(operation.user, parent.read_if_there("etc/passwd"), parent.read_if_there("etc/group"))
+    authorities = _authorities(parent) if surroundings.host_ca else HostCA((), ())
+    environment = {"PATH": DEFAULT_PATH, "HOME": user.home} | dict(surroundings.proxies)
+    environment |= dict(item.partition("=")[::2] for item in authorities.env)
+    environment |= dict(operation.environment)
+    return Container(
+        id=os.path.basename(scratch),
+        rootfs=rootfs,
+        process=Process(
+            args=operation.args,
+            env=tuple(f"{key}={value}" for key, value in environment.items()),
+            cwd=operation.folder,
+            user=user,
+        ),
+        mounts=(*_host_names(scratch), *_scripts(operation, scratch), *authorities.mounts),
+        hostname=HOSTNAME,
+        network=surroundings.network if operation.network == "default" else operation.network,
+    )
+
+
+def _authorities(parent: View) -> HostCA:
+    def is_file(path: str) -> bool:
+        found = parent.get(path)
+        return found is not None and found.entry.kind == FILE
+
+    return host_ca(is_file)
+
+
+def _host_names(scratch: str) -> tuple[Mount, ...]:
+    """/etc/hosts, /etc/resolv.conf and /etc/hostname for the time of the process."""
+    texts = {
+        "hosts": f"127.0.0.1\tlocalhost {HOSTNAME}\n::1\tlocalhost ip6-localhost ip6-loopback\n",
+        "hostname": f"{HOSTNAME}\n",
+        "resolv.conf": _resolver(),
+    }
+    return tuple(_file_mount(scratch, f"/etc/{name}", text, 0o644) for name, text in texts.items())
+
+
+def _scripts(operation: Run, scratch: str) -> tuple[Mount, ...]:
+    return tuple(_file_mount(scratch, f"/dev/pipes/{name}", text, 0o755) for name, text in operation.scripts)
+
+
+def _file_mount(scratch: str, target: str, text: str, mode: int) -> Mount:
+    source = f"{scratch}/mount-{target.replace('/', '-')}"
+    with open(source, "w", encoding="utf-8", errors="surrogateescape") as file:
+        file.write(text)
+    os.chmod(source, mode)
+    return Mount("bind", source, target, ("ro",))
+
+
+def _resolver() -> str:
+    try:
+        with open("/etc/resolv.conf", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+class Log:
+    """A step's output: all of it in a file, each piece to the watcher as it comes."""
+
+    def __init__(self, path: str, vertex: int, emit: Emit) -> None:
+        self.path = path
+        self._file = open(path, "wb", buffering=0)  # noqa: SIM115 - lives as long as the step
+        self._vertex = vertex
+        self._emit = emit
+
+    def write(self, stream: int, data: bytes) -> None:
+        try:
+            self._file.write(data)
+        except OSError as error:
+            raise WherryError(f"cannot write the log {self.path}: {error.strerror}") from None
+        self._emit(Output(self._vertex, stream, data, time.monotonic()))
+
+    def close(self, keep: bool) -> None:
+        self._file.close()
+        if not keep:
+            os.unlink(self.path)
+
+    def tail(self) -> str:
+        with open(self.path, "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - 64 * 1024))
+            lines = file.read().decode(errors="replace").splitlines()
+        return "\n".join(lines[-_TAIL:])
+
+
+def run(runtime: Native, container: Container, log: Log, started: Callable[[Running], None]) -> Running:
+    """The process, ended. Both streams are read until the last process that holds them is gone."""
+    reading, writing = zip(*(os.pipe2(os.O_CLOEXEC) for _ in range(2)), strict=True)
+    nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        try:
+            running = runtime.start(container, nothing, *writing)
+        finally:
+            for descriptor in (nothing, *writing):
+                os.close(descriptor)
+        started(running)
+        _drain({reading[0]: 1, reading[1]: 2}, log)
+        running.wait()
+        return running
+    finally:
+        for descriptor in reading:
+            os.close(descriptor)
+
+
+def _drain(streams: dict[int, int], log: Log) -> None:
+    with selectors.DefaultSelector() as selector:
+        for descriptor, stream in streams.items():
+            selector.register(descriptor, selectors.EVENT_READ, stream)
+        while selector.get_map():
+            for key, _ in selector.select():
+                data = os.read(key.fd, 65536)
+                if data:
+                    log.write(key.data, data)
+                else:
+                    selector.unregister(key.fd)

@@ -1,0 +1,31 @@
+"""What a build is asked for: one value, the same from the command line and from Python."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from wherry.oci.platform import Platform
+from wherry.oci.reference import Reference
+
+
+class Options(NamedTuple):
+    """`context` is a folder; `file` a Dockerfile's path, "-" for standard input, "" for the context's own.
+
+    A build argument without a value (None) takes it from the environment variable of its name, and does
+    not exist where there is none. `network` is what `RUN` without `--network` gets: host or none.
+    """
+
+    context: str = "."
+    file: str = ""
+    tags: tuple[Reference, ...] = ()
+    arguments: tuple[tuple[str, str | None], ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+    target: str = ""
+    platform: Platform | None = None
+    no_cache: bool = False
+    pull: bool = False
+    host_ca: bool = False
+    network: str = "host"
+    outputs: tuple[str, ...] = ()
+    """As `-o` has them: `type=tar,dest=app.tar`."""
+    jobs: int | None = None

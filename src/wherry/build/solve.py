@@ -1,0 +1,175 @@
+"""Solving a graph of steps: what has a result is not done again, what can run runs.
+
+First, alone and in order, every step is looked up whose parents are known: a build with nothing to do ends
+here, without a thread or a mount. What is left runs on threads as soon as its parents are there; each
+result is looked up once more before it is executed, because a parent's new result may be an old one.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from wherry.base.events import Cached, Done, Emit, Failed, Started
+from wherry.build.step import Base, Step
+from wherry.oci.digest import Digest
+from wherry.store.records import Record
+
+Chain = tuple[Digest, ...]
+"""Diff IDs of the layers of a root filesystem, the lowest first."""
+
+
+class Outcome(NamedTuple):
+    """What a step left: its chain of layers; `layer` is its own, None where it changed nothing."""
+
+    chain: Chain
+    layer: Digest | None = None
+    cached: bool = False
+
+
+class Worker(Protocol):
+    """Does what a step says; called from several threads, each step at most once at a time."""
+
+    def find(self, step: Step, parent: Chain, inputs: list[Chain]) -> Record | None:
+        """The record of a result that holds."""
+
+    def execute(self, step: Step, parent: Chain, inputs: list[Chain]) -> Digest | None:
+        """The layer that the step makes, recorded."""
+
+    def prepare(self) -> None:
+        """Called once, before the first `execute` and before any thread is started."""
+
+    def cancel(self) -> None:
+        """End the processes of running steps: another one failed, or the user has had enough."""
+
+
+def solve(steps: Sequence[Step], worker: Worker, emit: Emit, jobs: int | None = None) -> list[Outcome]:
+    """An outcome for each step, in their order. The first failure ends the others and is raised."""
+    outcomes: list[Outcome | None] = [None] * len(steps)
+    for step in steps:
+        _try_cache(step, outcomes, worker, emit)
+    if any(outcome is None for outcome in outcomes):
+        worker.prepare()
+        _Crew(steps, outcomes, worker, emit, jobs or os.cpu_count() or 1).work()
+    return [outcome for outcome in outcomes if outcome is not None]
+
+
+def _ready(step: Step, outcomes: Sequence[Outcome | None]) -> bool:
+    needed = (*step.inputs, *(() if step.parent is None else (step.parent,)))
+    return all(outcomes[number] is not None for number in needed)
+
+
+def _chains(step: Step, outcomes: Sequence[Outcome | None]) -> tuple[Chain, list[Chain]]:
+    def chain(number: int) -> Chain:
+        outcome = outcomes[number]
+        assert outcome is not None
+        return outcome.chain
+
+    return (() if step.parent is None else chain(step.parent)), [chain(number) for number in step.inputs]
+
+
+def _outcome(parent: Chain, layer: Digest | None, cached: bool) -> Outcome:
+    return Outcome(parent if layer is None else (*parent, layer), layer, cached)
+
+
+def _try_cache(step: Step, outcomes: list[Outcome | None], worker: Worker, emit: Emit) -> bool:
+    if not _ready(step, outcomes):
+        return False
+    parent, inputs = _chains(step, outcomes)
+    if isinstance(step.operation, Base):
+        outcomes[step.number] = Outcome(step.operation.diff_ids, None, True)
+    else:
+        record = worker.find(step, parent, inputs)
+        if record is None:
+            return False
+        outcomes[step.number] = _outcome(parent, record.layer, True)
+    if step.name:
+        emit(Cached(step.number + 1, step.name))
+    return True
+
+
+class _Crew:
+    """Threads that take ready steps until all have an outcome or one has failed."""
+
+    def __init__(
+        self,
+        steps: Sequence[Step],
+        outcomes: list[Outcome | None],
+        worker: Worker,
+        emit: Emit,
+        size: int,
+    ) -> None:
+        self._steps = steps
+        self._outcomes = outcomes
+        self._worker = worker
+        self._emit = emit
+        self._size = size
+        self._changed = threading.Condition()
+        self._waiting = [step for step in steps if outcomes[step.number] is None]
+        self._running = 0
+        self._failure: BaseException | None = None
+
+    def work(self) -> None:
+        count = min(self._size, len(self._waiting))
+        threads = [threading.Thread(target=self._loop, daemon=True) for _ in range(count)]
+        for thread in threads:
+            thread.start()
+        try:
+            # A join without a timeout cannot be interrupted by Ctrl-C on every platform.
+            for thread in threads:
+                while thread.is_alive():
+                    thread.join(0.5)
+        except BaseException as error:
+            self._fail(error)
+            for thread in threads:
+                thread.join(10)
+            raise
+        if self._failure is not None:
+            raise self._failure
+
+    def _loop(self) -> None:
+        while (step := self._take()) is not None:
+            try:
+                outcome = self._do(step)
+            except BaseException as error:
+                self._emit(Failed(step.number + 1, str(error)))
+                self._fail(error)
+            else:
+                self._outcomes[step.number] = outcome
+            with self._changed:
+                self._running -= 1
+                self._changed.notify_all()
+
+    def _take(self) -> Step | None:
+        """The next step that can run; waits for one; None when there is none to come."""
+        with self._changed:
+            while self._failure is None and self._waiting:
+                for step in self._waiting:
+                    if _ready(step, self._outcomes):
+                        self._waiting.remove(step)
+                        self._running += 1
+                        return step
+                self._changed.wait()
+            return None
+
+    def _do(self, step: Step) -> Outcome:
+        if _try_cache(step, self._outcomes, self._worker, self._emit):
+            found = self._outcomes[step.number]
+            assert found is not None
+            return found
+        parent, inputs = _chains(step, self._outcomes)
+        began = time.monotonic()
+        self._emit(Started(step.number + 1, step.name, began))
+        layer = self._worker.execute(step, parent, inputs)
+        self._emit(Done(step.number + 1, time.monotonic() - began))
+        return _outcome(parent, layer, False)
+
+    def _fail(self, error: BaseException) -> None:
+        with self._changed:
+            first, self._failure = self._failure is None, self._failure or error
+            self._changed.notify_all()
+        if first:
+            self._worker.cancel()

@@ -1,0 +1,348 @@
+"""One stage: its instructions in order, each changing the config, most of the rest adding a step."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from wherry.base.errors import Location, Unsupported
+from wherry.build import legible
+from wherry.build.scope import Arguments, Scope
+from wherry.build.step import Base, Folder, Operation
+from wherry.build.step import Copy as CopyOperation
+from wherry.build.step import Run as RunOperation
+from wherry.dockerfile import instructions as ins
+from wherry.dockerfile.errors import DockerfileError
+from wherry.dockerfile.expansion import expanded
+
+from wherry.dockerfile.typed import trigger
+from wherry.dockerfile.words import expand
+from wherry.oci.config import Execution, Healthcheck, ImageConfig
+from wherry.store.images import Image
+
+DEFAULT_ENVIRONMENT = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",)
+DEFAULT_SHELL = ("/bin/sh", "-c")
+
+
+class Recorded(NamedTuple):
+    """One line of history; `step` is the one whose layer it stands for, None for config alone."""
+
+    text: str
+    step: int | None = None
+
+
+class AddStep(Protocol):
+    def __call__(
+        self,
+        operation: Operation,
+        parent: int | None,
+        inputs: tuple[int, ...],
+        name: str,
+        where: Location | None,
+        stage: str,
+    ) -> int: ...
+
+
+FindImage = Callable[[str, Location | None], Image]
+FindStage = Callable[[str], "Planner | None"]
+
+
+class Planner:
+    """Follows a stage's instructions. When it is done, `step` is its last one and `execution` its config."""
+
+    def __init__(
+        self, add: AddStep, arguments: Arguments, find_image: FindImage, escape: str, label: str
+    ) -> None:
+        self.execution = Execution()
+        self.base: ImageConfig | None = None
+        self.author = ""
+        self.history: list[Recorded] = []
+        self.step = -1
+        self.label = label
+        self._add = add
+        self._arguments = arguments
+        self._find_image = find_image
+        self._escape = escape
+        self._scope = Scope(arguments)
+        self._cmd_is_set = False
+        self._count = 0
+        self._total = 0
+        self._triggers: tuple[ins.Instruction, ...] = ()
+
+    def begin(self, stage: ins.Stage, parent: Planner | None) -> None:
+        """FROM: another stage, `scratch`, or an image. `parent` is the stage where it is one."""
+        base = stage.base
+        if base.platform:
+            raise Unsupported("FROM --platform is not supported by this version", where=base.location)
+        if parent is not None:
+            self._inherit(parent)
+        elif base.image == "scratch":
+            self.execution = Execution(env=DEFAULT_ENVIRONMENT)
+            self._take_triggers()
+        else:
+            image = self._find_image(base.image, base.location)
+            self.base = image.config
+            self.execution = image.config.execution
+            self._take_triggers()
+        following = (*self._triggers, *stage.instructions)
+        self._total = 1 + sum(isinstance(item, _MAKING_STEPS) for item in following)
+        name = self._name(f"FROM {base.image}")
+        if parent is None:
+            diff_ids = self.base.diff_ids if self.base else ()
+            self.step = self._add(Base(diff_ids), None, (), name, base.location, self.label)
+
+    def follow(self, instructions: Sequence[ins.Instruction], find_stage: FindStage) -> None:
+        self._find_stage = find_stage
+        for instruction in (*self._triggers, *instructions):
+            try:
+                self._one(instruction)
+            except DockerfileError as error:
+                error.where = error.where or instruction.location
+                raise
+
+    def _inherit(self, parent: Planner) -> None:
+        self.execution = parent.execution
+        self.base = parent.base
+        self.author = parent.author
+        self.history = list(parent.history)
+        self.step = parent.step
+        self._scope = parent._scope.child()
+        self._take_triggers()
+
+    def _take_triggers(self) -> None:
+        """ONBUILD of the base runs first, and is not handed on to grandchildren."""
+        self._triggers = tuple(trigger(text) for text in self.execution.onbuild)
+        self.execution = self.execution._replace(onbuild=())
+
+    def _one(self, instruction: ins.Instruction) -> None:
+        instruction = expanded(instruction, self._lookup, self._escape)
+        handler = _HANDLERS[type(instruction)]
+        handler(self, instruction)
+
+    # what only changes the config
+
+    def _arg(self, instruction: ins.Arg) -> None:
+        for argument in instruction.arguments:
+            default = argument.default
+            if default is not None:
+                default = expand(default, self._lookup, self._escape)
+            self._scope.declare(argument.name, default)
+        self._record(legible.arguments(instruction, self._scope.declared))
+
+    def _env(self, instruction: ins.Env) -> None:
+        for name, value in instruction.pairs:
+            self.execution = self.execution.with_env(name, value)
+        self._record(legible.pairs("ENV", instruction.pairs))
+
+    def _label(self, instruction: ins.Label) -> None:
+        labels = dict(self.execution.labels) | dict(instruction.pairs)
+        self.execution = self.execution._replace(labels=tuple(labels.items()))
+        self._record(legible.pairs("LABEL", instruction.pairs))
+
+    def _cmd(self, instruction: ins.Cmd) -> None:
+        self.execution = self.execution._replace(cmd=self._command(instruction))
+        self._cmd_is_set = True
+        self._record(legible.words("CMD", self.execution.cmd or ()))
+
+    def _entrypoint(self, instruction: ins.Entrypoint) -> None:
+        self.execution = self.execution._replace(entrypoint=self._command(instruction))
+        if not self._cmd_is_set:
+            # The base's CMD was meant for the base's ENTRYPOINT (Dockerfile reference, "ENTRYPOINT").
+            self.execution = self.execution._replace(cmd=None)
+        self._record(legible.words("ENTRYPOINT", self.execution.entrypoint or ()))
+
+    def _shell(self, instruction: ins.Shell) -> None:
+        self.execution = self.execution._replace(shell=instruction.command)
+        self._record(f"SHELL [{' '.join(instruction.command)}]")
+
+    def _user(self, instruction: ins.User) -> None:
+        self.execution = self.execution._replace(user=instruction.user)
+        self._record(f"USER {instruction.user}")
+
+    def _expose(self, instruction: ins.Expose) -> None:
+        from wherry.dockerfile.ports import exposed
+
+        ports = exposed(instruction.ports)
+        merged = dict.fromkeys((*self.execution.exposed_ports, *ports))
+        self.execution = self.execution._replace(exposed_ports=tuple(sorted(merged)))
+        self._record(f"EXPOSE [{' '.join(ports)}]")
+
+    def _volume(self, instruction: ins.Volume) -> None:
+        merged = dict.fromkeys((*self.execution.volumes, *instruction.paths))
+        self.execution = self.execution._replace(volumes=tuple(merged))
+        self._record(f"VOLUME [{' '.join(instruction.paths)}]")
+
+    def _stop_signal(self, instruction: ins.StopSignal) -> None:
+        self.execution = self.execution._replace(stop_signal=instruction.signal)
+        self._record(f"STOPSIGNAL {instruction.signal}")
+
+    def _healthcheck(self, instruction: ins.Healthcheck) -> None:
+        check = Healthcheck(*instruction[2:])
+        self.execution = self.execution._replace(healthcheck=check)
+        self._record(legible.line(instruction.original))
+
+    def _onbuild(self, instruction: ins.Onbuild) -> None:
+        self.execution = self.execution._replace(onbuild=(*self.execution.onbuild, instruction.expression))
+        self._record(legible.line(instruction.original))
+
+    def _maintainer(self, instruction: ins.Maintainer) -> None:
+        self.author = instruction.name
+        self._record(f"MAINTAINER {instruction.name}")
+
+    # what makes a step
+
+    def _workdir(self, instruction: ins.Workdir) -> None:
+        if not instruction.path:
+            raise DockerfileError("WORKDIR needs a path: it is empty after expansion")
+        path = posixpath.join("/", self.execution.working_dir, instruction.path)
+        path = re.sub("^/+", "/", posixpath.normpath(path))
+        self.execution = self.execution._replace(working_dir=path)
+        self._make(instruction, Folder(path, self.execution.user), (), f"WORKDIR {path}")
+
+    def _run(self, instruction: ins.Run) -> None:
+        _refuse_unsupported_run(instruction)
+        script = instruction.script()
+        shell = self.execution.shell or DEFAULT_SHELL
+        args = (*shell, script.command) if instruction.shell else instruction.command
+        environment = self.execution.environment()
+        arguments = self._scope.visible(environment)
+        operation = RunOperation(
+            args=args,
+            environment=tuple((arguments | environment).items()),
+            user=self.execution.user,
+            folder=self.execution.working_dir or "/",
+            network=instruction.network,
+            scripts=((script.file, script.text),) if script.file else (),
+        )
+        self._make(instruction, operation, (), legible.run(args, arguments))
+
+    def _copy(self, instruction: ins.Copy) -> None:
+        _refuse(instruction, "COPY", parents=instruction.parents, exclude=bool(instruction.excludes))
+        operation = self._copying(instruction)
+        inputs: tuple[int, ...] = ()
+        if instruction.origin:
+            source, label = self._source(instruction)
+            operation = operation._replace(source=source, source_label=label)
+            inputs = (source,)
+        self._make(instruction, operation, inputs, legible.copy("COPY", instruction))
+
+    def _add_files(self, instruction: ins.Add) -> None:
+        _refuse(
+            instruction,
+            "ADD",
+            checksum=bool(instruction.checksum),
+            keep_git_dir=instruction.keep_git_dir,
+            exclude=bool(instruction.excludes),
+        )
+        for source in instruction.sources:
+            if re.match(r"(https?|git|ssh)://|git@", source):
+                raise Unsupported(f"ADD of a remote source ({source}) is not supported by this version")
+        operation = self._copying(instruction)._replace(unpack=instruction.unpack is not False)
+        self._make(instruction, operation, (), legible.copy("ADD", instruction))
+
+    def _copying(self, instruction: ins.Copy | ins.Add) -> CopyOperation:
+        target = instruction.target
+        several = len(instruction.sources) + len(instruction.files) > 1
+        if several and not target.endswith("/") and posixpath.basename(target) != ".":
+            raise DockerfileError(
+                "with more than one source the destination must be a folder and end with a /",
+                hint=f"write {target}/",
+            )
+        absolute = posixpath.join("/", self.execution.working_dir, target)
+        clean = re.sub("^/+", "/", posixpath.normpath(absolute))
+        is_folder = target.endswith("/") or posixpath.basename(target) in ("", ".", "..")
+        return CopyOperation(
+            patterns=instruction.sources,
+            target=clean.rstrip("/") + "/" if is_folder else clean,
+            owner=instruction.chown,
+            mode=_mode(instruction.chmod),
+            inline=tuple((file.name, file.content) for file in instruction.files),
+        )
+
+    def _source(self, instruction: ins.Copy) -> tuple[int, str]:
+        """The step whose files `--from` means: the last of a stage, or an image's."""
+        stage = self._find_stage(instruction.origin)
+        if stage is not None:
+            return stage.step, f"stage {instruction.origin!r}"
+        image = self._find_image(instruction.origin, instruction.location)
+        name = f"FROM {instruction.origin}"
+        step = self._add(Base(image.config.diff_ids), None, (), name, instruction.location, self.label)
+        return step, f"image {instruction.origin!r}"
+
+    def _make(
+        self, instruction: ins.Instruction, operation: Operation, inputs: tuple[int, ...], text: str
+    ) -> None:
+        name = self._name(legible.line(instruction.original))
+        self.step = self._add(operation, self.step, inputs, name, instruction.location, self.label)
+        self.history.append(Recorded(text, self.step))
+
+    # small helpers
+
+    def _lookup(self, name: str) -> str | None:
+        environment = self.execution.environment()
+        return environment[name] if name in environment else self._scope.declared.get(name)
+
+    def _command(self, instruction: ins.Cmd | ins.Entrypoint) -> tuple[str, ...]:
+        if not instruction.shell or not instruction.command:
+            return instruction.command
+        return (*(self.execution.shell or DEFAULT_SHELL), *instruction.command)
+
+    def _record(self, text: str) -> None:
+        self.history.append(Recorded(text))
+
+    def _name(self, text: str) -> str:
+        self._count += 1
+        label = f"{self.label} " if self.label else ""
+        return f"[{label}{self._count}/{self._total}] {text}"
+
+
+_MAKING_STEPS = (ins.Run, ins.Copy, ins.Add, ins.Workdir)
+
+_HANDLERS: dict[type, Callable[[Planner, Any], None]] = {
+    ins.Add: Planner._add_files,
+    ins.Arg: Planner._arg,
+    ins.Cmd: Planner._cmd,
+    ins.Copy: Planner._copy,
+    ins.Entrypoint: Planner._entrypoint,
+    ins.Env: Planner._env,
+    ins.Expose: Planner._expose,
+    ins.Healthcheck: Planner._healthcheck,
+    ins.Label: Planner._label,
+    ins.Maintainer: Planner._maintainer,
+    ins.Onbuild: Planner._onbuild,
+    ins.Run: Planner._run,
+    ins.Shell: Planner._shell,
+    ins.StopSignal: Planner._stop_signal,
+    ins.User: Planner._user,
+    ins.Volume: Planner._volume,
+    ins.Workdir: Planner._workdir,
+}
+
+
+def _mode(text: str) -> int | None:
+    if not text:
+        return None
+    if not re.fullmatch("[0-7]{1,4}", text):
+        raise DockerfileError(
+            f"--chmod={text}: this version takes an octal mode only", hint="write it as 755 or 0644"
+        )
+    return int(text, 8)
+
+
+def _refuse(instruction: ins.Instruction, keyword: str, **given: bool) -> None:
+    for name, is_given in given.items():
+        if is_given:
+            flag = name.replace("_", "-")
+            raise Unsupported(
+                f"{keyword} --{flag} is not supported by this version", where=instruction.location
+            )
+
+
+def _refuse_unsupported_run(instruction: ins.Run) -> None:
+    for mount in instruction.mounts:
+        raise Unsupported(
+            f"RUN --mount=type={mount.kind} is not supported by this version", where=instruction.location
+        )
+    _refuse(instruction, "RUN", security=instruction.security != "sandbox", device=bool(instruction.devices))

@@ -1,0 +1,96 @@
+"""Steps, and every input to a recipe digest: a result may be reused only if all that is here is the same.
+
+A step is an operation on the root filesystem that its parent left. Its recipe digest covers the operation
+and the platform, not the parent's content; `exact_key` adds that. Whoever adds a field to an operation
+changes recipes on purpose: `RECIPE_VERSION` and the golden digests in the tests say so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import NamedTuple
+
+from wherry.base.errors import Location
+from wherry.oci import digest as digests
+from wherry.oci.digest import Digest
+
+RECIPE_VERSION = 1
+
+
+class Base(NamedTuple):
+    """The layers of an image that is in the store, or nothing at all (`FROM scratch`)."""
+
+    diff_ids: tuple[Digest, ...]
+
+
+class Run(NamedTuple):
+    """A process. `environment` is all that it sees of ENV and ARG; proxies and host CAs are not inputs."""
+
+    args: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...]
+    user: str
+    folder: str
+    network: str = "default"
+    scripts: tuple[tuple[str, str], ...] = ()
+    """Here-documents that are programs of their own: (name, text), seen as /dev/pipes/<name>."""
+
+
+class Copy(NamedTuple):
+    """Files from the build context, or from the step `source` of another stage, to `target`.
+
+    `patterns` are as written, expanded; `target` is absolute and keeps its trailing slash; `inline` are
+    here-documents as (name, content); `owner` is as written (`user:group`), looked up in the parent; `mode`
+    replaces the permission bits; `unpack` opens local archives (ADD); `source_label` is for messages.
+    """
+
+    patterns: tuple[str, ...]
+    target: str
+    source: int | None = None
+    owner: str = ""
+    mode: int | None = None
+    unpack: bool = False
+    source_label: str = ""
+    inline: tuple[tuple[str, str], ...] = ()
+
+
+class Folder(NamedTuple):
+    """WORKDIR: the folder `path` with its parents, for `owner` (USER at that point)."""
+
+    path: str
+    owner: str
+
+
+Operation = Base | Run | Copy | Folder
+
+
+class Step(NamedTuple):
+    """One node of the graph. Numbers are indices into the graph: `parent` and `inputs` lie before it."""
+
+    number: int
+    operation: Operation
+    parent: int | None
+    inputs: tuple[int, ...]
+    name: str
+    """As progress shows it: `[builder 2/5] RUN make`."""
+    where: Location | None
+    stage: str
+    """Name or number of the stage; for `--no-cache-filter` and logs."""
+
+
+def recipe(operation: Operation, platform: str, epoch: int) -> Digest:
+    """The digest of what a step does, without what it stands on.
+
+    A COPY's `source` is a number of this graph and says nothing in another one: the files' content takes
+    its place (`content` of `exact_key`). `epoch` is the time that files get, where the user has set one.
+    """
+    if isinstance(operation, Copy):
+        operation = operation._replace(source=None if operation.source is None else 0, source_label="")
+    document = [RECIPE_VERSION, type(operation).__name__, platform, epoch, operation]
+    return digests.of(json.dumps(document, separators=(",", ":")).encode("utf-8", "surrogateescape"))
+
+
+def exact_key(recipe_digest: Digest, parent: Digest, content: str = "") -> Digest:
+    """What a record is found by: recipe, the parent's chain ID, and what came in from elsewhere."""
+    digest = hashlib.sha256(f"{recipe_digest}\n{parent}\n{content}\n".encode())
+    return digests.from_hex(digest.hexdigest())

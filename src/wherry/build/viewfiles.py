@@ -1,0 +1,46 @@
+"""The snapshot of another stage, or of an image, as a tree to copy from: owners and attributes are kept."""
+
+from __future__ import annotations
+
+import difflib
+import posixpath
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+
+from wherry.base.errors import NotFound
+from wherry.layer.entry import Entry
+from wherry.layer.writer import Readable
+from wherry.snapshot.view import View
+
+
+class ViewFiles:
+    def __init__(self, view: View, label: str) -> None:
+        self._view = view
+        self.label = label
+
+    def lookup(self, path: str) -> Entry | None:
+        found = self._view.lookup(path)
+        return found.entry if found else None
+
+    def names(self, path: str) -> list[str]:
+        return self._view.children(path)
+
+    def walk(self, path: str) -> Iterator[Entry]:
+        below = self._view.walk(path)
+        next(below, None)
+        return (found.entry for found in below)
+
+    def open(self, path: str) -> AbstractContextManager[Readable]:
+        found = self._view.lookup(path)
+        if found is None:
+            raise self.missing(path)
+        return self._view.open(found)
+
+    def learn(self, path: str, content: Readable | int, digest: bytes, read_at: int) -> None:
+        """Indexes know all digests."""
+
+    def missing(self, pattern: str) -> NotFound:
+        folder, _, name = posixpath.normpath("/" + pattern).rpartition("/")
+        close = difflib.get_close_matches(name, self._view.children(self._view.resolve(folder)), 1)
+        hint = f"did you mean {posixpath.join(folder, close[0])!r}?" if close else ""
+        return NotFound(f"{pattern!r} is not in {self.label}", hint=hint)

@@ -1,0 +1,137 @@
+"""`wherry build`: an image from a Dockerfile and a folder."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from wherry.base.errors import UsageError, WherryError
+from wherry.build.build import Built, build
+from wherry.build.options import Options
+from wherry.oci import platform as platforms
+from wherry.oci import reference as references
+from wherry.oci.reference import Reference
+from wherry.store.store import Store
+from wherry.ui.progress import MODES, display
+
+
+def register(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "-t",
+        "--tag",
+        action="append",
+        default=[],
+        metavar="NAME[:TAG]",
+        help="name the image; may be repeated",
+    )
+    add("-f", "--file", default="", help="the Dockerfile (default: PATH/Dockerfile); - for standard input")
+    add("--build-arg", action="append", default=[], metavar="NAME[=VALUE]", help="set an ARG")
+    add("--label", action="append", default=[], metavar="NAME=VALUE", help="set a label of the image")
+    add("--target", default="", metavar="STAGE", help="build this stage and what it needs")
+    add("--platform", metavar="OS/ARCH", help="the platform of the image (default: this machine's)")
+    add("--no-cache", action="store_true", help="execute every step")
+    add("--pull", action="store_true", help="ask the registry for newer base images")
+    add("-q", "--quiet", action="store_true", help="print the image ID and nothing else")
+    add(
+        "--progress",
+        default=os.environ.get("BUILDKIT_PROGRESS", "auto"),
+        metavar="MODE",
+        help=", ".join(MODES),
+    )
+    add("--iidfile", metavar="FILE", help="write the image ID to a file")
+    add("--metadata-file", metavar="FILE", help="write what was built to a file, as JSON")
+    add(
+        "-o",
+        "--output",
+        action="append",
+        default=[],
+        metavar="DEST",
+        help="type=local|tar|oci|docker,dest=PATH",
+    )
+    add("--network", default="default", choices=("default", "host", "none"), help="the network of RUN")
+    add("--host-ca", action="store_true", help="let RUN trust the certificate authorities of this machine")
+    add("--jobs", type=int, metavar="N", help="steps to execute at once (default: the processors)")
+    add("path", metavar="PATH")
+
+
+def run(args: argparse.Namespace) -> int:
+    options = _options(args)
+    mode = "quiet" if args.quiet else args.progress
+    with Store.open() as store, display(mode, sys.stderr) as emit:
+        built = build(store, options, emit)
+    if args.iidfile:
+        _write(args.iidfile, built.image)
+    if args.metadata_file:
+        _write(args.metadata_file, _metadata(built, options))
+    if args.quiet:
+        print(built.image)
+    return 0
+
+
+def _options(args: argparse.Namespace) -> Options:
+    from wherry.base.settings import load
+
+    if args.path == "-" or "://" in args.path:
+        raise UsageError(
+            f"the build context {args.path!r} is not a folder; this version builds from folders only"
+        )
+    if args.jobs is not None and args.jobs < 1:
+        raise UsageError(f"--jobs {args.jobs}: at least one step has to be executed at a time")
+    return Options(
+        context=args.path,
+        file=args.file,
+        tags=tuple(map(_tag, args.tag)),
+        arguments=tuple(map(_argument, args.build_arg)),
+        labels=tuple(map(_label, args.label)),
+        target=args.target,
+        platform=platforms.parse(args.platform) if args.platform else None,
+        no_cache=args.no_cache,
+        pull=args.pull,
+        host_ca=args.host_ca or load().host_ca,
+        network="none" if args.network == "none" else "host",
+        outputs=tuple(args.output),
+        jobs=args.jobs,
+    )
+
+
+def _tag(text: str) -> Reference:
+    reference = references.parse(text)
+    if reference.digest:
+        raise UsageError(f"-t {text}: a digest cannot be chosen", hint="name a tag instead")
+    return reference.with_default_tag()
+
+
+def _argument(text: str) -> tuple[str, str | None]:
+    name, equals, value = text.partition("=")
+    if not name:
+        raise UsageError(f"--build-arg {text!r} has no name", hint="write NAME=VALUE")
+    return name, value if equals else None
+
+
+def _label(text: str) -> tuple[str, str]:
+    name, _, value = text.partition("=")
+    if not name:
+        raise UsageError(f"--label {text!r} has no name", hint="write NAME=VALUE")
+    return name, value
+
+
+def _metadata(built: Built, options: Options) -> str:
+    import json
+
+    document = {"containerimage.config.digest": built.image, "containerimage.digest": built.image}
+    if options.tags:
+        document["image.name"] = ",".join(map(str, options.tags))
+    return json.dumps(document, indent=2) + "\n"
+
+
+def _write(path: str, text: str) -> None:
+    """Whole or not at all: a program that waits for the file must not read half of it."""
+    unfinished = f"{path}.{os.getpid()}"
+    try:
+        with open(unfinished, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.rename(unfinished, path)
+    except OSError as error:
+        raise WherryError(f"cannot write {path}: {error.strerror}") from None
