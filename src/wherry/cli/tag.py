@@ -18,7 +18,8 @@ def run(args: argparse.Namespace) -> int:
     target = references.parse(args.target)
     if target.digest:
         raise WherryError(
-            f"cannot give an image the name {args.target!r}: a digest cannot be chosen", hint="name a tag instead"
+            f"cannot give an image the name {args.target!r}: a digest cannot be chosen",
+            hint="name a tag instead",
         )
     with Store.open() as store:
         store.images.tag(target, store.images.find(args.source).id)

@@ -1,0 +1,92 @@
+"""Settings of the user: `$XDG_CONFIG_HOME/wherry/config.toml` (else `~/.config/wherry/config.toml`).
+
+    host_ca = true      # --host-ca for every build and run
+
+`WHERRY_<KEY>` in the environment overrides a key; a flag of the command line overrides both. A key that
+does not exist, or a value of the wrong type, is an error: a typing mistake must not pass for a setting.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from wherry.base.errors import Location, WherryError
+
+_TRUE = {"1", "true", "yes", "on"}
+_FALSE = {"", "0", "false", "no", "off"}
+
+
+class Settings(NamedTuple):
+    host_ca: bool = False
+
+
+def load(environ: Mapping[str, str] = os.environ) -> Settings:
+    """The settings in force, before flags. Every setting is true or false."""
+    return Settings(**(_from_file(_path(environ)) | _from_environment(environ)))
+
+
+def _path(environ: Mapping[str, str]) -> str:
+    folder = environ.get("XDG_CONFIG_HOME", "")
+    if not folder.startswith("/"):  # the XDG specification: relative paths are to be ignored
+        folder = os.path.join(environ.get("HOME") or os.path.expanduser("~"), ".config")
+    return f"{folder}/wherry/config.toml"
+
+
+def _from_file(path: str) -> dict[str, bool]:
+    try:
+        with open(path, "rb") as file:
+            raw = file.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise WherryError(f"cannot read {path}: {error.strerror}") from None
+    text, values = _parse(raw, path)
+    for key, value in values.items():
+        if key not in Settings._fields:
+            raise WherryError(f"unknown setting {key!r}", where=_where(path, text, key), hint=_known())
+        if not isinstance(value, bool):
+            raise WherryError(f"the setting {key} must be true or false", where=_where(path, text, key))
+    return values
+
+
+def _parse(raw: bytes, path: str) -> tuple[str, dict[str, bool]]:
+    import tomllib
+
+    try:
+        text = raw.decode()
+        return text, tomllib.loads(text)
+    except UnicodeDecodeError as error:
+        raise WherryError("not UTF-8", where=Location(path, raw[: error.start].count(b"\n") + 1)) from None
+    except tomllib.TOMLDecodeError as error:
+        message, _, place = str(error).partition(" (at ")
+        line = place.removeprefix("line ").partition(",")[0]
+        number = int(line) if line.isdecimal() else text.count("\n") + 1
+        raise WherryError(f"not TOML: {message}", where=Location(path, number)) from None
+
+
+def _where(path: str, text: str, key: str) -> Location:
+    """Where a key of the top level is; tomllib does not tell."""
+    for number, line in enumerate(text.split("\n"), 1):
+        name = line.lstrip(" \t[").partition("=")[0].partition("]")[0].partition(".")[0].strip(" \t\"'")
+        if name == key:
+            return Location(path, number)
+    return Location(path, 1)
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, bool]:
+    found = {}
+    for key in Settings._fields:
+        name = f"WHERRY_{key.upper()}"
+        value = environ.get(name)
+        if value is None:
+            continue
+        if value.lower() not in _TRUE | _FALSE:
+            raise WherryError(f"{name} must be 1 or 0, not {value!r}")
+        found[key] = value.lower() in _TRUE
+    return found
+
+
+def _known() -> str:
+    return f"the settings are {', '.join(Settings._fields)}"
