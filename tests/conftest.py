@@ -1,0 +1,74 @@
+"""Fixtures for all tests.
+
+`registry`   host:port of a docker-registry on loopback that has the bases, one a worker: push what you like
+`store`      an empty store, opened in this process
+`wherry`     the command line on an empty store: `wherry.ok("images")`
+`shared`     the command line on a store with the bases, shared by a worker's tests: use tags of your own
+`context`    makes a build context: `context({"Dockerfile": "FROM scratch\\n", "app/a.txt": "a"})`
+
+`@pytest.mark.needs("root", "skopeo")` skips a test where something is missing; in CI (`CI=true`) it fails.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from support import bases, cli, folders, programs
+from support.cli import Wherry
+from wherry.store.store import Store
+
+# pytest's own temporary folders, stores among them, in memory where that is possible.
+os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", folders.fast())
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "needs(*names): programs that a test uses, or root")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark in item.iter_markers("needs"):
+        programs.require(*mark.args)
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    programs.require("docker-registry", "skopeo", "mmdebstrap")
+    scratch = tmp_path_factory.mktemp("registry")
+    with bases.served(scratch) as address:
+        yield address
+    shutil.rmtree(scratch)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.open(str(tmp_path / "store")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def wherry(tmp_path: Path) -> Wherry:
+    return Wherry(tmp_path / "wherry", tmp_path / "docker")
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wherry]:
+    programs.require("docker-registry", "skopeo", "mmdebstrap")
+    scratch = tmp_path_factory.mktemp("shared")
+    with Store.open(str(scratch / "wherry")) as opened:
+        for name in bases.BASES:
+            bases.seed(opened, name)
+    yield Wherry(scratch / "wherry", scratch / "docker", cli.behind_proxy())
+    shutil.rmtree(scratch, ignore_errors=True)
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Callable[[Mapping[str, str | bytes]], Path]:
+    def make(files: Mapping[str, str | bytes]) -> Path:
+        return cli.write_files(tmp_path / "context", files)
+
+    return make

@@ -1,0 +1,1 @@
+"""What tests share: base images, a registry, the command line in a store of its own."""

@@ -1,0 +1,32 @@
+"""Programs that tests use. In CI a missing one is a failure, elsewhere the test is skipped."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+PACKAGES = {"docker-registry": "docker-registry", "newuidmap": "uidmap", "pasta": "passt"}
+"""Debian's packages, where they are not named as their programs are."""
+
+
+def require(*names: str) -> None:
+    """`root` asks for root itself; any other name is a program."""
+    for name in names:
+        if name == "root":
+            if os.geteuid() != 0:
+                lack("this test must be run as root")
+        elif shutil.which(name, path=search_path()) is None:
+            lack(f"{name} is not installed: apt-get install {PACKAGES.get(name, name)}")
+
+
+def lack(reason: str) -> None:
+    if os.environ.get("CI"):
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+def search_path() -> str:
+    """PATH with the folders of administration programs, which an ordinary user's may not have."""
+    return os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
