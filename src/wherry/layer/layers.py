@@ -152,6 +152,23 @@ class Layers:
             self._keep_index(layer, scratch)
         return layer
 
+    def add_blob(self, diff_id: Digest, blob: Descriptor) -> Layer:
+        """A layer whose blob, compressed or not, is in the store already; Corrupt where it carries another.
+
+        It is read to its end before it is entered: a stranger's registry must not make this store believe
+        that a blob of its own carries a well-known layer.
+        """
+        from wherry.layer.apply import read_index_of
+        from wherry.layer.compress import decompressed
+
+        with decompressed(self._store.blobs.open(blob.digest)) as stream:
+            layer = read_index_of(stream, limits())
+        check(diff_id, layer.diff_id)
+        self._store.layers.add_blob(diff_id, blob)
+        with self._store.scratch("layer") as scratch:
+            self._keep_index(layer, scratch)
+        return layer
+
     # what goes out
 
     def compressed(self, diff_id: Digest, compression: str = "gzip") -> Descriptor:

@@ -313,8 +313,9 @@ class _Counted:
 
     def read(self, size: int = -1, /) -> bytes:
         data = self._file.read(size)
-        self._done += len(data)
-        self._report(self._done)
+        if data:
+            self._done += len(data)
+            self._report(self._done)
         return data
 
 

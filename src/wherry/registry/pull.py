@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from wherry.base.errors import Corrupt, NotFound, Unsupported, WherryError
 from wherry.base.events import Emit, Note, Transfer, ignore
+from wherry.layer.layers import Layers
 from wherry.oci import config as configs
 from wherry.oci import digest as digests
 from wherry.oci import media
@@ -76,7 +77,7 @@ def retrieve(
         config_raw = _config(store, client, manifest)
         config = configs.parse(config_raw)
         _check(reference, manifest, config, platform, emit)
-        _fetch_layers(store, client, manifest, config, emit, vertex)
+        _Layers(store, client, emit, vertex).fetch(manifest, config)
         return _enter(store, reference, digest, manifest, config_raw)
 
 
@@ -138,43 +139,54 @@ def _check(
         emit(Note("warning", f"{reference.familiar} is for {config.platform}, this machine is {wanted}"))
 
 
-def _fetch_layers(
-    store: Store, client: Client, manifest: Manifest, config: ImageConfig, emit: Emit, vertex: int
-) -> None:
-    """Every layer's blob that is not there yet, several at a time; the same blob twice is fetched once."""
-    wanted: dict[Digest, tuple[Descriptor, Digest]] = {}
-    for layer, diff_id in zip(manifest.layers, config.diff_ids, strict=True):
-        wanted.setdefault(layer.digest, (layer, diff_id))
-    missing = []
-    for layer, diff_id in wanted.values():
-        if store.blobs.has(layer.digest):
-            emit(Transfer(vertex, digests.short(layer.digest), layer.size, layer.size))
-        else:
-            missing.append((layer, diff_id))
-    for layer, _ in missing:
-        emit(Transfer(vertex, digests.short(layer.digest), 0, layer.size))
+class _Layers:
+    """The layers of one image on their way, several at a time; the same blob twice is fetched once."""
 
-    def fetch(item: tuple[Descriptor, Digest], stop: Stop) -> None:
-        _fetch(store, client, item[0], stop, emit, vertex)
+    def __init__(self, store: Store, client: Client, emit: Emit, vertex: int) -> None:
+        self._store = store
+        self._layers = Layers(store)
+        self._client = client
+        self._emit = emit
+        self._vertex = vertex
 
-    each(fetch, missing, _TRANSFERS)
-    for layer, diff_id in zip(manifest.layers, config.diff_ids, strict=True):
-        store.layers.add_blob(diff_id, layer)
+    def fetch(self, manifest: Manifest, config: ImageConfig) -> None:
+        """Every layer that is not there yet, verified by both its digests and entered."""
+        missing = []
+        for layer, diff_id in dict.fromkeys(zip(manifest.layers, config.diff_ids, strict=True)):
+            present = self._present(layer, diff_id)
+            self._emit(
+                Transfer(self._vertex, digests.short(layer.digest), layer.size if present else 0, layer.size)
+            )
+            if not present:
+                missing.append((layer, diff_id))
+        each(self._fetch, missing, _TRANSFERS)
 
+    def _present(self, layer: Descriptor, diff_id: Digest) -> bool:
+        known = any(blob.digest == layer.digest for blob in self._store.layers.blobs_of(diff_id))
+        return known and self._store.blobs.has(layer.digest)
 
-def _fetch(store: Store, client: Client, layer: Descriptor, stop: Stop, emit: Emit, vertex: int) -> None:
-    name = digests.short(layer.digest)
-
-    def report(done: int) -> None:
-        stop.check()
-        emit(Transfer(vertex, name, done, layer.size))
-
-    with store.blobs.writer() as writer:
-        client.blob(layer, writer.write, report)
+    def _fetch(self, item: tuple[Descriptor, Digest], stop: Stop) -> None:
+        layer, diff_id = item
         try:
-            writer.commit(layer.digest)
+            if not self._store.blobs.has(layer.digest):
+                self._download(layer, stop)
+            self._layers.add_blob(diff_id, layer)
         except Corrupt as error:
-            raise Corrupt(f"{client.registry}: {client.reference.familiar}: {error.message}") from None
+            shown = self._client.reference.familiar
+            raise Corrupt(f"{shown}: layer {digests.short(layer.digest)}: {error.message}") from None
+        self._emit(Transfer(self._vertex, digests.short(layer.digest), layer.size, layer.size))
+
+    def _download(self, layer: Descriptor, stop: Stop) -> None:
+        name = digests.short(layer.digest)
+
+        def report(done: int) -> None:
+            stop.check()
+            if done < layer.size:  # it is told as whole when it has been verified
+                self._emit(Transfer(self._vertex, name, done, layer.size))
+
+        with self._store.blobs.writer() as writer:
+            self._client.blob(layer, writer.write, report)
+            writer.commit(layer.digest)
 
 
 def _enter(

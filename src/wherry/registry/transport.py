@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -124,6 +125,7 @@ class Transport:
         self._connections = connections
         self._pools: dict[str, PoolManager] = {}
         self._answered: set[tuple[str, str, int]] = set()
+        self._lock = Lock()
 
     def request(
         self,
@@ -199,9 +201,12 @@ class Transport:
     def _pool(self, url: str) -> PoolManager:
         """The connections for `url`: direct, or through the proxy that the environment names for it."""
         proxy = _proxy(url)
-        if proxy not in self._pools:
-            self._pools[proxy] = self._make_pool(proxy, url)
-        return self._pools[proxy]
+        # Reading the CA bundle takes 20 ms: a registry on http does without.
+        key = f"{url.partition(':')[0]} {proxy}"
+        with self._lock:
+            if key not in self._pools:
+                self._pools[key] = self._make_pool(proxy, url)
+            return self._pools[key]
 
     def _make_pool(self, proxy: str, url: str) -> PoolManager:
         import urllib3
@@ -209,14 +214,14 @@ class Transport:
 
         from wherry import __version__
 
-        settings = {
+        settings: dict[str, object] = {
             "maxsize": self._connections,
             "timeout": urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
             "blocksize": _BLOCK,
             "headers": {"User-Agent": f"wherry/{__version__}", "Accept-Encoding": "identity"},
         }
-        # Made for http too: an http registry may redirect its blobs to https.
-        settings["ssl_context"] = _trust()
+        if url.startswith("https:") or proxy.startswith("https:"):
+            settings["ssl_context"] = _trust()
         if not proxy:
             return urllib3.PoolManager(**settings)  # type: ignore[arg-type]
         try:
