@@ -39,6 +39,9 @@ class Files(Protocol):
     def open(self, path: str) -> AbstractContextManager[Readable | int]:
         """A regular file's content from its beginning: what has a `read`, or a descriptor."""
 
+    def hash_file(self, path: str) -> bytes:
+        """The sha256 of a regular file's content, read if need be."""
+
     def learn(self, path: str, content: Readable | int, digest: bytes, read_at: int) -> None:
         """Remember the digest of what `open` gave and was read whole; `read_at`: nanoseconds, from before."""
 

@@ -21,6 +21,8 @@ class Item(NamedTuple):
     name: str
     entry: Entry
     data: bytes | None = None
+    named: bool = False
+    """A source of its own, not something in a folder that is: ADD unpacks only these."""
 
 
 class Gathered(NamedTuple):
@@ -51,7 +53,7 @@ def _is_lone_file(sources: list[Source], operation: Copy) -> bool:
 
 def _items(source: Source, files: Files) -> Iterator[Item]:
     if source.entry.kind != DIRECTORY:
-        yield Item(source.name, source.entry)
+        yield Item(source.name, source.entry, named=True)
         return
     prefix = len(source.entry.path) + 1 if source.entry.path else 0
     for entry in files.walk(source.entry.path):

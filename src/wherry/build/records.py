@@ -92,7 +92,7 @@ class Recorder:
         gathered = self.gathered(step)
         unknown = unknown_bytes(gathered)
         if unknown is not None:
-            if unknown > _HASH_AT_ONCE or self._context is None:
+            if self._context is None or (unknown > _HASH_AT_ONCE and not step.operation.unpack):
                 return None
             gathered = with_digests(gathered, self._context.hash_file)
             self._gathered[step.number] = gathered

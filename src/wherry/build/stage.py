@@ -16,7 +16,6 @@ from wherry.build.step import Run as RunOperation
 from wherry.dockerfile import instructions as ins
 from wherry.dockerfile.errors import DockerfileError
 from wherry.dockerfile.expansion import expanded
-
 from wherry.dockerfile.typed import trigger
 from wherry.dockerfile.words import expand
 from wherry.oci.config import Execution, Healthcheck, ImageConfig

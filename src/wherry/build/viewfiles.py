@@ -36,6 +36,10 @@ class ViewFiles:
             raise self.missing(path)
         return self._view.open(found)
 
+    def hash_file(self, path: str) -> bytes:
+        found = self._view.lookup(path)
+        return found.entry.digest if found else b""
+
     def learn(self, path: str, content: Readable | int, digest: bytes, read_at: int) -> None:
         """Indexes know all digests."""
 

@@ -14,6 +14,7 @@ from wherry.build.contenthash import now
 from wherry.build.files import Files
 from wherry.build.gather import Gathered, Item, refuse_clash
 from wherry.build.operations.place import folders_to, owner_ids
+from wherry.build.operations.unpack import is_archive, unpack
 from wherry.build.step import Copy
 from wherry.layer.entry import DIRECTORY, FILE, SYMLINK, Entry
 from wherry.layer.layers import Layers
@@ -34,7 +35,8 @@ def execute(
     """The layer of the copied files on `parent`; `mtime` in nanoseconds."""
     if gathered.nothing:
         return Copied(None, gathered)
-    placement = _Placement(operation, gathered, parent, mtime)
+    archives = _archives(operation, gathered, files)
+    placement = _Placement(operation, gathered, parent, mtime, bool(archives))
     if not gathered.items and parent.exists(operation.target):
         return Copied(None, gathered)
     read: dict[str, Item] = {}
@@ -43,6 +45,10 @@ def execute(
         for folder in placement.folders:
             writer.add(folder)
         for path, item in placement.targets():
+            if item in archives:
+                unpack(files, item.entry.path, placement.target, parent, writer, placement.owner, mtime)
+                _check_unchanged(item, files)
+                continue
             entry = placement.entry(path, item)
             if entry.kind == FILE:
                 added = _add_file(writer, entry, item, files)
@@ -53,6 +59,19 @@ def execute(
 
     layer = layers.add_tar(write)
     return Copied(layer, gathered._replace(items=tuple(read.get(item.name, item) for item in gathered.items)))
+
+
+def _check_unchanged(item: Item, files: Files) -> None:
+    """The record says which archive was unpacked: it must be the one that was."""
+    if files.hash_file(item.entry.path) != item.entry.digest:
+        raise WherryError(f"{item.entry.path!r} changed while it was read")
+
+
+def _archives(operation: Copy, gathered: Gathered, files: Files) -> list[Item]:
+    if not operation.unpack:
+        return []
+    candidates = (item for item in gathered.items if item.named and item.entry.kind == FILE)
+    return [item for item in candidates if is_archive(files, item.entry.path)]
 
 
 def _add_file(writer: LayerWriter, entry: Entry, item: Item, files: Files) -> Entry:
@@ -68,22 +87,22 @@ def _add_file(writer: LayerWriter, entry: Entry, item: Item, files: Files) -> En
 class _Placement:
     """Where each item lands on the parent, and as what."""
 
-    def __init__(self, operation: Copy, gathered: Gathered, parent: View, mtime: int) -> None:
+    def __init__(self, operation: Copy, gathered: Gathered, parent: View, mtime: int, unpacks: bool) -> None:
         self._operation = operation
         self._parent = parent
         self._mtime = mtime
-        self._owner = owner_ids(parent, operation.owner) if operation.owner else None
+        self.owner = owner_ids(parent, operation.owner) if operation.owner else None
         self._gathered = gathered
         target = parent.resolve(operation.target.strip("/"))
         found = parent.lookup(target)
-        self._is_folder = operation.target.endswith("/") or not gathered.lone
+        self._is_folder = operation.target.endswith("/") or unpacks or not gathered.lone
         if found is not None and found.entry.kind == DIRECTORY:
             self._is_folder = True
         elif found is not None and self._is_folder:
             raise WherryError(f"cannot copy to {operation.target}: it is not a folder in the image")
-        self._target = target
+        self.target = target
         self._is_new = found is None
-        uid, gid = self._owner or (0, 0)
+        uid, gid = self.owner or (0, 0)
         above = target if self._is_folder else posixpath.dirname(target)
         self.folders = folders_to(parent, above, uid, gid, mtime)
 
@@ -92,7 +111,7 @@ class _Placement:
         paths: dict[str, Item] = {}
         for item in self._gathered.items:
             name = item.name if self._is_folder else ""
-            path = posixpath.join(self._target, name) if name else self._target
+            path = posixpath.join(self.target, name) if name else self.target
             if not self._is_new and (found := self._parent.lookup(path)):
                 refuse_clash(f"/{path}", found.entry, item.entry)
             paths[path] = item
@@ -100,7 +119,7 @@ class _Placement:
 
     def entry(self, path: str, item: Item) -> Entry:
         source = item.entry
-        uid, gid = self._owner or (source.uid, source.gid)
+        uid, gid = self.owner or (source.uid, source.gid)
         mode = source.mode
         if self._operation.mode is not None and source.kind != SYMLINK:
             mode = self._operation.mode
