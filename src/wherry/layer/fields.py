@@ -118,6 +118,5 @@ def seconds(field: bytes) -> int:
 
 
 def bounded(time: int) -> int:
-    if not -_MAX_TIME <= time < _MAX_TIME:
-        raise Corrupt(f"a time of {time // _SECOND} seconds cannot be kept")
-    return time
+    """The nearest time that can be kept: some archives have times in the year 9999."""
+    return min(max(time, -_MAX_TIME), _MAX_TIME - 1)

@@ -122,18 +122,16 @@ def write(descriptor: int, data: bytes, offset: int) -> None:
     """Writes `data` at `offset`, leaving out whole pages of zeros; the caller sets the file's size at the
     end. Only for files that are empty there. Data without a page of zeros costs one search for it.
     """
-    at = data.find(_HOLE)
-    if at < 0:
+    if data.find(_HOLE) < 0:
         _write_all(descriptor, data, offset)
         return
-    begin = 0
-    page = at + -(offset + at) % _PAGE  # a whole page of the file begins here at the earliest
-    while page + _PAGE <= len(data):
-        if data.startswith(_HOLE, page):
+    begin, page = 0, -offset % _PAGE
+    if not data[:page].strip(b"\0"):
+        begin = page  # the end of a page that began in earlier data
+    while page < len(data):
+        if data.startswith(_HOLE[: len(data) - page], page):
             _write_all(descriptor, data[begin:page], offset + begin)
-            while data.startswith(_HOLE, page):
-                page += _PAGE
-            begin = page
+            begin = page = page + _PAGE
         else:
             page += _PAGE
     _write_all(descriptor, data[begin:], offset + begin)
