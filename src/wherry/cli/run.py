@@ -1,0 +1,130 @@
+"""`wherry run`: a command in a new container."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from wherry.base.errors import NotFound, UsageError, WherryError
+from wherry.cli.parser import Parser
+from wherry.container import environment, options
+from wherry.container.options import Options
+from wherry.oci import reference as references
+from wherry.store.store import Store
+
+_REFUSED = 125
+_POLICIES = ("always", "missing", "never")
+
+
+def register(parser: Parser) -> None:
+    parser.interspersed = False
+    add = parser.add_argument
+    add("-d", "--detach", action="store_true", help="run in the background and print the container's ID")
+    add("-e", "--env", metavar="NAME[=VALUE]", action="append", help="set an environment variable")
+    add("--entrypoint", metavar="COMMAND", help="execute this in place of the image's ENTRYPOINT")
+    add("--env-file", metavar="FILE", action="append", help="read environment variables from a file")
+    add("--host-ca", action="store_true", help="let the container trust the host's certificate bundle")
+    add("-h", "--hostname", metavar="NAME", default="", help="the container's host name")
+    add("-i", "--interactive", action="store_true", help="keep stdin open")
+    add("-l", "--label", metavar="KEY[=VALUE]", action="append", help="set a label")
+    add("--name", metavar="NAME", default="", help="name the container")
+    add("--network", "--net", metavar="NETWORK", default="default", help="default, host or none")
+    add("-p", "--publish", metavar="[IP:][HOST:]PORT", action="append", help="publish a port on the host")
+    add("--pull", metavar="POLICY", default="missing", help="always, missing or never (default missing)")
+    add("-q", "--quiet", action="store_true", help="do not show the progress of a pull")
+    add("--read-only", action="store_true", help="mount the root filesystem read-only")
+    add("--rm", action="store_true", help="remove the container and its anonymous volumes when it ends")
+    add("-t", "--tty", action="store_true", help="give the process a terminal")
+    add("-u", "--user", metavar="NAME|UID[:GROUP]", default="", help="the user to run as")
+    add("-v", "--volume", metavar="SOURCE:TARGET[:ro]", action="append", help="mount a host path or a volume")
+    add("-w", "--workdir", metavar="DIR", default="", help="the working directory")
+    add("image", metavar="IMAGE")
+    add("command", metavar="COMMAND", nargs=argparse.REMAINDER)
+
+
+def run(args: argparse.Namespace) -> int:
+    """The process's exit code; docker's 125, 126 or 127 where there was no process."""
+    try:
+        return _run(args, _options(args))
+    except WherryError as error:
+        if error.exit_code not in (126, 127):
+            error.exit_code = _REFUSED
+        raise
+
+
+def _run(args: argparse.Namespace, wanted: Options) -> int:
+    from wherry.container.attach import attach, check_terminal
+    from wherry.container.containers import Containers
+    from wherry.container.run import create, start
+    from wherry.container.stop import remove
+
+    if not args.detach:
+        check_terminal(wanted.terminal, wanted.interactive)
+    if wanted.ports and wanted.network == "host":
+        print("warning: published ports are discarded when using the host's network", file=sys.stderr)
+    with Store.open() as store:
+        _provide_image(store, wanted.image, args.pull, args.quiet)
+        container_id, root = create(store, wanted), store.root
+    try:
+        started = start(root, container_id, attached=not args.detach)
+    except BaseException:
+        remove(root, container_id, force=True, with_volumes=True)
+        raise
+    if started.note:
+        print(f"warning: {started.note}", file=sys.stderr)
+    if not args.detach:
+        return attach(started, Containers(root).folder(container_id).path)
+    started.connection.close()
+    print(container_id)
+    return 0
+
+
+def _options(args: argparse.Namespace) -> Options:
+    own = os.environ
+    from_files = [item for path in args.env_file or () for item in environment.from_file(path, own)]
+    if args.pull not in _POLICIES:
+        raise UsageError(f"invalid policy --pull {args.pull}", hint=f"write {', '.join(_POLICIES)}")
+    return Options(
+        image=args.image,
+        arguments=tuple(args.command),
+        name=args.name,
+        entrypoint=args.entrypoint,
+        env=(*from_files, *(environment.from_option(word, own) for word in args.env or ())),
+        user=args.user,
+        working_dir=args.workdir,
+        hostname=args.hostname,
+        labels=tuple(options.parse_label(word) for word in args.label or ()),
+        ports=tuple(port for word in args.publish or () for port in options.parse_ports(word)),
+        volumes=tuple(options.parse_volume(word) for word in args.volume or ()),
+        network=args.network,
+        terminal=args.tty,
+        interactive=args.interactive,
+        remove=args.rm,
+        read_only=args.read_only,
+        host_ca=args.host_ca or own.get("WHERRY_HOST_CA", "") not in ("", "0"),
+    )
+
+
+def _provide_image(store: Store, name: str, policy: str, quiet: bool) -> None:
+    """Pull the image where it is not here, or always; a name that no registry can have is not asked for."""
+    here = store.images.resolve(name)
+    if policy == "never" or (policy == "missing" and here):
+        return
+    try:
+        reference = references.parse(name).with_default_tag()
+    except WherryError:
+        if here:
+            return
+        raise
+    from wherry.cli.transfers import PULL, Transfers
+    from wherry.registry.pull import pull
+
+    if not here and not quiet:
+        print(f"Unable to find image '{reference.familiar}' locally", file=sys.stderr, flush=True)
+    with Transfers(PULL, sys.stderr, quiet) as transfers:
+        try:
+            pull(store, reference, None, transfers)
+        except NotFound as error:
+            error.hint = error.hint or "`wherry images` lists the images that are here"
+            raise

@@ -1,0 +1,29 @@
+"""`wherry stop`: the stop signal, and SIGKILL for what does not listen."""
+
+from __future__ import annotations
+
+import argparse
+
+from wherry.cli.parser import Parser
+from wherry.cli.several import each
+from wherry.store.store import default_root
+
+
+def register(parser: Parser) -> None:
+    parser.add_argument(
+        "-t", "--timeout", "--time", metavar="SECONDS", type=int, help="how long to wait before SIGKILL (10)"
+    )
+    parser.add_argument("containers", metavar="CONTAINER", nargs="+")
+
+
+def run(args: argparse.Namespace) -> int:
+    from wherry.container.stop import GRACE, stop
+
+    seconds = GRACE if args.timeout is None else float(args.timeout)
+    root = default_root()
+
+    def one(name: str) -> None:
+        stop(root, name, seconds)
+        print(name, flush=True)
+
+    return each(args.containers, one)

@@ -1,0 +1,203 @@
+"""All containers of a store: created under a name, found, listed with their true state, deleted."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import NamedTuple
+
+from wherry.base.errors import NotFound, WherryError
+from wherry.container.names import random_name
+from wherry.container.state import CREATED, EXITED, RUNNING, UNKNOWN_EXIT, Folder, Spec, State
+from wherry.oci.digest import Digest
+from wherry.store.store import Store
+
+_ID = re.compile(r"[0-9a-f]{64}")
+_PREFIX = re.compile(r"[0-9a-f]{1,64}")
+
+
+class Container(NamedTuple):
+    """A container as it is now."""
+
+    folder: Folder
+    spec: Spec
+    state: State
+
+    @property
+    def id(self) -> str:
+        return self.spec.id
+
+    @property
+    def is_running(self) -> bool:
+        return self.state.status == RUNNING
+
+
+class Containers:
+    """The folder `containers/` of the store at `root`. It needs no open store: a monitor has none."""
+
+    def __init__(self, root: str) -> None:
+        self._path = f"{root}/containers"
+        self._names = f"{self._path}/names"
+
+    def folder(self, container_id: str) -> Folder:
+        return Folder(f"{self._path}/{container_id}")
+
+    def create(self, spec: Spec) -> Spec:
+        """Enter a container; the spec with its name, random where it had none. A taken one is refused."""
+        folder = self.folder(spec.id)
+        try:
+            os.makedirs(self._names, mode=0o700, exist_ok=True)
+            os.mkdir(folder.path, 0o711)
+            folder.write_state(State())
+            spec = self._take_name(spec)
+        except OSError as error:
+            self._discard(spec)
+            raise WherryError(f"cannot write to {self._path}: {error.strerror}") from None
+        except WherryError:
+            self._discard(spec)
+            raise
+        return spec
+
+    def find(self, text: str) -> Container:
+        """By name, ID or the beginning of an ID; NotFound where there is none."""
+        container_id = self._id_of_name(text) or self._id_of_prefix(text)
+        container = self.get(container_id) if container_id else None
+        if container is None:
+            raise NotFound(f"no such container: {text}", hint="`wherry ps -a` lists the ones that are here")
+        return container
+
+    def get(self, container_id: str) -> Container | None:
+        """The container as it is now; None where there is none. One whose monitor died is settled first."""
+        folder = self.folder(container_id)
+        try:
+            spec, state = folder.spec(), folder.state()
+            if state.status == RUNNING and not (state.monitor and state.monitor.is_alive()):
+                return self._settle(Container(folder, spec, state))
+        except FileNotFoundError:
+            return None
+        return Container(folder, spec, state)
+
+    def all(self) -> list[Container]:
+        """The newest first."""
+        try:
+            names = [name for name in os.listdir(self._path) if _ID.fullmatch(name)]
+        except FileNotFoundError:
+            return []
+        found = [container for name in names if (container := self.get(name))]
+        return sorted(found, key=lambda container: container.spec.created, reverse=True)
+
+    def delete(self, container: Container) -> None:
+        """Delete its folder and free its name; whoever calls holds its lock, and its monitor is gone.
+
+        The spec goes first: from then on it is no container, whatever is still to be deleted.
+        """
+        from wherry.container.trees import remove
+
+        try:
+            os.unlink(container.folder.file("spec.json"))
+        except FileNotFoundError:
+            pass
+        self._free_name(container.spec)
+        remove(container.folder.path)
+
+    def _settle(self, container: Container) -> Container | None:
+        """Write down the end of a container whose monitor was killed; None where it had `--rm`."""
+        with container.folder.locked():
+            state = container.folder.state()
+            if state.status == RUNNING and not (state.monitor and state.monitor.is_alive()):
+                state = state._replace(
+                    status=EXITED,
+                    monitor=None,
+                    pid=0,
+                    finished=_last_sign(container.folder),
+                    exit_code=UNKNOWN_EXIT,
+                    error="its monitor was killed",
+                )
+                container.folder.write_state(state)
+                if container.spec.remove:
+                    self.delete(container)
+                    return None
+            return container._replace(state=state)
+
+    def _take_name(self, spec: Spec) -> Spec:
+        while not spec.name:
+            named = spec._replace(name=random_name(lambda name: os.path.lexists(f"{self._names}/{name}")))
+            if self._link(named):
+                return named
+        if not self._link(spec):
+            owner = os.readlink(f"{self._names}/{spec.name}")
+            raise WherryError(
+                f"the container name {spec.name!r} is already in use by container {owner[:12]}",
+                hint=f"remove it with `wherry rm {spec.name}`, or choose another name",
+            )
+        return spec
+
+    def _link(self, spec: Spec) -> bool:
+        """Write the spec and point its name at it: whether the name is this container's now.
+
+        The spec is there before its name, so a name without a spec is a deleted container's: taken over.
+        """
+        self.folder(spec.id).write_spec(spec)
+        link = f"{self._names}/{spec.name}"
+        try:
+            os.symlink(spec.id, link)
+            return True
+        except FileExistsError:
+            if os.path.exists(f"{self._path}/{os.readlink(link)}/spec.json"):
+                return False
+        temporary = f"{self._names}/.{spec.id}"
+        os.symlink(spec.id, temporary)
+        os.rename(temporary, link)
+        return os.readlink(link) == spec.id
+
+    def _free_name(self, spec: Spec) -> None:
+        try:
+            if os.readlink(f"{self._names}/{spec.name}") == spec.id:
+                os.unlink(f"{self._names}/{spec.name}")
+        except OSError:
+            pass
+
+    def _discard(self, spec: Spec) -> None:
+        from wherry.container.trees import remove
+
+        if spec.name:
+            self._free_name(spec)
+        remove(self.folder(spec.id).path)
+
+    def _id_of_name(self, text: str) -> str | None:
+        if "/" in text:
+            return None
+        try:
+            return os.readlink(f"{self._names}/{text}")
+        except OSError:
+            return None
+
+    def _id_of_prefix(self, text: str) -> str | None:
+        if not _PREFIX.fullmatch(text) or not os.path.isdir(self._path):
+            return None
+        found = [name for name in os.listdir(self._path) if name.startswith(text) and _ID.fullmatch(name)]
+        if len(found) > 1:
+            raise WherryError(f"{text!r} is the beginning of several container IDs", hint="write more of it")
+        return found[0] if found else None
+
+
+def images_in_use(store: Store) -> dict[Digest, list[Container]]:
+    """The images that containers, running or not, stand on: `rmi` and `prune` leave these."""
+    users: dict[Digest, list[Container]] = {}
+    for container in Containers(store.root).all():
+        users.setdefault(Digest(container.spec.image), []).append(container)
+    return users
+
+
+def _last_sign(folder: Folder) -> float:
+    """When the container was last known to live: its last output, else its start."""
+    times = []
+    for name in ("log.jsonl", "state.json"):
+        try:
+            times.append(os.stat(folder.file(name)).st_mtime)
+        except FileNotFoundError:
+            pass
+    return max(times, default=0.0)
+
+
+__all__ = ["CREATED", "EXITED", "RUNNING", "Container", "Containers", "images_in_use"]

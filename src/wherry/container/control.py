@@ -1,0 +1,110 @@
+"""The words between a container's monitor and whoever talks to it: packets over a Unix socket.
+
+The socket (SOCK_SEQPACKET) keeps packets apart; the first byte of each says what it is:
+
+    to the monitor                          from the monitor
+    `i` bytes for the process's stdin       `1` `2` bytes of its stdout, stderr (to those who attached)
+    `e` no more stdin                       `s` it has started: JSON {"ports": ..., "notes": ...}
+    `w` a new window size: rows, columns    `f` it could not start: JSON {"message", "hint", "exit_code"}
+    `k` a signal to send: its number        `x` it has ended and all is put away: its exit code
+    `a` attach: output from now on
+
+Everyone who is connected gets `x`. Closing the connection means nothing to the container.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from typing import NamedTuple
+
+STDIN, END_OF_STDIN, WINDOW, SIGNAL, ATTACH = b"i", b"e", b"w", b"k", b"a"
+STDOUT, STDERR, STARTED, FAILED, ENDED = b"1", b"2", b"s", b"f", b"x"
+
+LARGEST = 64 << 10
+
+_WINDOW = struct.Struct("!HH")
+_NUMBER = struct.Struct("!i")
+
+
+class Packet(NamedTuple):
+    kind: bytes
+    data: bytes
+
+    @property
+    def number(self) -> int:
+        value: int = _NUMBER.unpack(self.data)[0]
+        return value
+
+    @property
+    def window(self) -> tuple[int, int]:
+        rows, columns = _WINDOW.unpack(self.data)
+        return rows, columns
+
+
+def number(value: int) -> bytes:
+    return _NUMBER.pack(value)
+
+
+def window(rows: int, columns: int) -> bytes:
+    return _WINDOW.pack(rows, columns)
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """A monitor's end and its starter's."""
+    monitor, starter = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    return monitor, starter
+
+
+def send(connection: socket.socket, kind: bytes, data: bytes = b"") -> None:
+    """BrokenPipeError where the other side is gone."""
+    connection.send(kind + data)
+
+
+def receive(connection: socket.socket) -> Packet | None:
+    """The next packet; None where the other side is gone."""
+    try:
+        raw = connection.recv(LARGEST + 1)
+    except ConnectionResetError:
+        return None
+    return Packet(raw[:1], raw[1:]) if raw else None
+
+
+def listen(folder: str) -> socket.socket:
+    """The monitor's socket, `control` in the container's folder."""
+    path = f"{folder}/control"
+    if os.path.lexists(path):
+        os.unlink(path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with _Short(folder) as short:
+        listener.bind(f"{short}/control")
+    os.chmod(path, 0o600)
+    listener.listen(16)
+    return listener
+
+
+def connect(folder: str) -> socket.socket:
+    """A connection to the monitor; ConnectionRefusedError or FileNotFoundError where there is none."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        with _Short(folder) as short:
+            connection.connect(f"{short}/control")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+class _Short:
+    """A short name of a folder: a socket's path may have 107 bytes, and a store may lie deeper than that."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+
+    def __enter__(self) -> str:
+        self._descriptor = os.open(self._folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        return f"/proc/self/fd/{self._descriptor}"
+
+    def __exit__(self, *_error: object) -> None:
+        os.close(self._descriptor)

@@ -1,0 +1,91 @@
+"""A container's environment variables: `-e`, `--env-file`, the image's ENV, and docker's defaults."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+
+from wherry.base.errors import Location, UsageError
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def from_option(word: str, own: Mapping[str, str]) -> str:
+    """`-e NAME=value` as it is; `-e NAME` with the caller's value, or `NAME` alone where the caller has none.
+
+    A name alone takes the variable away that the image sets, as docker does.
+    """
+    name, equals, _ = word.partition("=")
+    if not name:
+        raise UsageError(f"invalid environment variable: {word}", hint="write -e NAME=value or -e NAME")
+    if "\0" in word:
+        raise UsageError(f"invalid environment variable: {name} contains a NUL byte")
+    return word if equals or name not in own else f"{name}={own[name]}"
+
+
+def from_file(path: str, own: Mapping[str, str]) -> list[str]:
+    """The variables in an `--env-file`: one `NAME=value` or `NAME` a line, `#` lines are comments.
+
+    Docker's rules: no quoting, no escapes, the value is all behind the `=`; spaces in front of the name
+    are dropped. A `NAME` that the caller has not is left out.
+    """
+    try:
+        with open(path, "rb") as file:
+            raw = file.read()
+    except OSError as error:
+        raise UsageError(f"cannot read the env file {path}: {error.strerror}") from None
+    variables = []
+    for number, line in enumerate(raw.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
+        variables += _from_line(line.rstrip(b"\r"), own, Location(path, number))
+    return variables
+
+
+def _from_line(raw: bytes, own: Mapping[str, str], where: Location) -> list[str]:
+    try:
+        line = raw.decode().lstrip()
+    except UnicodeDecodeError:
+        raise UsageError("not UTF-8 text in the env file", where=where) from None
+    if not line or line.startswith("#"):
+        return []
+    name, equals, value = line.partition("=")
+    if not name:
+        raise UsageError(f"no variable name in {line!r}", where=where)
+    if any(map(str.isspace, name)):
+        raise UsageError(f"the variable name {name!r} contains white space", where=where)
+    if equals:
+        return [f"{name}={value}"]
+    return [f"{name}={own[name]}"] if name in own else []
+
+
+def merge(image: Iterable[str], options: Iterable[str]) -> tuple[str, ...]:
+    """The image's variables with the options' on top; a later one wins, a bare name removes."""
+    variables: dict[str, str] = {}
+    for item in (*image, *options):
+        name, equals, value = item.partition("=")
+        if equals:
+            variables[name] = value
+        else:
+            variables.pop(name, None)
+    return tuple(f"{name}={value}" for name, value in variables.items())
+
+
+def complete(
+    variables: tuple[str, ...], *, hostname: str, home: str, terminal: bool, extra: Iterable[str] = ()
+) -> tuple[str, ...]:
+    """`variables` with what docker sets for a process where neither image nor user did.
+
+    `extra` (the host's CA bundle, proxies) is for this process only and also gives way to the user's.
+    """
+    defaults = {"PATH": DEFAULT_PATH, "HOSTNAME": hostname}
+    if terminal:
+        defaults["TERM"] = "xterm"
+    defaults |= dict(item.partition("=")[::2] for item in extra)
+    chosen = dict(item.partition("=")[::2] for item in variables)
+    merged = defaults | chosen
+    merged.setdefault("HOME", home)
+    return tuple(f"{name}={value}" for name, value in merged.items())
+
+
+def callers() -> Mapping[str, str]:
+    """The caller's own environment."""
+    return os.environ

@@ -1,0 +1,100 @@
+"""Containers in words: what `ps` shows of each, and which of them it shows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+
+from wherry.base.errors import UsageError
+from wherry.container.containers import Container
+from wherry.container.state import CREATED, RUNNING
+from wherry.runtime.net.ports import Port
+
+STATUSES = ("created", "running", "paused", "restarting", "removing", "exited", "dead")
+"""All that docker knows; a container of wherry's is created, running or exited."""
+
+
+def status(container: Container, age: Sequence[str]) -> str:
+    """`Created`, `Up 5 minutes`, `Exited (0) 3 hours ago`. `age`: the times since start and end, in words."""
+    state = container.state
+    if state.status == CREATED:
+        return "Created"
+    if state.status == RUNNING:
+        return f"Up {age[0]}"
+    return f"Exited ({state.exit_code}) {age[1]} ago"
+
+
+def ages(container: Container) -> tuple[float, float]:
+    """Seconds since the start and since the end."""
+    now = time.time()
+    return now - container.state.started, now - container.state.finished
+
+
+def ports(container: Container) -> str:
+    """`0.0.0.0:8080->80/tcp, [::]:8080->80/tcp, 90/udp`: what is published, then what is only exposed."""
+    if container.state.status != RUNNING:
+        return ""
+    published = [text for port in container.state.ports for text in _published(port)]
+    inside = {f"{port.container}/{port.protocol}" for port in container.state.ports}
+    exposed = (word if "/" in word else f"{word}/tcp" for word in container.spec.exposed)
+    return ", ".join([*published, *(word for word in exposed if word not in inside)])
+
+
+def _published(port: Port) -> list[str]:
+    addresses = [port.address] if port.address else ["0.0.0.0", "::"]
+    shown = [f"[{address}]" if ":" in address else address for address in addresses]
+    return [f"{address}:{port.host}->{port.container}/{port.protocol}" for address in shown]
+
+
+def command(container: Container, whole: bool) -> str:
+    """The command in double quotes; cut to 20 characters unless `whole`."""
+    text = " ".join(container.spec.args)
+    return f'"{text}"' if whole or len(text) <= 20 else f'"{text[:19]}…"'
+
+
+def matching(containers: Iterable[Container], filters: Iterable[str]) -> list[Container]:
+    """Those that every kind of filter takes: `name=part`, `id=prefix`, `status=word`, `label=key[=value]`.
+
+    Several filters of one kind: any of them (labels: all of them), as docker has it.
+    """
+    wanted: dict[str, list[str]] = {}
+    for word in filters:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise UsageError(f"bad format of filter: {word!r}", hint="write --filter name=web")
+        _check_filter(key, value)
+        wanted.setdefault(key, []).append(value)
+    return [item for item in containers if all(_takes(item, *choice) for choice in wanted.items())]
+
+
+def _check_filter(key: str, value: str) -> None:
+    if key not in ("ancestor", "exited", "id", "label", "name", "status"):
+        raise UsageError(
+            f"invalid filter: {key!r}", hint="ancestor, exited, id, label, name and status are supported"
+        )
+    if key == "status" and value not in STATUSES:
+        raise UsageError(f"invalid status: {value!r}", hint=f"it is one of {', '.join(STATUSES)}")
+
+
+def _takes(container: Container, key: str, values: Sequence[str]) -> bool:
+    spec, state = container.spec, container.state
+    if key == "name":
+        return any(value.removeprefix("/") in spec.name for value in values)
+    if key == "id":
+        return any(spec.id.startswith(value) for value in values)
+    if key == "status":
+        return state.status in values
+    if key == "exited":
+        return state.status not in (CREATED, RUNNING) and str(state.exit_code) in values
+    if key == "ancestor":
+        return any(
+            spec.image_name in (value, f"{value}:latest") or spec.image[7:].startswith(value)
+            for value in values
+        )
+    labels = dict(spec.labels)
+    return all(_has_label(labels, value) for value in values)
+
+
+def _has_label(labels: dict[str, str], word: str) -> bool:
+    key, equals, value = word.partition("=")
+    return key in labels and (not equals or labels[key] == value)

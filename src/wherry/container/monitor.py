@@ -1,0 +1,195 @@
+"""The monitor: the process that holds one container, from its start to its end.
+
+It has the container's mounts in its own mount name space and the container's process below it, writes the
+log, moves bytes between the process and whoever is attached, and writes down the end. It outlives the command
+that started it. When it is killed, the kernel ends everything else: the process dies with its parent, the
+mounts with the name space, the network's helpers with their maker.
+
+One thread, one event loop (switchboard.py).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import NoReturn
+
+from wherry.base.errors import WherryError
+from wherry.container import control, etcfiles, signals, volumes
+from wherry.container.containers import Container, Containers
+from wherry.container.log import Writer
+from wherry.container.prepare import prepared, write_etc
+from wherry.container.state import EXITED, RUNNING, Folder, Spec, State, life_of
+from wherry.container.streams import Streams
+from wherry.container.switchboard import Switchboard
+from wherry.runtime import idmap
+from wherry.runtime.native import Native, Running
+from wherry.runtime.net import connect, namespace
+from wherry.runtime.net.connect import Network
+from wherry.runtime.net.ports import Listener, chosen
+from wherry.store.store import Store
+
+
+def supervise(
+    root: str, spec: Spec, starter: socket.socket, attached: bool, listeners: Sequence[Listener]
+) -> NoReturn:
+    """Be the monitor of `spec`; to be called in a fresh child with one thread and no open store.
+
+    `starter` is told `s` or `f`; with `attached` it also gets all output. `listeners` hold the ports.
+    """
+    code = 1
+    try:
+        folder = Containers(root).folder(spec.id)
+        _stand_alone(folder, {starter.fileno(), *(item.socket.fileno() for item in listeners)})
+        with Monitor(root, folder, spec, listeners) as monitor:
+            monitor.run(starter, attached)
+        code = 0
+    except WherryError as error:
+        _tell_failure(starter, error)
+    except BaseException as error:
+        traceback.print_exc()
+        what = WherryError(f"the container's monitor failed: {error!r}", excerpt=traceback.format_exc())
+        _tell_failure(starter, what)
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+class Monitor:
+    """Holds what must be let go of at the end, in the order in which it was taken."""
+
+    def __init__(self, root: str, folder: Folder, spec: Spec, listeners: Sequence[Listener]) -> None:
+        self._root = root
+        self._folder = folder
+        self._spec = spec
+        self._listeners = listeners
+        self._network: Network | None = None
+        self._state = State()
+        self._held = ExitStack()
+
+    def __enter__(self) -> Monitor:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._held.close()
+
+    def run(self, starter: socket.socket, attached: bool) -> None:
+        idmap.enter()
+        listener = control.listen(self._folder.path)
+        streams = Streams(self._spec.terminal, self._spec.interactive)
+        running = self._start(streams)
+        try:
+            log = Writer(self._folder.file("log.jsonl"))
+            self._record_start(running)
+            switchboard = Switchboard(listener, streams, running, log)
+            switchboard.pass_on(signal.SIGTERM, signals.number_of(self._spec.stop_signal))
+            switchboard.add(starter, attached)
+            switchboard.tell(control.STARTED, self._started())
+            switchboard.run()
+            self._close(log)
+        except BaseException:
+            running.kill(signal.SIGKILL)
+            running.wait()
+            raise
+        code = running.wait()
+        self._finish(code)
+        switchboard.finish(code)
+
+    def _start(self, streams: Streams) -> Running:
+        store = self._held.enter_context(Store.open(self._root))
+        native = self._held.enter_context(Native())
+        container = self._held.enter_context(prepared(store, self._folder, self._spec))
+        stdin, stdout, stderr = streams.inner
+        running = native.start(container, stdin, stdout, stderr, ready=self._connect)
+        streams.begin(running.console)
+        return running
+
+    def _connect(self, pid: int) -> None:
+        """The process exists and waits: before it goes on, its network name space gets what it needs."""
+        if self._spec.network != "default":
+            return
+        netns = self._folder.file("netns")
+        try:
+            namespace.mount_at(pid, netns)
+            self._network = connect.connect(
+                pid, netns, self._listeners, etcfiles.nameservers(etcfiles.read_own("resolv.conf")), log=2
+            )
+        except OSError as error:
+            raise WherryError(f"cannot connect the container's network: {error.strerror}") from None
+        self._held.callback(self._network.close)
+        write_etc(self._folder, self._spec, self._network.address, self._network.nameservers)
+
+    def _record_start(self, running: Running) -> None:
+        self._state = State(
+            status=RUNNING,
+            monitor=life_of(os.getpid()),
+            pid=running.pid,
+            started=time.time(),
+            ports=chosen(self._listeners),
+        )
+        self._folder.write_state(self._state)
+
+    def _started(self) -> bytes:
+        return json.dumps({"note": self._network.note if self._network else ""}).encode()
+
+    @staticmethod
+    def _close(log: Writer) -> None:
+        try:
+            log.close()
+        except OSError as error:
+            print(f"output is missing in the log: {error.strerror}", file=sys.stderr)
+
+    def _finish(self, code: int) -> None:
+        """Let go of mounts and helpers, then write the end down (or delete the container)."""
+        self._held.close()
+        state = self._state._replace(
+            status=EXITED, monitor=None, pid=0, finished=time.time(), exit_code=code, ports=()
+        )
+        self._folder.write_state(state)
+        if self._spec.remove:
+            with self._folder.locked():
+                remove(self._root, Container(self._folder, self._spec, state), with_volumes=True)
+
+
+def _stand_alone(folder: Folder, keep: set[int]) -> None:
+    """Away from the starter: its session, its folder, its descriptors and the locks that they hold."""
+    os.setsid()
+    os.chdir("/")
+    os.umask(0o022)
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)
+    null = os.open("/dev/null", os.O_RDWR)
+    log = os.open(folder.file("monitor.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for source, target in ((null, 0), (log, 1), (log, 2)):
+        os.dup2(source, target)
+    namespace.close_all_but({0, 1, 2, *keep})
+    sys.stdout = sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+
+
+def _tell_failure(starter: socket.socket, error: WherryError) -> None:
+    words = {
+        "message": error.message,
+        "hint": error.hint,
+        "excerpt": error.excerpt,
+        "exit_code": error.exit_code,
+    }
+    try:
+        starter.setblocking(True)
+        control.send(starter, control.FAILED, json.dumps(words).encode())
+    except OSError:
+        pass
+
+
+def remove(root: str, container: Container, with_volumes: bool) -> None:
+    """Delete an ended container (whose lock is held), and its anonymous volumes when they are to go too."""
+    Containers(root).delete(container)
+    for volume in container.spec.volumes:
+        if with_volumes and volume.anonymous:
+            volumes.remove(root, volume.source)

@@ -1,0 +1,177 @@
+"""From a spec to a process that can be started: root filesystem, volumes, user, environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from wherry.base.errors import WherryError
+from wherry.container import environment, etcfiles, volumes
+from wherry.container.options import Volume
+from wherry.container.state import Folder, Spec
+from wherry.layer.entry import FILE
+from wherry.layer.layers import Layers
+from wherry.oci.digest import Digest
+from wherry.runtime import spec as runtime
+from wherry.runtime import users
+from wherry.runtime.hostca import HostCA, host_ca
+from wherry.snapshot.overlay import overlay
+from wherry.snapshot.view import View
+from wherry.store.store import Store
+
+_NETWORKS = {"default": "private", "none": "none", "host": "host"}
+
+
+@contextmanager
+def prepared(store: Store, folder: Folder, spec: Spec) -> Iterator[runtime.Container]:
+    """What the runtime is to start, with everything mounted until the block ends.
+
+    The process must be in a mount name space of its own (runtime/idmap.py).
+    """
+    layers = Layers(store)
+    diff_ids = store.images.get(Digest(spec.image)).config.diff_ids
+    view = View(layers, diff_ids)
+    sources = {volume: volumes.provide(store.root, volume) for volume in spec.volumes}
+    scratch = folder.file("root")
+    os.makedirs(scratch, mode=0o711, exist_ok=True)
+    with overlay(
+        store,
+        layers,
+        diff_ids,
+        scratch,
+        view=view,
+        mountpoints=[_mountpoint(volume.target, path) for volume, path in sources.items()],
+        durable=not spec.remove,
+    ) as mounted:
+        for volume in spec.volumes:
+            _fill(store, volume, mounted.path, view)
+        _make_working_dir(mounted.path, view, spec)
+        _write_etc(folder, spec)
+        ca = _host_ca(spec, view)
+        yield runtime.Container(
+            id=spec.id,
+            rootfs=mounted.path,
+            process=_process(spec, view, ca.env),
+            mounts=(*_etc_mounts(folder, spec), *_mounts(sources), *ca.mounts),
+            hostname="" if spec.network == "host" else spec.hostname,
+            network=_NETWORKS[spec.network],
+            read_only=spec.read_only,
+        )
+
+
+def _process(spec: Spec, view: View, extra: tuple[str, ...]) -> runtime.Process:
+    user = users.find(spec.user, view.read_if_there("etc/passwd"), view.read_if_there("etc/group"))
+    return runtime.Process(
+        args=spec.args,
+        env=environment.complete(
+            spec.env, hostname=spec.hostname, home=user.home, terminal=spec.terminal, extra=extra
+        ),
+        cwd=spec.working_dir,
+        user=user,
+        terminal=spec.terminal,
+    )
+
+
+def _mountpoint(target: str, source: str) -> str:
+    """Overlay's stub makes a folder for a name that ends with a slash, else a file."""
+    return f"{target}/" if os.path.isdir(source) else target
+
+
+def _mounts(sources: dict[Volume, str]) -> list[runtime.Mount]:
+    return [
+        runtime.Mount("bind", path, volume.target, ("rbind", "ro" if volume.read_only else "rw"))
+        for volume, path in sources.items()
+    ]
+
+
+def _etc_mounts(folder: Folder, spec: Spec) -> list[runtime.Mount]:
+    """Docker's three files, but not where the user mounts his own."""
+    taken = {volume.target for volume in spec.volumes}
+    names = [name for name in etcfiles.NAMES if f"/etc/{name}" not in taken]
+    return [runtime.Mount("bind", folder.file(name), f"/etc/{name}", ("bind", "rw")) for name in names]
+
+
+def _write_etc(folder: Folder, spec: Spec) -> None:
+    """Whole for a container without a network of its own; for others the monitor writes them again."""
+    write_etc(folder, spec, "", etcfiles.nameservers(etcfiles.read_own("resolv.conf")))
+
+
+def write_etc(folder: Folder, spec: Spec, address: str, nameservers: Sequence[str]) -> None:
+    """The container's `address` and what it can ask for names, in the files that are mounted over its /etc.
+
+    Written in place: the container sees these very files.
+    """
+    hosts = etcfiles.hosts(spec.hostname, address)
+    if spec.network == "host":
+        hosts = etcfiles.read_own("hosts") or hosts
+    contents = {
+        "hostname": f"{spec.hostname}\n",
+        "hosts": hosts,
+        "resolv.conf": etcfiles.resolv_conf(etcfiles.read_own("resolv.conf"), nameservers),
+    }
+    for name, text in contents.items():
+        with open(folder.file(name), "w", encoding="utf-8", errors="surrogateescape") as file:
+            os.fchmod(file.fileno(), 0o644)
+            file.write(text)
+
+
+def _host_ca(spec: Spec, view: View) -> HostCA:
+    """The host's CA bundle, where it was asked for."""
+    if not spec.host_ca:
+        return HostCA((), ())
+
+    def exists(path: str) -> bool:
+        found = view.get(path)
+        return found is not None and found.entry.kind == FILE
+
+    return host_ca(exists)
+
+
+def _fill(store: Store, volume: Volume, rootfs: str, view: View) -> None:
+    if volume.kind != "volume" or not volume.copy:
+        return
+    try:
+        folder = _open_folder(rootfs, view.resolve(volume.target))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    try:
+        volumes.fill(store.root, volume, folder)
+    finally:
+        os.close(folder)
+
+
+def _make_working_dir(rootfs: str, view: View, spec: Spec) -> None:
+    """Docker makes the working directory where the image has none. One in a mount is the mount's."""
+    if any(f"{spec.working_dir}/".startswith(f"{volume.target}/") for volume in spec.volumes):
+        return
+    try:
+        os.close(_open_folder(rootfs, view.resolve(spec.working_dir), create=True))
+    except OSError as error:
+        raise WherryError(
+            f"cannot use {spec.working_dir} as the working directory: {error.strerror}"
+        ) from None
+
+
+def _open_folder(rootfs: str, path: str, create: bool = False) -> int:
+    """A descriptor of the folder `path` below `rootfs`. Links are resolved already: none is followed."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    current = os.open(rootfs, flags)
+    for part in path.split("/"):
+        if not part:
+            continue
+        try:
+            if create:
+                _make_folder(current, part)
+            inner = os.open(part, flags, dir_fd=current)
+        finally:
+            os.close(current)
+        current = inner
+    return current
+
+
+def _make_folder(parent: int, name: str) -> None:
+    try:
+        os.mkdir(name, 0o755, dir_fd=parent)
+    except FileExistsError:
+        pass

@@ -1,0 +1,133 @@
+"""Create a container from an image and what a user asks for, and start its monitor."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from wherry.base.errors import WherryError
+from wherry.container import command, control, environment, options, signals, volumes
+from wherry.container.containers import Containers
+from wherry.container.options import Options
+from wherry.container.state import Spec
+from wherry.runtime.net.ports import Listener, release, reserve
+from wherry.store.store import Store
+
+
+class Failed(WherryError):
+    """The container could not be started; nothing of it runs. The exit code is docker's: 125, 126 or 127."""
+
+    def __init__(self, message: str, hint: str, excerpt: str, exit_code: int) -> None:
+        super().__init__(message, hint=hint, excerpt=excerpt)
+        self.exit_code = exit_code
+
+
+class Started(NamedTuple):
+    """A running container: the connection to its monitor, and a note for the user (empty: none)."""
+
+    spec: Spec
+    connection: socket.socket
+    note: str
+
+
+def create(store: Store, wanted: Options) -> str:
+    """Enter a container of a local image; its ID. Nothing runs yet.
+
+    Raises NotFound for the image, UsageError for options that cannot be, WherryError for a name in use.
+    """
+    options.check(wanted)
+    with store.lease():
+        image = store.images.find(wanted.image)
+        execution = image.config.execution
+        container_id = secrets.token_hex(32)
+        spec = Spec(
+            id=container_id,
+            name=wanted.name,
+            image=image.id,
+            image_name=wanted.image,
+            created=time.time(),
+            args=command.combine(execution, wanted.entrypoint, wanted.arguments),
+            env=environment.merge(execution.env, wanted.env),
+            user=wanted.user or execution.user,
+            working_dir=_normal(wanted.working_dir or execution.working_dir or "/"),
+            hostname=wanted.hostname or _hostname(wanted.network, container_id),
+            labels=tuple((dict(execution.labels) | dict(wanted.labels)).items()),
+            ports=wanted.ports if wanted.network == "default" else (),
+            exposed=execution.exposed_ports,
+            volumes=volumes.resolve(wanted.volumes, execution.volumes),
+            network=wanted.network,
+            terminal=wanted.terminal,
+            interactive=wanted.interactive,
+            remove=wanted.remove,
+            read_only=wanted.read_only,
+            host_ca=wanted.host_ca,
+            stop_signal=execution.stop_signal,
+        )
+        signals.number_of(spec.stop_signal)
+        return Containers(store.root).create(spec).id
+
+
+def start(root: str, container_id: str, *, attached: bool = False) -> Started:
+    """Start a created container and wait until its process runs.
+
+    With `attached`, everything that the process writes comes over the connection. The calling process
+    must have one thread and no open store: it forks, and SQLite's locks do not survive that. Raises
+    WherryError for a taken port and Failed for whatever goes wrong later; nothing is left running then.
+    """
+    containers = Containers(root)
+    spec = containers.folder(container_id).spec()
+    for volume in spec.volumes:
+        volumes.provide(root, volume)
+    with containers.folder(container_id).locked():
+        listeners = reserve(spec.ports)
+        ours, theirs = control.pair()
+        try:
+            _fork_monitor(root, spec, theirs, attached, listeners)
+        finally:
+            theirs.close()
+            release(listeners)
+        return Started(spec, ours, _wait_for_start(ours))
+
+
+def _fork_monitor(
+    root: str, spec: Spec, connection: socket.socket, attached: bool, listeners: Sequence[Listener]
+) -> None:
+    """The monitor is a grandchild: it is nobody's to wait for, and its end leaves nothing behind."""
+    from wherry.container.monitor import supervise
+
+    child = os.fork()
+    if child == 0:
+        try:
+            if os.fork() == 0:
+                supervise(root, spec, connection, attached, listeners)
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+
+
+def _wait_for_start(connection: socket.socket) -> str:
+    try:
+        packet = control.receive(connection)
+        if packet is None:
+            raise WherryError("the container's monitor was killed while the container was being started")
+        words = json.loads(packet.data)
+        if packet.kind == control.FAILED:
+            raise Failed(words["message"], words["hint"], words["excerpt"], words["exit_code"])
+    except BaseException:
+        connection.close()
+        raise
+    note: str = words["note"]
+    return note
+
+
+def _hostname(network: str, container_id: str) -> str:
+    return os.uname().nodename if network == "host" else container_id[:12]
+
+
+def _normal(path: str) -> str:
+    return "/" + os.path.normpath(path).strip("/")

@@ -1,0 +1,176 @@
+"""One container on disk: its folder, what was asked of it, and what became of it.
+
+    containers/<id>/         id: 64 hex digits
+      spec.json              what to run, every default resolved: written once, by `Containers.create`
+      state.json             what became of it. While the monitor lives, it alone writes it; before there is a
+                             monitor and once it is gone, whoever holds `lock`. Replaced by rename, never cut
+      lock                   flock: held to start, to settle and to delete the container; not while it runs
+      control                the monitor's socket (control.py); nothing listens on it once the monitor is gone
+      log.jsonl              the process's output (log.py): the monitor appends
+      monitor.log            the monitor's own complaints and those of its helpers; empty when all went well
+      hostname hosts resolv.conf   mounted over the files of the same name in /etc: the monitor writes them
+      root/                  overlay's folders: what the container changed in its image (snapshot/overlay.py)
+      netns                  where the monitor mounts its network name space, for pasta to open
+
+    containers/names/<name>  a symbolic link whose text is the id: made with `create`, so a name is taken once
+
+A running container is one whose state says so and whose monitor lives. A process ID alone proves nothing (the
+kernel uses it again), so the monitor is known by its start time and the machine's boot too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from wherry.base.errors import Corrupt
+from wherry.container.options import Volume
+from wherry.runtime.net.ports import Port
+
+CREATED, RUNNING, EXITED = "created", "running", "exited"
+
+# Docker's exit code for a container whose end nobody saw: the monitor was killed, or the machine crashed.
+UNKNOWN_EXIT = 255
+
+
+class Spec(NamedTuple):
+    """What to run. `created`: unix seconds; `image`: its ID, `image_name`: what the user wrote for it."""
+
+    id: str
+    name: str
+    image: str
+    image_name: str
+    created: float
+    args: tuple[str, ...]
+    env: tuple[str, ...] = ()
+    user: str = ""
+    working_dir: str = "/"
+    hostname: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
+    ports: tuple[Port, ...] = ()
+    exposed: tuple[str, ...] = ()
+    volumes: tuple[Volume, ...] = ()
+    network: str = "default"
+    terminal: bool = False
+    interactive: bool = False
+    remove: bool = False
+    read_only: bool = False
+    host_ca: bool = False
+    stop_signal: str = ""
+
+
+class Life(NamedTuple):
+    """A process that cannot be mistaken for another: `started` in clock ticks since the boot named `boot`."""
+
+    pid: int
+    started: int
+    boot: str
+
+    def is_alive(self) -> bool:
+        return life_of(self.pid) == self
+
+
+class State(NamedTuple):
+    """What became of it. Times: unix seconds; `pid`: of the first process; `ports`: as they were chosen."""
+
+    status: str = CREATED
+    monitor: Life | None = None
+    pid: int = 0
+    started: float = 0.0
+    finished: float = 0.0
+    exit_code: int = 0
+    error: str = ""
+    ports: tuple[Port, ...] = ()
+
+
+def life_of(pid: int) -> Life | None:
+    """The identity of a running process; None where there is none (or only its unreaped end)."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="latin-1") as file:
+            text = file.read()
+    except OSError:
+        return None
+    # The command's name is in parentheses and may hold any character: fields count from the last one.
+    fields = text.rpartition(")")[2].split()
+    if fields[0] in "ZX":
+        return None
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        return Life(pid, int(fields[19]), file.read().strip())
+
+
+class Folder:
+    """The folder of one container; the module's docstring says what is in it."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def file(self, name: str) -> str:
+        return f"{self.path}/{name}"
+
+    def write_spec(self, spec: Spec) -> None:
+        self._replace("spec.json", spec._asdict() | {"volumes": [item._asdict() for item in spec.volumes]})
+
+    def spec(self) -> Spec:
+        """FileNotFoundError where the container is gone (or not yet complete)."""
+        value = self._read("spec.json")
+        try:
+            return Spec(**_tuples(value) | {
+                "ports": tuple(Port(*item) for item in value["ports"]),
+                "volumes": tuple(Volume(**item) for item in value["volumes"]),
+                "labels": tuple((key, text) for key, text in value["labels"]),
+            })  # fmt: skip
+        except (KeyError, TypeError, ValueError) as error:
+            raise Corrupt(f"{self.file('spec.json')} is damaged: {error}") from None
+
+    def write_state(self, state: State) -> None:
+        self._replace("state.json", state._asdict())
+
+    def state(self) -> State:
+        """As written, which after a crash may say "running" (`Containers.get` tells the truth)."""
+        value = self._read("state.json")
+        try:
+            return State(**value | {
+                "monitor": Life(*value["monitor"]) if value["monitor"] else None,
+                "ports": tuple(Port(*item) for item in value["ports"]),
+            })  # fmt: skip
+        except (KeyError, TypeError, ValueError) as error:
+            raise Corrupt(f"{self.file('state.json')} is damaged: {error}") from None
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Alone with this container, until the block ends. FileNotFoundError where it is gone."""
+        import fcntl
+
+        descriptor = os.open(self.file("lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            # It may have been deleted while this process waited.
+            os.stat(self.path)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _read(self, name: str) -> dict[str, Any]:
+        with open(self.file(name), "rb") as file:
+            raw = file.read()
+        try:
+            value = json.loads(raw)
+        except ValueError as error:
+            raise Corrupt(f"{self.file(name)} is damaged: {error}") from None
+        if not isinstance(value, dict):
+            raise Corrupt(f"{self.file(name)} is damaged: not an object")
+        return value
+
+    def _replace(self, name: str, value: dict[str, Any]) -> None:
+        temporary = self.file(f".{name}.{os.getpid()}")
+        with open(temporary, "wb") as file:
+            # Arguments and variables may hold any byte: surrogates are escaped, so the file is plain ASCII.
+            file.write(json.dumps(value).encode("ascii"))
+        os.rename(temporary, self.file(name))
+
+
+def _tuples(value: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(item) if isinstance(item, list) else item for key, item in value.items()}

@@ -1,0 +1,100 @@
+"""Network name spaces: entering one, its loopback, and helper processes that end with their maker."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+_CLONE_NEWNET = 0x40000000
+_MS_BIND = 4096
+_PR_SET_PDEATHSIG = 1
+_EXEC_FAILED = 127
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def enter(pid: int) -> None:
+    """Put the calling thread into the network name space of `pid`; OSError where it may not."""
+    descriptor = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if _libc.setns(descriptor, _CLONE_NEWNET) != 0:
+            raise OSError(ctypes.get_errno(), "cannot enter the container's network name space")
+    finally:
+        os.close(descriptor)
+
+
+def mount_at(pid: int, path: str) -> None:
+    """Mount the network name space of `pid` on the file `path`, made for it: a name that others can open."""
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    if _libc.mount(f"/proc/{pid}/ns/net".encode(), os.fsencode(path), None, _MS_BIND, None) != 0:
+        raise OSError(ctypes.get_errno(), "cannot mount the container's network name space")
+
+
+def fork_helper(work: Callable[[], None]) -> int:
+    """A child that runs `work` and is killed when this process ends in any way; its process ID.
+
+    To be called by the only thread of a process.
+    """
+    parent = os.getpid()
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        _end_with(parent)
+        work()
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def spawn_helper(arguments: Sequence[str], log: int, keep: Sequence[int] = ()) -> int:
+    """A program that is killed when this process ends; its process ID. It writes to the descriptor `log`."""
+
+    def work() -> NoReturn:
+        for descriptor in keep:
+            os.set_inheritable(descriptor, True)
+        null = os.open("/dev/null", os.O_RDWR)
+        for source, target in ((null, 0), (log, 1), (log, 2)):
+            os.dup2(source, target)
+        try:
+            os.execvp(arguments[0], list(arguments))
+        except OSError:
+            os._exit(_EXEC_FAILED)
+
+    return fork_helper(work)
+
+
+def end_helper(pid: int) -> None:
+    """Kill a helper and wait for it; one that has ended is no error."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    except (ProcessLookupError, ChildProcessError):
+        pass
+
+
+def has_ended(pid: int) -> bool:
+    """Whether a helper is gone; it is reaped then."""
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] != 0
+    except ChildProcessError:
+        return True
+
+
+def _end_with(parent: int) -> None:
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    # The parent may have ended before the request: then there will be no signal.
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def close_all_but(keep: set[int]) -> None:
+    """Close the other descriptors: a forgotten end of a pipe keeps the other from seeing its end."""
+    previous = -1
+    for descriptor in [*sorted(keep), 1 << 20]:
+        os.closerange(previous + 1, descriptor)
+        previous = descriptor

@@ -1,0 +1,99 @@
+"""pasta: outward access and published ports by a user-mode network stack that copies the host's addresses.
+
+Everything here holds for passt 2023-03 (Debian 12) and later. pasta drops CAP_SYS_PTRACE before it opens the
+name space, so `/proc/<pid>/ns/net` is refused to it: it gets the name space mounted on a file instead. The
+default forwards every port that the container binds, and back: all four directions are told explicitly.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import time
+from collections.abc import Sequence
+
+from wherry.runtime.net import namespace
+from wherry.runtime.net.ports import Port
+
+_PATIENCE = 10.0
+
+# Where the container sends DNS queries when the host's own resolver listens on a loopback address.
+DNS_ADDRESS = "169.254.1.1"
+
+
+def start(netns: str, folder: str, ports: Sequence[Port], *, loopback_dns: bool, log: int) -> int | None:
+    """Connect the name space mounted at `netns`; pasta's process ID, or None where it did not come up.
+
+    `folder` is a place for the pipe through which pasta tells that it is ready.
+    """
+    ready = f"{folder}/pasta.ready"
+    try:
+        os.unlink(ready)
+    except FileNotFoundError:
+        pass
+    os.mkfifo(ready, 0o600)
+    reader = os.open(ready, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        pid = namespace.spawn_helper(_arguments(netns, ready, ports, loopback_dns), log)
+        if _wait(reader, pid):
+            return pid
+        namespace.end_helper(pid)
+        return None
+    finally:
+        os.close(reader)
+        os.unlink(ready)
+
+
+def host_address() -> str:
+    """The address that pasta gives the container: the host's own, on the interface of its default route."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            # Connecting a datagram socket sends nothing; the address is one for documentation (RFC 5737).
+            probe.connect(("192.0.2.255", 9))
+            address: str = probe.getsockname()[0]
+        except OSError:
+            return ""
+    return address
+
+
+def _arguments(netns: str, ready: str, ports: Sequence[Port], loopback_dns: bool) -> list[str]:
+    arguments = ["pasta", "--foreground", "--quiet", "--config-net", "--no-map-gw"]
+    arguments += ["--pid", ready, "--netns", netns]
+    arguments += ["--tcp-ns", "none", "--udp-ns", "none"]
+    if loopback_dns:
+        arguments += ["--dns-forward", DNS_ADDRESS]
+    if _is_real_root():
+        # Otherwise it becomes `nobody`, who may not enter a name space of root's.
+        arguments += ["--runas", "0"]
+    for option, protocol in (("--tcp-ports", "tcp"), ("--udp-ports", "udp")):
+        words = [_word(port) for port in ports if port.protocol == protocol]
+        for word in words or ["none"]:
+            arguments += [option, word]
+    return arguments
+
+
+def _word(port: Port) -> str:
+    place = f"{port.address}/" if port.address else ""
+    return f"{place}{port.host}:{port.container}"
+
+
+def _is_real_root() -> bool:
+    """Root of the machine, not a user who is mapped to 0."""
+    with open("/proc/self/uid_map", encoding="ascii") as file:
+        return os.geteuid() == 0 and file.read().split()[:3] == ["0", "0", "4294967295"]
+
+
+def _wait(reader: int, pid: int) -> bool:
+    """pasta writes its process ID when the interface is configured and the ports are bound."""
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        readable, _, _ = select.select([reader], [], [], 0.02)
+        if readable and os.read(reader, 64):
+            return True
+        if namespace.has_ended(pid):
+            return False
+        if readable:
+            # End of file: pasta has opened and closed the pipe, or not opened it yet.
+            time.sleep(0.005)
+    return False
