@@ -62,6 +62,6 @@ class Bases:
 
 
 def _explained(error: WherryError, reference: Reference) -> WherryError:
-    error.message = f"cannot get the base image {reference.familiar}: {error.message}"
+    error.message = f"cannot get the base image {error.message}"
     error.hint = error.hint or f"without a registry, `wherry bootstrap {reference.familiar}` makes some bases"
     return error

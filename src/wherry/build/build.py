@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from wherry.base.events import Done, Emit, Note, Output, Started
+from wherry.base.errors import WherryError
+from wherry.base.events import Done, Emit, Note, Output, Started, ignore
 from wherry.build import definition as definitions
 from wherry.build import plan as planning
 from wherry.build import scope, times
@@ -23,6 +24,8 @@ from wherry.build.solve import Outcome, solve
 from wherry.build.stage import Recorded
 from wherry.build.worker import Worker
 from wherry.dockerfile import parser
+from wherry.dockerfile.errors import DockerfileError
+from wherry.dockerfile.parser import Dockerfile
 from wherry.oci import digest as digests
 from wherry.oci import platform as platforms
 from wherry.oci.config import History, ImageConfig
@@ -43,7 +46,7 @@ class Built(NamedTuple):
     seconds: float
 
 
-def build(store: Store, options: Options, emit: Emit) -> Built:
+def build(store: Store, options: Options, emit: Emit = ignore) -> Built:
     """Build the image that `options` ask for and give it its names.
 
     Raises WherryError; then nothing is named, and a name that an image had stays with it.
@@ -55,7 +58,7 @@ def build(store: Store, options: Options, emit: Emit) -> Built:
     given = scope.given(options.arguments, os.environ)
     arguments = scope.Arguments(given, scope.of_platform(platform, platforms.host(), options.target))
     epoch = times.epoch(given.get("SOURCE_DATE_EPOCH"))
-    with store.lease():
+    with store.lease(), _sources_shown(dockerfile):
         bases = Bases(store, platform, options.pull, emit)
         plan = planning.plan(dockerfile, options.target, arguments, bases.find)
         with _context(store, options, definition) as context:
@@ -66,6 +69,20 @@ def build(store: Store, options: Options, emit: Emit) -> Built:
         emit(Note("warning", f"build argument {name!r} is not used by the Dockerfile"))
     executed = sum(not outcome.cached for outcome in outcomes)
     return Built(image, len(outcomes), executed, time.monotonic() - began)
+
+
+@contextmanager
+def _sources_shown(dockerfile: Dockerfile) -> Iterator[None]:
+    """Errors that happen at an instruction show its lines, above what else they have to show."""
+    try:
+        yield
+    except DockerfileError:
+        raise
+    except WherryError as error:
+        if error.where is not None and error.where.file == dockerfile.file:
+            source = dockerfile.excerpt(error.where)
+            error.excerpt = f"{source}\n\n{error.excerpt}" if error.excerpt else source
+        raise
 
 
 @contextmanager

@@ -11,11 +11,13 @@ import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from functools import lru_cache
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from wherry.base.errors import NotFound, WherryError
 from wherry.layer.entry import DIRECTORY, SYMLINK, Entry
-from wherry.layer.writer import Readable
+
+if TYPE_CHECKING:
+    from wherry.layer.writer import Readable
 
 MAX_LINKS = 40
 """Symbolic links followed in one name, as in the kernel (path_resolution(7))."""

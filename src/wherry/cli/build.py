@@ -7,6 +7,7 @@ import os
 import sys
 
 from wherry.base.errors import UsageError, WherryError
+from wherry.base.proxies import configured
 from wherry.build.build import Built, build
 from wherry.build.options import Options
 from wherry.oci import platform as platforms
@@ -83,7 +84,7 @@ def _options(args: argparse.Namespace) -> Options:
         context=args.path,
         file=args.file,
         tags=tuple(map(_tag, args.tag)),
-        arguments=tuple(map(_argument, args.build_arg)),
+        arguments=(*configured(os.environ), *map(_argument, args.build_arg)),
         labels=tuple(map(_label, args.label)),
         target=args.target,
         platform=platforms.parse(args.platform) if args.platform else None,
