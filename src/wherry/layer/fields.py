@@ -39,9 +39,9 @@ def parse(block: bytes) -> Header:
     """The header in 512 bytes; Corrupt where its sum is wrong."""
     fields = _LAYOUT.unpack(block)
     name, mode, uid, gid, size, mtime, stored, flag, link, magic, _, _, major, minor, prefix = fields
-    expected = number(stored, "checksum")
     counted = b"%s%s%s" % (block[:148], _SPACES, block[156:])
-    if checksum(counted) != expected and _signed_sum(counted) != expected:
+    expected = stored.strip(b" \0").rjust(8, b"0")
+    if expected != b"%08o" % checksum(counted) and expected != b"%08o" % _signed_sum(counted):
         raise Corrupt("not a tar archive: a header's checksum is wrong")
     name = _text(name)
     gnu = magic == b"ustar  \0"

@@ -103,10 +103,10 @@ def _in_content(source: _Takes, size: int) -> tuple[list[int], int]:
         *more, rest = (rest + source.take(SIZE)).split(b"\n")
         used += SIZE
         lines += more
-        if len(rest) > 20:
-            raise Corrupt("a sparse file's map is not made of numbers")
         if lines:
             wanted = 1 + 2 * fields.decimal(lines[0], "sparse map")
+        if len(lines) < wanted and len(rest) > 20:
+            raise Corrupt("a sparse file's map is not made of numbers")
         if wanted > 2 * _MAX_REGIONS:
             raise Corrupt("a sparse file has too many parts")
     return [fields.decimal(line, "sparse map") for line in lines[1:wanted]], used
