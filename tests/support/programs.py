@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 
 import pytest
 
@@ -28,5 +29,6 @@ def lack(reason: str) -> None:
 
 
 def search_path() -> str:
-    """PATH with the folders of administration programs, which an ordinary user's may not have."""
-    return os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+    """PATH, the virtual environment, and what an ordinary user's PATH may lack."""
+    here = os.path.dirname(sys.executable)
+    return os.pathsep.join([here, os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])

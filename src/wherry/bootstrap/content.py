@@ -72,7 +72,7 @@ def write(writer: LayerWriter, stream: Readable, recipe: Recipe, chosen: Sequenc
             entry = _normal(entry)
             seen.add(entry.path)
             writer.add(entry, content if entry.kind == FILE else None)
-    for entry, data in (*_folders(added, seen), *_files(added), *_links(recipe)):
+    for entry, data in (*_folders(replaced, seen), *_files(added), *_links(recipe)):
         writer.add(entry, data)
 
 
@@ -97,14 +97,12 @@ def _apt_sources(chosen: Sequence[Source]) -> Iterator[File]:
             yield File(path.lstrip("/"), file.read())
 
 
-def _folders(added: Iterable[File], seen: set[str]) -> Iterator[tuple[Entry, None]]:
+def _folders(paths: Iterable[str], seen: set[str]) -> Iterator[tuple[Entry, None]]:
     """/dev, which mmdebstrap's stream has not, and the folders of added files that are missing."""
     missing = {"dev"} - seen
-    for file in added:
-        parent = os.path.dirname(file.path)
-        while parent and parent not in seen:
-            missing.add(parent)
-            parent = os.path.dirname(parent)
+    for path in paths:
+        while (path := os.path.dirname(path)) and path not in seen:
+            missing.add(path)
     for path in sorted(missing):
         yield Entry(path, DIRECTORY, 0o755, mtime=_TIME), None
 

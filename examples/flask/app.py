@@ -1,0 +1,10 @@
+from flask import Flask
+
+app = Flask(__name__)
+
+@app.route("/")
+def home():
+    return "Hello from my custom Docker image!"
+
+if __name__ == "__main__":
+    app.run(host="0.0.0.0", port=5000)
