@@ -31,6 +31,7 @@ _CLONE_FLAGS = {
     "cgroup": linux.CLONE_NEWCGROUP,
     "network": linux.CLONE_NEWNET,
 }
+_HELPER_ENDED = "the helper process of the built-in runtime has ended"
 _PACKET = 64 << 10  # the longest message of a child: the mount points it made
 
 
@@ -81,10 +82,8 @@ class Running:
             if self._code is None:
                 report = os.read(self._status, 4)
                 self._close()
-                if not report:
-                    self._code = 128 + signal.SIGKILL
-                    raise WherryError("the container's helper process was killed, and the container with it")
-                (self._code,) = struct.unpack("=i", report)
+                # Without a report the helper has ended first, and the kernel has killed the container.
+                self._code = struct.unpack("=i", report)[0] if report else 128 + signal.SIGKILL
             return self._code
 
     def kill(self, number: int = signal.SIGKILL) -> None:
@@ -162,7 +161,7 @@ class Native:
                 pidfd = os.pidfd_open(pid)
                 if ready:
                     ready(pid)
-                ours.send(GO)
+                _release(ours)
                 created, console = _expect_start(ours)
             except BaseException:
                 _abandon(pidfd, status)
@@ -178,7 +177,7 @@ class Native:
             os.write(config, marshal.dumps(document))
             socket.send_fds(self._control, [struct.pack("=Q", flags)], [config, *descriptors])
         except BrokenPipeError:
-            raise WherryError("the helper process of the built-in runtime has ended") from None
+            raise WherryError(_HELPER_ENDED) from None
         finally:
             os.close(config)
 
@@ -204,10 +203,19 @@ def _spawn_helper(control: int) -> int:
 def _expect_birth(channel: socket.socket) -> int:
     """The child's pid, from the credentials that the kernel puts on its first message."""
     data, ancillary, _, _ = channel.recvmsg(_PACKET, socket.CMSG_SPACE(12))
+    if not data:
+        raise WherryError(_HELPER_ENDED)
     if data != BORN:
         raise _failure(data)
     pid: int = struct.unpack("=3i", ancillary[0][2])[0]
     return pid
+
+
+def _release(channel: socket.socket) -> None:
+    try:
+        channel.send(GO)
+    except BrokenPipeError:
+        pass  # it has failed already, and has said why
 
 
 def _expect_start(channel: socket.socket) -> tuple[list[Created], int]:

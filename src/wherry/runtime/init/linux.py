@@ -162,6 +162,12 @@ def reset_signals() -> None:
     _call(_old_number("rt_sigprocmask"), 2, mask, None, len(mask))  # 2: SIG_SETMASK
 
 
+def set_limit(number: int, soft: int, hard: int) -> None:
+    """setrlimit(2) for this process."""
+    if _libc.prlimit(0, number, struct.pack("=QQ", soft, hard), None) < 0:
+        _fail()
+
+
 def no_new_privileges() -> None:
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
 

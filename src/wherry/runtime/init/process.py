@@ -27,6 +27,12 @@ _CAPABILITIES = (  # by number
 )  # fmt: skip
 
 
+_LIMITS = (  # by number
+    "CPU", "FSIZE", "DATA", "STACK", "CORE", "RSS", "NPROC", "NOFILE", "MEMLOCK", "AS", "LOCKS", "SIGPENDING",
+    "MSGQUEUE", "NICE", "RTPRIO", "RTTIME",
+)  # fmt: skip
+
+
 class Failed(Exception):
     """The command cannot be run; `code` is docker's exit code, 0 where it has none of its own."""
 
@@ -80,21 +86,14 @@ def _take_terminal() -> None:
 
 
 def _set_limits(limits: list[dict[str, Any]]) -> None:
-    if not limits:
-        return
-    import resource
-
     for limit in limits:
-        # What is out of a C long's range means "unlimited" (RLIM_INFINITY is -1 as a signed number).
-        soft, hard = (
-            value if value < 2**63 else resource.RLIM_INFINITY for value in (limit["soft"], limit["hard"])
-        )
+        name = limit["type"].removeprefix("RLIMIT_")
+        if name not in _LIMITS:
+            raise Failed(f"unknown limit {limit['type']}")
         try:
-            resource.setrlimit(getattr(resource, limit["type"]), (soft, hard))
-        except AttributeError:
-            raise Failed(f"unknown limit {limit['type']}") from None
-        except (OSError, ValueError) as error:
-            raise Failed(f"cannot set {limit['type']}: {error}") from None
+            linux.set_limit(_LIMITS.index(name), limit["soft"], limit["hard"])
+        except OSError as error:
+            raise Failed(f"cannot set {limit['type']}: {_lower(error)}") from None
 
 
 def _enter(folder: str, *, retry: bool) -> bool:

@@ -41,6 +41,7 @@ _DEVICES = {
     "urandom": (1, 9),
     "tty": (5, 0),
 }
+_MOST_LINKS = 40  # as the kernel has it
 _LINKS = (
     ("fd", "/proc/self/fd"),
     ("stdin", "/proc/self/fd/0"),
@@ -183,9 +184,9 @@ def _dangling_link(root: int, target: str) -> int:
         return -1
 
 
-def _make_place(root: int, target: str, folder: bool, created: Created) -> None:
+def _make_place(root: int, target: str, folder: bool, created: Created, hops: int = 0) -> None:
+    """Make `target` and the folders above it. A link that leads nowhere yet is followed by its text."""
     names = target.strip("/").split("/")
-    device = os.fstat(root).st_dev
     for count in range(1, len(names) + 1):
         path = "/".join(names[:count])
         try:
@@ -194,15 +195,30 @@ def _make_place(root: int, target: str, folder: bool, created: Created) -> None:
         except FileNotFoundError:
             pass
         parent = linux.open_in_root(root, "/".join(names[: count - 1]))
-        before = os.fstat(parent)
-        is_folder = folder or count < len(names)
-        if is_folder:
-            os.mkdir(names[count - 1], 0o755, dir_fd=parent)
-        else:
-            os.mknod(names[count - 1], 0o644 | stat.S_IFREG, dir_fd=parent)
-        if before.st_dev == device:
-            created.append(("/" + path, is_folder, before.st_mtime_ns, os.fstat(parent).st_mtime_ns))
-        os.close(parent)
+        try:
+            link = os.readlink(names[count - 1], dir_fd=parent)
+        except OSError:
+            _make(root, parent, path, folder or count < len(names), created)
+            continue
+        finally:
+            os.close(parent)
+        if hops == _MOST_LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        # join() drops what comes before an absolute link
+        followed = os.path.normpath(os.path.join("/", *names[: count - 1], link, *names[count:]))
+        _make_place(root, followed, folder, created, hops + 1)
+        return
+
+
+def _make(root: int, parent: int, path: str, folder: bool, created: Created) -> None:
+    name = path.rpartition("/")[2]
+    before = os.fstat(parent)
+    if folder:
+        os.mkdir(name, 0o755, dir_fd=parent)
+    else:
+        os.mknod(name, 0o644 | stat.S_IFREG, dir_fd=parent)
+    if before.st_dev == os.fstat(root).st_dev:  # else it is in another mount
+        created.append(("/" + path, folder, before.st_mtime_ns, os.fstat(parent).st_mtime_ns))
 
 
 def _make_devices(root: int) -> None:
