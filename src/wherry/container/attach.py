@@ -14,7 +14,7 @@ from typing import Any
 
 from wherry.base.errors import UsageError, WherryError
 from wherry.container import control
-from wherry.container.run import Started
+from wherry.container.run import Started, failure
 
 _FORWARDED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 _CHUNK = 32 << 10
@@ -93,6 +93,8 @@ class _Foreground:
             raise WherryError("the container's monitor was killed, and the container with it")
         if packet.kind == control.ENDED:
             return packet.number
+        if packet.kind == control.FAILED:
+            raise failure(packet)
         _write_all(2 if packet.kind == control.STDERR else 1, packet.data)
         return None
 

@@ -54,9 +54,9 @@ def supervise(
     except WherryError as error:
         _tell_failure(starter, error)
     except BaseException as error:
-        traceback.print_exc()
         what = WherryError(f"the container's monitor failed: {error!r}", excerpt=traceback.format_exc())
         _tell_failure(starter, what)
+        traceback.print_exc()
     finally:
         sys.stderr.flush()
         os._exit(code)
@@ -118,6 +118,7 @@ class Monitor:
         netns = self._folder.file("netns")
         try:
             namespace.mount_at(pid, netns)
+            self._held.callback(namespace.unmount, netns)
             self._network = connect.connect(
                 pid, netns, self._listeners, etcfiles.nameservers(etcfiles.read_own("resolv.conf")), log=2
             )

@@ -115,14 +115,19 @@ def _wait_for_start(connection: socket.socket) -> str:
         packet = control.receive(connection)
         if packet is None:
             raise WherryError("the container's monitor was killed while the container was being started")
-        words = json.loads(packet.data)
         if packet.kind == control.FAILED:
-            raise Failed(words["message"], words["hint"], words["excerpt"], words["exit_code"])
+            raise failure(packet)
     except BaseException:
         connection.close()
         raise
-    note: str = words["note"]
+    note: str = json.loads(packet.data)["note"]
     return note
+
+
+def failure(packet: control.Packet) -> Failed:
+    """What the monitor could not do, in its own words."""
+    words = json.loads(packet.data)
+    return Failed(words["message"], words["hint"], words["excerpt"], words["exit_code"])
 
 
 def _hostname(network: str, container_id: str) -> str:

@@ -10,6 +10,7 @@ from typing import NoReturn
 
 _CLONE_NEWNET = 0x40000000
 _MS_BIND = 4096
+_MNT_DETACH = 2
 _PR_SET_PDEATHSIG = 1
 _EXEC_FAILED = 127
 
@@ -31,6 +32,11 @@ def mount_at(pid: int, path: str) -> None:
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
     if _libc.mount(f"/proc/{pid}/ns/net".encode(), os.fsencode(path), None, _MS_BIND, None) != 0:
         raise OSError(ctypes.get_errno(), "cannot mount the container's network name space")
+
+
+def unmount(path: str) -> None:
+    """Take away what `mount_at` mounted; nothing where it is gone already."""
+    _libc.umount2(os.fsencode(path), _MNT_DETACH)
 
 
 def fork_helper(work: Callable[[], None]) -> int:
@@ -57,6 +63,8 @@ def spawn_helper(arguments: Sequence[str], log: int, keep: Sequence[int] = ()) -
     def work() -> NoReturn:
         for descriptor in keep:
             os.set_inheritable(descriptor, True)
+        # Python ignores it, and pasta of 2023 refuses to start where it is ignored.
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         null = os.open("/dev/null", os.O_RDWR)
         for source, target in ((null, 0), (log, 1), (log, 2)):
             os.dup2(source, target)
@@ -94,7 +102,9 @@ def _end_with(parent: int) -> None:
 
 def close_all_but(keep: set[int]) -> None:
     """Close the other descriptors: a forgotten end of a pipe keeps the other from seeing its end."""
-    previous = -1
+    first = 0
     for descriptor in [*sorted(keep), 1 << 20]:
-        os.closerange(previous + 1, descriptor)
-        previous = descriptor
+        # Python takes an empty range from 0 for "all".
+        if first < descriptor:
+            os.closerange(first, descriptor)
+        first = descriptor + 1

@@ -50,7 +50,7 @@ def host_address() -> str:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             # Connecting a datagram socket sends nothing; the address is one for documentation (RFC 5737).
-            probe.connect(("192.0.2.255", 9))
+            probe.connect(("198.51.100.1", 9))
             address: str = probe.getsockname()[0]
         except OSError:
             return ""

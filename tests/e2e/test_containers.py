@@ -1,0 +1,408 @@
+"""Containers, as a user of the command line sees them."""
+
+from __future__ import annotations
+
+import fcntl
+import http.client
+import json
+import os
+import pty
+import re
+import select
+import signal
+import socket
+import struct
+import subprocess
+import termios
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from support import busybox
+from support.cli import COMMAND, Wherry
+from wherry.oci.config import Execution
+
+pytestmark = pytest.mark.needs("root", "busybox")
+
+
+@pytest.fixture
+def box(wherry: Wherry) -> Iterator[Wherry]:
+    """A store with `busybox` in it; nothing runs and nothing is mounted when the test is over."""
+    busybox.put(wherry.root, "busybox")
+    yield wherry
+    left = wherry("ps", "-aq").out.split()
+    if left:
+        wherry("rm", "-f", "-v", *left)
+    assert str(wherry.root) not in Path("/proc/mounts").read_text()
+
+
+def state(box: Wherry, name: str) -> str:
+    return box.ok("ps", "-a", "--filter", f"name={name}", "--format", "{{.Status}}").strip()
+
+
+def until(true: Callable[[], bool], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        number: int = probe.getsockname()[1]
+        return number
+
+
+def ask(port: int, host: str = "127.0.0.1") -> str:
+    """What a web server on that port answers."""
+    connection = http.client.HTTPConnection(host, port, timeout=10)
+    connection.request("GET", "/")
+    answer = connection.getresponse().read().decode()
+    connection.close()
+    return answer
+
+
+def answers(port: int) -> bool:
+    try:
+        ask(port)
+    except OSError:
+        return False
+    return True
+
+
+SERVE = 'echo "hello from inside" > /tmp/index.html; exec httpd -f -p 8080 -h /tmp'
+
+
+def test_foreground_streams_and_exit_code(box: Wherry) -> None:
+    result = box("run", "--rm", "busybox", "sh", "-c", "echo out; echo err >&2; exit 7")
+    assert (result.code, result.out, result.err) == (7, "out\n", "err\n")
+    assert box.ok("ps", "-aq") == ""
+    assert os.listdir(box.root / "containers") == ["names"]
+
+
+def test_stdin_reaches_the_process_and_ends(box: Wherry) -> None:
+    data = os.urandom(3 << 20)
+    done = subprocess.run(
+        [*COMMAND, "run", "-i", "--rm", "--network", "none", "busybox", "cat"],
+        input=data,
+        capture_output=True,
+        env=box.environment,
+    )
+    assert done.stdout == data
+
+
+def test_stdin_is_empty_without_i(box: Wherry) -> None:
+    assert box.ok("run", "--rm", "--network", "none", "busybox", "cat", stdin="lost") == ""
+
+
+def test_exit_code_of_a_signal(box: Wherry) -> None:
+    assert box("run", "--rm", "--network", "none", "busybox", "sh", "-c", "kill -9 $$; sleep 9").code in (
+        137,
+        0,
+    )
+    script = "sh -c 'kill -SEGV $$'; exit $?"
+    assert box("run", "--rm", "--network", "none", "busybox", "sh", "-c", script).code == 139
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["busybox", "no-such-program"], 127, 'exec: "no-such-program": executable file not found in $PATH'),
+        (["busybox", "/no/such"], 127, "no such file or directory"),
+        (["busybox", "/etc/notes.txt"], 126, "permission denied"),
+        (["busybox", "/etc"], 126, "is a directory"),
+        (["--no-such-flag", "busybox"], 125, "unknown flag: --no-such-flag"),
+        (["--memory", "1g", "busybox"], 125, "unknown flag: --memory"),
+        (["--entrypoint", "", "busybox"], 125, "no command specified"),
+        (["-u", "nobody-here", "busybox", "true"], 125, "unable to find user nobody-here"),
+        (["-w", "relative", "busybox", "true"], 125, "needs to be an absolute path"),
+        (["--network", "bridge0", "busybox", "true"], 125, "--network bridge0 is not supported"),
+        (["--pull", "never", "not-here", "true"], 125, "no such image: not-here"),
+        (["-p", "80:nonsense", "busybox"], 125, "invalid port"),
+        (["-it", "busybox", "sh"], 125, "the input device is not a TTY"),
+    ],
+)
+def test_failures_to_start(box: Wherry, words: list[str], code: int, message: str) -> None:
+    result = box("run", *words)
+    assert result.code == code
+    assert message in result.err
+    assert box.ok("ps", "-aq") == ""
+
+
+def test_detached_life(box: Wherry) -> None:
+    started = box.ok("run", "-d", "--name", "web", "busybox", "sh", "-c", "echo one; echo two >&2; sleep 60")
+    assert re.fullmatch(r"[0-9a-f]{64}\n", started)
+    container_id = started.strip()
+    assert state(box, "web").startswith("Up ")
+    until(lambda: box.ok("logs", "web") == "one\n")
+    assert box("logs", container_id[:6]).err == "two\n"
+    assert box("logs", "-t", "web").out.endswith("Z one\n")
+
+    refused = box("rm", "web")
+    assert refused.code == 1
+    assert "is running" in refused.err
+    begin = time.monotonic()
+    assert box.ok("stop", "-t", "1", "web") == "web\n"
+    assert 0.9 < time.monotonic() - begin < 5
+    assert state(box, "web").startswith("Exited (137) ")
+    assert box.ok("stop", "web") == "web\n"
+    assert box.ok("rm", "web") == "web\n"
+    assert box("rm", "web").code == 1
+    assert box.ok("rm", "-f", "web") == ""
+    assert not (box.root / "containers" / container_id).exists()
+
+
+def test_stop_signal_is_the_images(box: Wherry) -> None:
+    busybox.put(box.root, "polite", Execution(stop_signal="SIGUSR1"))
+    script = "trap 'echo asked; exit 3' USR1; while :; do sleep 0.05; done"
+    box.ok("run", "-d", "--name", "polite", "--network", "none", "polite", "sh", "-c", script)
+    time.sleep(0.2)
+    box.ok("stop", "polite")
+    assert state(box, "polite").startswith("Exited (3) ")
+    assert box.ok("logs", "polite") == "asked\n"
+
+
+def test_follow_ends_with_the_container(box: Wherry) -> None:
+    script = "for i in 1 2 3 4 5; do echo $i; sleep 0.1; done"
+    box.ok("run", "-d", "--name", "counter", "--network", "none", "busybox", "sh", "-c", script)
+    assert box.ok("logs", "-f", "counter") == "1\n2\n3\n4\n5\n"
+    assert box.ok("logs", "--tail", "2", "counter") == "4\n5\n"
+    assert box.ok("logs", "--tail", "0", "counter") == ""
+    assert box.ok("logs", "--since", "2001-01-01T00:00:00Z", "counter") == "1\n2\n3\n4\n5\n"
+    assert box.ok("logs", "--since", "0.0001ms", "counter") == ""
+    assert box("logs", "--tail", "x", "counter").code == 125
+
+
+def test_names_are_unique_and_random(box: Wherry) -> None:
+    box.ok("run", "--name", "one", "--network", "none", "busybox", "true")
+    result = box("run", "--name", "one", "--network", "none", "busybox", "true")
+    assert result.code == 125
+    assert "the container name 'one' is already in use" in result.err
+    box.ok("run", "--network", "none", "busybox", "true")
+    names = box.ok("ps", "-a", "--format", "{{.Names}}").split()
+    assert len(names) == 2
+    assert re.fullmatch(r"[a-z]+_[a-z]+", names[0])
+    box.ok("rm", "one")
+    box.ok("run", "--rm", "--name", "one", "--network", "none", "busybox", "true")
+
+
+def test_ps_columns_and_filters(box: Wherry) -> None:
+    box.ok("run", "--name", "done", "--network", "none", "busybox", "sh", "-c", "exit 4")
+    box.ok("run", "-d", "--name", "going", "--label", "a=b", "busybox", "sleep", "1000000000000000")
+    header, row = box.ok("ps").splitlines()
+    assert header.split() == ["CONTAINER", "ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"]
+    assert '"sleep 1000000000000…"' in row
+    assert box.ok("ps", "-a", "--filter", "status=exited", "--format", "{{.Names}} {{.Status}}").startswith(
+        "done Exited (4) "
+    )
+    assert box.ok("ps", "--filter", "name=oin", "--format", "{{.Names}}") == "going\n"
+    assert box.ok("ps", "--filter", "label=a=c", "-q") == ""
+    assert len(box.ok("ps", "-aq", "--no-trunc").split()[0]) == 64
+    assert json.loads(box.ok("ps", "--format", "json"))["State"] == "running"
+
+
+def test_published_port(box: Wherry) -> None:
+    port = free_port()
+    box.ok("run", "-d", "--name", "web", "-p", f"{port}:8080", "busybox", "sh", "-c", SERVE)
+    until(lambda: answers(port))
+    assert ask(port) == "hello from inside\n"
+    shown = box.ok("ps", "--format", "{{.Ports}}").strip()
+    assert shown.startswith(f"0.0.0.0:{port}->8080/tcp")
+    taken = box("run", "-d", "--name", "second", "-p", f"{port}:8080", "busybox", "sh", "-c", SERVE)
+    assert taken.code == 125
+    assert f"cannot publish 0.0.0.0:{port}/tcp: the port is already in use" in taken.err
+    assert box.ok("ps", "-a", "--format", "{{.Names}}") == "web\n"
+    box.ok("stop", "-t", "0", "web")
+    assert not answers(port)
+
+
+def test_random_port_on_one_address(box: Wherry) -> None:
+    box.ok("run", "-d", "-p", "127.0.0.1::8080", "busybox", "sh", "-c", SERVE)
+    shown = box.ok("ps", "--format", "{{.Ports}}").strip()
+    match = re.fullmatch(r"127\.0\.0\.1:([0-9]+)->8080/tcp", shown)
+    assert match
+    until(lambda: answers(int(match[1])))
+
+
+def without(*programs: str) -> dict[str, str]:
+    """An environment in whose PATH some programs are not found."""
+    folders = ("/usr/sbin", "/usr/bin", "/sbin", "/bin")
+    place = Path(os.environ["PYTEST_DEBUG_TEMPROOT"], f"wherry-path-{os.getpid()}-{'-'.join(programs)}")
+    place.mkdir(exist_ok=True)
+    for folder in folders:
+        for name in os.listdir(folder):
+            link = place / name
+            if name not in programs and not link.is_symlink():
+                link.symlink_to(f"{folder}/{name}")
+    return {"PATH": str(place)}
+
+
+@pytest.mark.parametrize("missing", [("pasta",), ("pasta", "slirp4netns")])
+def test_port_without_pasta(box: Wherry, missing: tuple[str, ...]) -> None:
+    port = free_port()
+    result = box("run", "-d", "-p", f"{port}:8080", "busybox", "sh", "-c", SERVE, env=without(*missing))
+    assert result.code == 0, result.err
+    assert ("cannot reach the network outside" in result.err) == ("slirp4netns" in missing)
+    until(lambda: answers(port))
+    assert ask(port) == "hello from inside\n"
+    if socket.has_dualstack_ipv6():
+        assert ask(port, "::1") == "hello from inside\n"
+
+
+def test_environment_and_user(box: Wherry, tmp_path: Path) -> None:
+    busybox.put(box.root, "env", Execution(env=("A=image", "B=image", "C=image"), user="web"))
+    (tmp_path / "vars").write_text("# comment\nB=file\nFROM_HOST\nUNSET\n")
+    out = box.ok(
+        *("run", "--rm", "--network", "none", "--env-file", tmp_path / "vars", "-e", "C=flag", "-e", "GONE"),
+        *("--hostname", "box", "env", "sh", "-c", "env | sort; id"),
+        env={"FROM_HOST": "yes"},
+    )
+    lines = out.splitlines()
+    assert [line for line in lines if line[:2] in ("A=", "B=", "C=")] == ["A=image", "B=file", "C=flag"]
+    assert {"FROM_HOST=yes", "HOME=/home/web", "HOSTNAME=box"} <= set(lines)
+    assert not [line for line in lines if line.startswith(("UNSET", "GONE"))]
+    assert lines[-1] == "uid=1000(web) gid=1000(web) groups=44(extra),1000(web)"
+
+
+def test_volumes(box: Wherry, tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "file").write_text("host\n")
+    run = ("run", "--rm", "--network", "none")
+    assert box.ok(*run, "-v", f"{tmp_path}/here:/mnt", "busybox", "cat", "/mnt/file") == "host\n"
+    assert box.ok(*run, "-v", "./here:/mnt:ro", "busybox", "cat", "/mnt/file", cwd=tmp_path) == "host\n"
+    refused = box(*run, "-v", f"{tmp_path}/here:/mnt:ro", "busybox", "touch", "/mnt/new")
+    assert "Read-only file system" in refused.err
+    box.ok(*run, "-v", f"{tmp_path}/made:/mnt", "busybox", "touch", "/mnt/new")
+    assert (tmp_path / "made" / "new").exists()
+
+    first = box.ok(*run, "-v", "data:/data", "busybox", "sh", "-c", "cat /data/seed; stat -c '%a %u' /data")
+    assert first == "from the image\n750 1000\n"
+    box.ok(*run, "-v", "data:/data", "busybox", "sh", "-c", "rm /data/seed; echo kept > /data/mine")
+    assert box.ok(*run, "-v", "data:/data", "busybox", "ls", "/data") == "mine\n"
+    assert (box.root / "volumes" / "data" / "_data" / "mine").read_text() == "kept\n"
+
+
+def test_anonymous_volumes_go_with_rm(box: Wherry) -> None:
+    busybox.put(box.root, "volumed", Execution(volumes=("/data",)))
+    box.ok("run", "--rm", "--network", "none", "volumed", "touch", "/data/x")
+    assert os.listdir(box.root / "volumes") == []
+    box.ok("run", "--name", "kept", "--network", "none", "volumed", "touch", "/data/x")
+    (volume,) = os.listdir(box.root / "volumes")
+    assert sorted(os.listdir(box.root / "volumes" / volume / "_data")) == ["seed", "x"]
+    box.ok("rm", "-v", "kept")
+    assert os.listdir(box.root / "volumes") == []
+
+
+def test_networks(box: Wherry) -> None:
+    run = ("run", "--rm", "--network")
+    assert box.ok(*run, "none", "busybox", "ls", "/sys/class/net") == "lo\n"
+    assert box.ok(*run, "host", "busybox", "hostname") == f"{os.uname().nodename}\n"
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        assert box(*run, "host", "busybox", "nc", "-z", "127.0.0.1", str(port)).code == 0
+        assert box(*run, "default", "busybox", "nc", "-z", "127.0.0.1", str(port)).code == 1
+
+
+def test_etc_files_hostname_read_only_workdir(box: Wherry) -> None:
+    run = ("run", "--rm", "--network", "none")
+    out = box.ok(
+        *run, "--hostname", "box", "busybox", "sh", "-c", "hostname; cat /etc/hostname; grep box /etc/hosts"
+    )
+    assert out == "box\nbox\n127.0.1.1\tbox\n"
+    assert "Read-only file system" in box(*run, "--read-only", "busybox", "touch", "/x").err
+    assert box.ok(*run, "-w", "/made/for/it", "busybox", "pwd") == "/made/for/it\n"
+
+
+def test_signals_go_to_the_process(box: Wherry) -> None:
+    script = "trap 'echo got it; exit 5' TERM; echo ready; while :; do sleep 0.05; done"
+    running = box.start("run", "--rm", "--network", "none", "busybox", "sh", "-c", script)
+    assert running.stdout
+    assert running.stdout.readline() == b"ready\n"
+    running.send_signal(signal.SIGTERM)
+    assert running.stdout.read() == b"got it\n"
+    assert running.wait() == 5
+    assert running.stderr
+    running.stdout.close()
+    running.stderr.close()
+
+
+def monitor_of(box: Wherry, name: str) -> int:
+    folder = box.root / "containers" / os.readlink(box.root / "containers" / "names" / name)
+    pid: int = json.loads((folder / "state.json").read_text())["monitor"][0]
+    return pid
+
+
+def test_killed_monitor_takes_the_container_along(box: Wherry) -> None:
+    port = free_port()
+    box.ok("run", "-d", "--name", "web", "-p", f"{port}:8080", "busybox", "sh", "-c", SERVE)
+    folder = box.root / "containers" / os.readlink(box.root / "containers" / "names" / "web")
+    pid = json.loads((folder / "state.json").read_text())["pid"]
+    os.kill(monitor_of(box, "web"), signal.SIGKILL)
+    until(lambda: not os.path.exists(f"/proc/{pid}"))
+    assert state(box, "web").startswith("Exited (255) ")
+    until(lambda: not answers(port))
+    assert box.ok("rm", "web") == "web\n"
+
+
+def test_killed_caller_leaves_the_container(box: Wherry) -> None:
+    caller = box.start("run", "--name", "still", "--network", "none", "busybox", "sleep", "60")
+    until(lambda: state(box, "still").startswith("Up "))
+    caller.kill()
+    caller.communicate()
+    time.sleep(0.2)
+    assert state(box, "still").startswith("Up ")
+
+
+def test_terminal(box: Wherry) -> None:
+    """A shell on a real terminal: its size, its resizing, keys, and the local terminal as it was before."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 77, 0, 0))
+    before = termios.tcgetattr(slave)
+    words = [*COMMAND, "run", "--rm", "-it", "--network", "none", "busybox", "sh"]
+    shell = subprocess.Popen(
+        words, stdin=slave, stdout=slave, stderr=slave, env=box.environment, start_new_session=True
+    )
+    seen = b""
+
+    def read_until(what: bytes) -> None:
+        nonlocal seen
+        deadline = time.monotonic() + 10
+        while what not in seen:
+            assert select.select([master], [], [], max(0, deadline - time.monotonic()))[0], seen
+            seen += os.read(master, 4096)
+
+    read_until(b"/ # ")
+    os.write(master, b"stty size; echo $TERM; tty\n")
+    read_until(b"33 77\r\nxterm\r\n/dev/pts/0")
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 44, 88, 0, 0))
+    shell.send_signal(signal.SIGWINCH)
+    time.sleep(0.3)
+    os.write(master, b"stty size; sleep 100\n")
+    read_until(b"44 88")
+    time.sleep(0.3)
+    os.write(master, b"\x03")
+    os.write(master, b"exit 9\n")
+    read_until(b"exit 9")
+    assert shell.wait(10) == 9
+    assert termios.tcgetattr(slave) == before
+    os.close(master)
+    os.close(slave)
+
+
+def test_large_output_is_whole(box: Wherry) -> None:
+    result = box("run", "--rm", "--network", "none", "busybox", "seq", "1", "300000")
+    assert result.out == "".join(f"{number}\n" for number in range(1, 300001))
+
+
+def test_many_at_once(box: Wherry) -> None:
+    running = [
+        box.start("run", "--rm", "--network", "none", "busybox", "sh", "-c", f"sleep 0.2; echo {number}")
+        for number in range(8)
+    ]
+    assert [process.communicate()[0] for process in running] == [f"{n}\n".encode() for n in range(8)]
+    assert box.ok("ps", "-aq") == ""
