@@ -1,0 +1,23 @@
+"""`wherry save`: images as one tar archive."""
+
+from __future__ import annotations
+
+import argparse
+
+from wherry.store.store import Store
+
+
+def register(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-o", "--output", metavar="FILE", default="-", help="write to a file, not to stdout")
+    parser.add_argument("images", metavar="IMAGE", nargs="+")
+
+
+def run(args: argparse.Namespace) -> int:
+    from wherry.output.archive import choose, save
+    from wherry.output.target import target
+
+    with Store.open() as store:
+        chosen = choose(store, args.images)
+        with target(args.output) as sink:
+            save(store, chosen, sink)
+    return 0

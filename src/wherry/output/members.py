@@ -1,0 +1,117 @@
+"""The files of an archive that is being loaded: laid in a scratch folder, hashed, none of it believed."""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+from typing import BinaryIO, NamedTuple
+
+from wherry.base.errors import Corrupt, WherryError
+from wherry.layer.compress import decompressed
+from wherry.layer.entry import DIRECTORY, FILE, HARDLINK, SYMLINK
+from wherry.layer.reader import read_layer
+from wherry.layer.source import Content, Limits
+from wherry.oci import digest as digests
+from wherry.oci.descriptor import MAX_DOCUMENT
+from wherry.oci.digest import Digest
+
+_LIMITS = Limits(size=1 << 42, entries=100_000)
+_MAX_HOPS = 8
+_BLOCK = 1 << 20
+
+
+class Member(NamedTuple):
+    """A regular file of the archive: where it lies now, its own digest, its size in bytes."""
+
+    path: str
+    digest: Digest
+    size: int
+
+
+class Members:
+    """By name. Links stay within the archive: they are looked up here, never on disk."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, Member] = {}
+        self._links: dict[str, str] = {}
+
+    def has(self, name: str) -> bool:
+        return self._resolve(name) in self._files
+
+    def find(self, name: str) -> Member:
+        member = self._files.get(self._resolve(name))
+        if member is None:
+            raise Corrupt(f"the archive has no {name[:200]!r}, which it speaks of")
+        return member
+
+    def document(self, name: str) -> bytes:
+        """A small file whole."""
+        member = self.find(name)
+        if member.size > MAX_DOCUMENT:
+            raise Corrupt(f"{name[:200]!r} has {member.size} bytes: at most {MAX_DOCUMENT} are read")
+        with open(member.path, "rb") as file:
+            return file.read()
+
+    def blob(self, digest: Digest) -> Member:
+        """A blob of a layout, whose content has the digest that it is named by."""
+        name = f"blobs/sha256/{digests.hex_of(digest)}"
+        member = self.find(name)
+        if member.digest != digest:
+            raise Corrupt(f"{name} has other content than its name says: {member.digest}")
+        return member
+
+    def add_file(self, name: str, member: Member) -> None:
+        self._links.pop(name, None)
+        self._files[name] = member
+
+    def add_link(self, name: str, target: str) -> None:
+        self._files.pop(name, None)
+        self._links[name] = target
+
+    def _resolve(self, name: str) -> str:
+        """The name behind all links; old dockers and skopeo link layers that are there twice."""
+        name = posixpath.normpath(name)
+        for _ in range(_MAX_HOPS):
+            if name not in self._links:
+                return name
+            name = self._links[name]
+            if name.startswith(("/", "../")) or name == "..":
+                raise Corrupt(f"the archive has a link that leads out of it, to {name[:200]!r}")
+        raise Corrupt(f"the archive has links that lead nowhere: {name[:200]!r}")
+
+
+def read(stream: BinaryIO, folder: str) -> Members:
+    """All files of the tar `stream`, compressed or not, written to `folder` under numbers."""
+    members = Members()
+    try:
+        for number, (entry, content) in enumerate(read_layer(decompressed(stream), _LIMITS)):
+            if entry.kind == FILE:
+                members.add_file(entry.path, _keep(content, f"{folder}/{number}"))
+            elif entry.kind == HARDLINK:
+                members.add_link(entry.path, entry.link)
+            elif entry.kind == SYMLINK:
+                target = posixpath.join(posixpath.dirname(entry.path), entry.link)
+                members.add_link(entry.path, posixpath.normpath(target))
+            elif entry.kind != DIRECTORY:
+                raise Corrupt(f"an image archive holds no devices and no pipes: {entry.path[:200]!r}")
+    except Corrupt as error:
+        raise Corrupt(
+            f"not an image archive, or a damaged one: {error.message}",
+            hint="`wherry load` takes what `docker save`, `podman save` and `skopeo copy` write",
+        ) from None
+    return members
+
+
+def _keep(content: Content, path: str) -> Member:
+    digest, size = hashlib.sha256(), 0
+    try:
+        with open(path, "xb", buffering=0) as file:
+            while data := content.read(_BLOCK):
+                digest.update(data)
+                size += len(data)
+                view = memoryview(data)
+                while view:
+                    view = view[file.write(view) :]
+    except OSError as error:
+        raise WherryError(f"cannot write to the store: {error.strerror}") from None
+    return Member(path, digests.from_hex(digest.hexdigest()), size)
