@@ -42,7 +42,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         "rm": Command("rm", "Remove one or more containers"),
     },
     "System": {
-        "prune": Command("prune", "Remove unused images, containers and build cache"),
+        "prune": Command("prune", "Remove unused images and build cache"),
         "info": Command("info", "Show the store, the mode and what this machine offers"),
         "version": Command("version", "Show the version of wherry"),
     },

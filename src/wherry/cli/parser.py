@@ -43,7 +43,7 @@ class Parser(argparse.ArgumentParser):
             formatter_class=lambda prog: argparse.HelpFormatter(prog, width=80),
         )
         self.set_defaults(words=tuple(words))
-        self.add_argument("--help", action="help", help="Show this help and exit")
+        self.add_argument("--help", action="help", help=argparse.SUPPRESS)
 
     def parse(self, argv: Sequence[str]) -> argparse.Namespace:
         """The namespace for `argv`, or Misuse."""
@@ -80,8 +80,10 @@ class Parser(argparse.ArgumentParser):
 
     def format_help(self) -> str:
         rows = [_flag_help(action) for action in self._flags() if action.help != argparse.SUPPRESS]
-        parts = [self.format_usage(), self.description or "", "Options:", *_columns(rows)]
-        return "\n".join([parts[0], parts[1], "", *parts[2:], *([self.epilog] if self.epilog else [])]) + "\n"
+        parts = [self.format_usage(), self.description or ""]
+        parts += ["", "Options:", *_columns(rows)] if rows else []
+        parts += ["", self.epilog] if self.epilog else []
+        return "\n".join(parts) + "\n"
 
     def _flags(self) -> Iterator[argparse.Action]:
         return (action for action in self._actions if action.option_strings)

@@ -30,10 +30,13 @@ class Scope(NamedTuple):
     """What may go: `everything` also takes tagged images and all records; `until` spares what is younger.
 
     `in_use` are the images of containers: they and their layers always stay. `labels` (`key` or
-    `key=value`) limit the images to those that bear all of them.
+    `key=value`) limit the images to those that bear all of them. Without `images` no image goes, without
+    `records` no record; what nothing refers to any more is swept in any case.
     """
 
     everything: bool = False
+    images: bool = True
+    records: bool = True
     until: float | None = None
     in_use: Set[Digest] = frozenset()
     labels: tuple[str, ...] = ()
@@ -59,7 +62,11 @@ def _drop_images(store: Store, scope: Scope) -> tuple[Digest, ...]:
 
 
 def _may_go(store: Store, image: Image, scope: Scope) -> bool:
-    if image.id in scope.in_use or (scope.until is not None and image.created > scope.until):
+    if (
+        not scope.images
+        or image.id in scope.in_use
+        or (scope.until is not None and image.created > scope.until)
+    ):
         return False
     labels = dict(image.config.execution.labels)
     for wanted in scope.labels:
@@ -71,7 +78,7 @@ def _may_go(store: Store, image: Image, scope: Scope) -> bool:
 
 def _drop_records(store: Store, scope: Scope) -> int:
     """Records of results that no image has. A label filter is about images, so it spares all records."""
-    if scope.labels:
+    if scope.labels or not scope.records:
         return 0
     kept = _layers_of_images(store)
 

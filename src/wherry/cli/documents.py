@@ -1,0 +1,153 @@
+"""Images and containers as docker's API describes them: the fields that `inspect` prints.
+
+Every field of an image is always there, empty where the image says nothing: a template that asks for it
+gets an answer. Fields that have no meaning without a daemon are left out.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from wherry.cli import facts
+from wherry.container.containers import Container
+from wherry.container.state import EXITED, RUNNING
+from wherry.oci.config import Execution, Healthcheck
+from wherry.runtime.net.ports import Port
+from wherry.store.images import Image
+from wherry.store.store import Store
+from wherry.ui.units import rfc3339
+
+_NEVER = "0001-01-01T00:00:00Z"
+"""Go's zero time: docker's word for a moment that has not come."""
+
+
+def image(store: Store, image: Image) -> dict[str, Any]:
+    config = image.config
+    return {
+        "Id": image.id,
+        "RepoTags": [name.familiar for name in store.images.names(image.id)],
+        "RepoDigests": store.images.repo_digests(image.id),
+        "Comment": config.history[-1].comment if config.history else "",
+        "Created": config.created or rfc3339(image.created),
+        "Author": config.author,
+        "Config": _config(config.execution),
+        "Architecture": config.platform.architecture,
+        "Variant": config.platform.variant,
+        "Os": config.platform.os,
+        "Size": facts.size(store, image),
+        "RootFS": {"Type": "layers", "Layers": list(config.diff_ids)},
+        "Metadata": {"LastTagTime": _last_tagged(store, image)},
+    }
+
+
+def container(store: Store, item: Container) -> dict[str, Any]:
+    spec, state = item.spec, item.state
+    return {
+        "Id": item.id,
+        "Created": rfc3339(spec.created),
+        "Path": spec.args[0] if spec.args else "",
+        "Args": list(spec.args[1:]),
+        "State": {
+            "Status": state.status,
+            "Running": state.status == RUNNING,
+            "Pid": state.pid,
+            "ExitCode": state.exit_code,
+            "Error": state.error,
+            "StartedAt": rfc3339(state.started) if state.started else _NEVER,
+            "FinishedAt": rfc3339(state.finished) if state.status == EXITED else _NEVER,
+        },
+        "Image": spec.image,
+        "ResolvConfPath": item.folder.file("resolv.conf"),
+        "HostnamePath": item.folder.file("hostname"),
+        "HostsPath": item.folder.file("hosts"),
+        "LogPath": item.folder.file("log.jsonl"),
+        "Name": f"/{spec.name}",
+        "HostConfig": {
+            "NetworkMode": spec.network,
+            "PortBindings": _bindings(spec.ports),
+            "AutoRemove": spec.remove,
+            "ReadonlyRootfs": spec.read_only,
+        },
+        "Mounts": [_mount(store, volume._asdict()) for volume in spec.volumes],
+        "Config": {
+            "Hostname": spec.hostname,
+            "User": spec.user,
+            "Tty": spec.terminal,
+            "OpenStdin": spec.interactive,
+            "ExposedPorts": {port: {} for port in spec.exposed},
+            "Env": list(spec.env),
+            "Cmd": list(spec.args),
+            "Image": spec.image_name,
+            "WorkingDir": spec.working_dir,
+            "Labels": dict(spec.labels),
+            "StopSignal": spec.stop_signal,
+        },
+        "NetworkSettings": {"Ports": _ports(spec.exposed, state.ports)},
+    }
+
+
+def _config(execution: Execution) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "User": execution.user,
+        "ExposedPorts": {port: {} for port in execution.exposed_ports},
+        "Env": list(execution.env),
+        "Entrypoint": _list(execution.entrypoint),
+        "Cmd": _list(execution.cmd),
+        "Volumes": {volume: {} for volume in execution.volumes},
+        "WorkingDir": execution.working_dir,
+        "Labels": dict(execution.labels),
+        "OnBuild": list(execution.onbuild),
+        "StopSignal": execution.stop_signal,
+        "Shell": _list(execution.shell),
+        "Healthcheck": _healthcheck(execution.healthcheck),
+    }
+    return document | dict(execution.other)
+
+
+def _list(words: tuple[str, ...] | None) -> list[str] | None:
+    return None if words is None else list(words)
+
+
+def _healthcheck(check: Healthcheck | None) -> dict[str, Any] | None:
+    """Times in nanoseconds."""
+    if check is None:
+        return None
+    fields = {
+        "Test": list(check.test),
+        "Interval": check.interval,
+        "Timeout": check.timeout,
+        "StartPeriod": check.start_period,
+        "StartInterval": check.start_interval,
+        "Retries": check.retries,
+    }
+    return {name: value for name, value in fields.items() if value}
+
+
+def _last_tagged(store: Store, image: Image) -> str:
+    times = [moment for _, image_id, moment in store.images.all_names() if image_id == image.id]
+    return rfc3339(max(times)) if times else _NEVER
+
+
+def _bindings(ports: tuple[Port, ...]) -> dict[str, list[dict[str, str]]]:
+    bindings: dict[str, list[dict[str, str]]] = {}
+    for port in ports:
+        binding = {"HostIp": port.address, "HostPort": str(port.host) if port.host else ""}
+        bindings.setdefault(f"{port.container}/{port.protocol}", []).append(binding)
+    return bindings
+
+
+def _ports(exposed: tuple[str, ...], ports: tuple[Port, ...]) -> dict[str, list[dict[str, str]] | None]:
+    """Published ports with their numbers, and exposed ones that are not published."""
+    return {**dict.fromkeys(exposed), **_bindings(ports)}
+
+
+def _mount(store: Store, volume: dict[str, Any]) -> dict[str, Any]:
+    is_volume = volume["kind"] == "volume"
+    source = volume["source"]
+    return {
+        "Type": volume["kind"],
+        **({"Name": source} if is_volume else {}),
+        "Source": store.path("volumes", source, "_data") if is_volume else source,
+        "Destination": volume["target"],
+        "RW": not volume["read_only"],
+    }

@@ -1,0 +1,41 @@
+"""What several commands show of an image."""
+
+from __future__ import annotations
+
+from wherry.oci import digest as digests
+from wherry.oci.digest import Digest
+from wherry.store.images import Image
+from wherry.store.store import Store
+from wherry.ui.units import parse_rfc3339
+
+
+def created(image: Image) -> float:
+    """When it was made, by its config (unix seconds); when it came here, where the config does not say."""
+    moment = parse_rfc3339(image.config.created)
+    return image.created if moment is None else moment
+
+
+def layer_size(store: Store, diff_id: Digest) -> int:
+    """Bytes of the uncompressed layer; of its blob, while it has not been unpacked and no one knows."""
+    size = store.layers.size(diff_id)
+    if size is not None:
+        return size
+    return min((blob.size for blob in store.layers.blobs_of(diff_id)), default=0)
+
+
+def size(store: Store, image: Image) -> int:
+    return sum(layer_size(store, diff_id) for diff_id in image.config.diff_ids)
+
+
+def shown_id(image_id: Digest, whole: bool) -> str:
+    return image_id if whole else digests.short(image_id)
+
+
+def has_labels(image: Image, wanted: list[str]) -> bool:
+    """Whether the image has all labels in `wanted`: `key` or `key=value`."""
+    labels = dict(image.config.execution.labels)
+    for word in wanted:
+        key, equals, value = word.partition("=")
+        if key not in labels or (equals and labels[key] != value):
+            return False
+    return True
