@@ -121,7 +121,10 @@ def _label(text: str) -> tuple[str, str]:
 def _metadata(built: Built, options: Options) -> str:
     import json
 
-    document = {"containerimage.config.digest": built.image, "containerimage.digest": built.image}
+    document: dict[str, str] = {
+        "containerimage.config.digest": built.image,
+        "containerimage.digest": built.image,
+    }
     if options.tags:
         document["image.name"] = ",".join(map(str, options.tags))
     return json.dumps(document, indent=2) + "\n"

@@ -13,6 +13,8 @@ from wherry.layer.header import checksum
 
 _LAYOUT = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12x")
 _SPACES = b"        "
+HEADER = _LAYOUT.size
+"""Bytes of a header: 512."""
 _SECOND = 1_000_000_000
 _MAX_TIME = 1 << 63
 """Nanoseconds: what the system calls and the index can hold (years 1678 to 2262)."""

@@ -14,6 +14,7 @@ from typing import BinaryIO, cast
 from wherry.base.errors import Corrupt, WherryError
 from wherry.build.files import Files
 from wherry.build.operations.place import folders_to
+from wherry.layer import fields
 from wherry.layer.compress import decompressed
 from wherry.layer.entry import DIRECTORY, FILE, HARDLINK, OPAQUE, SYMLINK, WHITEOUT, Entry
 from wherry.layer.reader import read_layer
@@ -23,10 +24,11 @@ from wherry.snapshot.view import View
 
 
 def is_archive(files: Files, path: str) -> bool:
-    """Whether the file begins as a tar does, under whichever compression."""
+    """Whether the file begins with a tar's header, under whichever compression."""
     with _opened(files, path) as file:
         try:
-            return next(read_layer(decompressed(file)), None) is not None
+            block = decompressed(file).read(fields.HEADER)
+            return len(block) == fields.HEADER and bool(fields.parse(block).name)
         except Corrupt:
             return False
 

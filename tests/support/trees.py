@@ -1,0 +1,36 @@
+"""What is in an image, as plain values to compare."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from wherry.layer.entry import FILE
+from wherry.layer.layers import Layers
+from wherry.oci.digest import Digest
+from wherry.snapshot.view import View
+from wherry.store.store import Store
+
+
+class Node(NamedTuple):
+    kind: str
+    mode: int
+    uid: int = 0
+    gid: int = 0
+    content: str = ""
+    """A file's text or a link's target."""
+
+
+def tree(store: Store, image: str | Digest) -> dict[str, Node]:
+    """Every path of an image but the root itself."""
+    config = store.images.find(image).config
+    view = View(Layers(store), config.diff_ids)
+    nodes = {}
+    for found in view.walk():
+        entry = found.entry
+        content = entry.link
+        if entry.kind == FILE:
+            with view.open(found) as file:
+                content = file.read(entry.size).decode(errors="replace")
+        nodes[entry.path] = Node(entry.kind, entry.mode, entry.uid, entry.gid, content)
+    nodes.pop("", None)
+    return nodes

@@ -1,0 +1,84 @@
+"""Recipe digests: golden, so that no change makes old records lie; sensitive to every input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from wherry.build.step import RECIPE_VERSION, Base, Copy, Folder, Operation, Run, exact_key, recipe
+from wherry.oci.digest import Digest
+
+RUN = Run(("/bin/sh", "-c", "make"), (("PATH", "/bin"), ("A", "1")), "app", "/src")
+COPY = Copy(("a", "b/*"), "/app/", owner="1:2", mode=0o755)
+FOLDER = Folder("/app", "app")
+
+# Who changes one of these on purpose raises RECIPE_VERSION: records of the old recipes must not be found.
+GOLDEN: dict[Operation, str] = {
+    RUN: "sha256:b6034d420760cdf0",
+    COPY: "sha256:19faa0b933895b53",
+    FOLDER: "sha256:91246d93da63bfb6",
+}
+
+
+def test_version_and_recipes_are_golden() -> None:
+    assert RECIPE_VERSION == 1
+    assert {item: recipe(item, "linux/amd64", 0)[: len(text)] for item, text in GOLDEN.items()} == GOLDEN
+
+
+@pytest.mark.parametrize(
+    ("operation", "field", "value"),
+    [
+        (RUN, "args", ("/bin/sh", "-c", "make ")),
+        (RUN, "args", ("/bin/sh", "-c make")),
+        (RUN, "environment", (("PATH", "/bin"), ("A", "2"))),
+        (RUN, "environment", (("A", "1"), ("PATH", "/bin"))),
+        (RUN, "user", "root"),
+        (RUN, "folder", "/"),
+        (RUN, "network", "none"),
+        (RUN, "scripts", (("EOF", "#!/bin/sh\n"),)),
+        (COPY, "patterns", ("a", "b")),
+        (COPY, "target", "/app"),
+        (COPY, "source", 3),
+        (COPY, "owner", "1:3"),
+        (COPY, "mode", None),
+        (COPY, "unpack", True),
+        (COPY, "inline", (("f", "text"),)),
+        (FOLDER, "path", "/ap"),
+        (FOLDER, "owner", ""),
+    ],
+)
+def test_every_field_counts(operation: Any, field: str, value: object) -> None:
+    changed = operation._replace(**{field: value})
+    assert recipe(changed, "linux/amd64", 0) != recipe(operation, "linux/amd64", 0)
+
+
+def test_platform_and_epoch_count() -> None:
+    digests = {recipe(RUN, "linux/amd64", 0), recipe(RUN, "linux/arm64", 0), recipe(RUN, "linux/amd64", 1)}
+    assert len(digests) == 3
+
+
+def test_operations_of_equal_fields_differ() -> None:
+    assert recipe(Folder("a", "b"), "p", 0) != recipe(Base((Digest("a"), Digest("b"))), "p", 0)
+
+
+def test_the_number_and_the_label_of_a_source_do_not_count() -> None:
+    one = COPY._replace(source=1, source_label="stage 'a'")
+    other = COPY._replace(source=7, source_label="stage 'b'")
+    assert recipe(one, "p", 0) == recipe(other, "p", 0)
+
+
+def test_keys_differ_by_recipe_parent_and_content() -> None:
+    first, second = (recipe(RUN, "p", epoch) for epoch in (0, 1))
+    keys = {
+        exact_key(first, first),
+        exact_key(first, second),
+        exact_key(second, first),
+        exact_key(first, first, "x"),
+    }
+    assert len(keys) == 4
+
+
+def test_names_that_are_no_text_have_a_recipe() -> None:
+    operation: Operation = COPY._replace(patterns=("\udcff",))
+    assert recipe(operation, "p", 0) != recipe(COPY, "p", 0)
