@@ -284,7 +284,12 @@ def by_component(root: int, path: str, flags: int, mode: int, follow: bool) -> i
 
 
 def _open_last(folder: int, name: str, flags: int, mode: int, path: str) -> int:
-    descriptor = os.open(name, flags | os.O_NOFOLLOW, mode, dir_fd=folder)
+    try:
+        descriptor = os.open(name, flags | os.O_NOFOLLOW, mode, dir_fd=folder)
+    except NotADirectoryError:
+        if flags & os.O_NOFOLLOW or _target(folder, name) is None:
+            raise
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path) from None
     if flags & os.O_PATH and not flags & os.O_NOFOLLOW and stat.S_ISLNK(os.fstat(descriptor).st_mode):
         # O_PATH | O_NOFOLLOW opens a symlink itself, where all else says ELOOP
         os.close(descriptor)

@@ -25,7 +25,7 @@ from wherry.base.errors import Corrupt, NotFound, WherryError
 from wherry.base.paths import Root
 from wherry.layer.entry import FILE, HARDLINK, Entry
 from wherry.layer.source import limits
-from wherry.layer.streams import TarFile, check, regenerated, tee, verified, window
+from wherry.layer.streams import TarFile, check, damaged, regenerated, tee, verified, window
 from wherry.layer.writer import Layer, LayerWriter
 from wherry.oci import digest as digests
 from wherry.oci.descriptor import Descriptor
@@ -99,7 +99,10 @@ class Layers:
             else:
                 return window(tar, entry.offset, entry.size)
         with Root(self.tree(diff_id)) as root:
-            return open(root.open(entry.path), "rb")
+            try:
+                return open(root.open(entry.path), "rb")
+            except OSError as error:
+                raise damaged(entry, error.strerror) from None
 
     # what comes in
 

@@ -121,19 +121,20 @@ def _content(entry: Entry, root: Root) -> Iterator[bytes]:
     try:
         descriptor = root.open(entry.path)
     except OSError as error:
-        raise _gone(entry, error.strerror) from None
+        raise damaged(entry, error.strerror) from None
     try:
         while left:
             data = os.read(descriptor, min(left, BLOCK))
             if not data:
-                raise _gone(entry, "it is too short")
+                raise damaged(entry, "it is too short")
             yield data
             left -= len(data)
     finally:
         os.close(descriptor)
 
 
-def _gone(entry: Entry, why: str | None) -> Corrupt:
+def damaged(entry: Entry, why: str | None) -> Corrupt:
+    """The error for a file that is not in a layer's tree as its index says."""
     return Corrupt(
         f"a layer's tree in the store is damaged: {entry.path!r}: {why}",
         hint="remove the images that use it, and pull or build them again",
