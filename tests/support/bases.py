@@ -106,6 +106,7 @@ def _make(place: Path) -> None:
     scratch = Path(f"{place}.tmp")
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
+    os.environ.setdefault("TMPDIR", folders.fast())  # mmdebstrap writes a whole system there
     with Store.open(str(scratch / "store")) as store, ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda name: _make_one(store, name, scratch / "layouts"), BASES))
     shutil.rmtree(scratch / "store")
