@@ -192,9 +192,10 @@ def _argument_usage(action: argparse.Action) -> str:
 
 def _flag_help(action: argparse.Action) -> tuple[str, str]:
     names = ", ".join(sorted(action.option_strings, key=len))
-    indent = "" if len(action.option_strings[0]) == 2 or len(action.option_strings) > 1 else "    "
+    indent = "" if any(len(name) == 2 for name in action.option_strings) else "    "
     kind = "" if action.nargs in (0, "?") else " " + str(action.metavar or action.dest).lower()
-    return f"{indent}{names}{kind}", (action.help or "") % {"default": action.default}
+    text = (action.help or "") % {"default": action.default}
+    return f"{indent}{names}{kind}", text[:1].upper() + text[1:]
 
 
 def _columns(rows: Sequence[tuple[str, str]]) -> Iterator[str]:
