@@ -21,6 +21,8 @@ class WordError(DockerfileError):
 
 def excerpt(lines: Sequence[str], start: int, end: int) -> str:
     """Lines `start` to `end` (from 1, both included) with a marker and a margin, as BuildKit shows them."""
+    if lines and not lines[-1]:
+        lines = lines[:-1]  # what split() leaves behind the last newline
     end = max(start, min(end, len(lines)))
     shown = range(max(1, start - MARGIN), min(len(lines), end + MARGIN) + 1)
     if len(shown) > MOST_LINES:

@@ -10,13 +10,13 @@ from wherry.dockerfile.errors import DockerfileError, did_you_mean
 class Flags(NamedTuple):
     """What was given, by name without dashes."""
 
-    given: dict[str, tuple[str, ...]]
+    given: dict[str, list[str]]
 
     def text(self, name: str, default: str = "") -> str:
         return self.given[name][0] if name in self.given else default
 
     def texts(self, name: str) -> tuple[str, ...]:
-        return self.given.get(name, ())
+        return tuple(self.given.get(name, ()))
 
     def boolean(self, name: str) -> bool | None:
         """None where the flag is not given."""
@@ -31,7 +31,7 @@ def read(
     booleans: tuple[str, ...] = (),
 ) -> Flags:
     """The flags given, each checked against what the instruction takes. Names are case-sensitive."""
-    given: dict[str, tuple[str, ...]] = {}
+    given: dict[str, list[str]] = {}
     known = (*texts, *repeated, *booleans)
     for flag in flags:
         name, equals, value = flag.removeprefix("--").partition("=")
@@ -44,7 +44,7 @@ def read(
             value = _boolean(name, value, given=bool(equals))
         elif not equals:
             raise DockerfileError(f"missing a value on flag: --{name}", hint=f"write --{name}=VALUE")
-        given[name] = (*given.get(name, ()), value)
+        given.setdefault(name, []).append(value)
     return Flags(given)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from wherry.dockerfile import values
 from wherry.dockerfile.errors import DockerfileError, did_you_mean
@@ -111,7 +111,7 @@ _ONLY = {
 
 
 def _checked(options: list[tuple[str, str | None]], text: str) -> Mount:
-    given: dict[str, str | int | bool] = {}
+    given: dict[str, Any] = {}
     for key, value in options:
         name = _NAMES.get(key)
         if name is None:

@@ -16,6 +16,7 @@ from wherry.dockerfile.parser import KEYWORDS, Dockerfile, Node, parse
 
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9-_.]*")
 _ONBUILD = re.compile(rf"[{SPACE}]*ONBUILD[{SPACE}]*", re.IGNORECASE)
+LONGEST_SHOWN = 60  # characters of an unknown word in a message
 SHORTEST_INTERVAL = 1_000_000  # nanoseconds
 
 
@@ -85,7 +86,8 @@ def _unknown(keyword: str) -> DockerfileError:
     hint = did_you_mean(keyword, KEYWORDS)
     if not hint and keyword.endswith(("EOF", "EOT")):
         hint = "a heredoc needs << right before its name: RUN <<EOF"
-    return DockerfileError(f"unknown instruction: {keyword}", hint=hint)
+    shown = keyword if len(keyword) <= LONGEST_SHOWN else keyword[:LONGEST_SHOWN] + "…"
+    return DockerfileError(f"unknown instruction: {shown}", hint=hint)
 
 
 def _from(node: Node, where: Location) -> instructions.From:
@@ -99,7 +101,8 @@ def _from(node: Node, where: Location) -> instructions.From:
     if not _STAGE_NAME.fullmatch(name):
         raise DockerfileError(
             f"invalid name for build stage: {node.args[2]!r}, "
-            "name can't start with a number or contain symbols"
+            "name can't start with a number or contain symbols",
+            hint="a letter, then letters, digits, and any of - _ .",
         )
     comment = _comment(node, name)
     return instructions.From(where, node.original, node.args[0], name, given.text("platform"), comment)
@@ -225,12 +228,13 @@ def _sources(node: Node) -> tuple[tuple[str, ...], tuple[InlineFile, ...], str]:
             hint=f"write {node.keyword} SOURCE... TARGET",
         )
     *words, target = node.args
-    if _opened(target, node.heredocs):
+    docs = {doc.name: doc for doc in node.heredocs}  # of two with one name the frontend takes the last
+    if _opened(target, docs):
         raise DockerfileError(f"{node.keyword} cannot accept a heredoc as a destination")
     sources: list[str] = []
     files: list[InlineFile] = []
     for word in words:
-        doc = _opened(word, node.heredocs)
+        doc = _opened(word, docs)
         if doc:
             files.append(InlineFile(doc.name, doc.text(), doc.expand))
         elif word == "<<" and node.heredocs:
@@ -243,15 +247,15 @@ def _sources(node: Node) -> tuple[tuple[str, ...], tuple[InlineFile, ...], str]:
     return tuple(sources), tuple(files), target
 
 
-def _opened(word: str, docs: tuple[Heredoc, ...]) -> Heredoc | None:
-    """Which of the instruction's heredocs `word` opens; of two with one name the frontend takes the last."""
+def _opened(word: str, docs: dict[str, Heredoc]) -> Heredoc | None:
+    """Which of the instruction's heredocs `word` opens."""
     if not docs or "<<" not in word:
         return None
     try:
         found = opener(word)
     except WordError:
         return None
-    return next((doc for doc in reversed(docs) if found and doc.name == found.name), None)
+    return docs.get(found.name) if found else None
 
 
 def _cmd(node: Node, where: Location) -> instructions.Cmd:
