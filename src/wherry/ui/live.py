@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import TextIO
 
 import rich.live
@@ -13,7 +12,7 @@ from wherry.ui.layout import Line
 
 
 class Live:
-    """Within the context the cursor is hidden; at its end the live lines are gone and the others left."""
+    """The cursor is hidden until `close`; then the live lines are gone and the others left."""
 
     def __init__(self, stream: TextIO) -> None:
         self._console = Console(file=stream, highlight=False, soft_wrap=False)
@@ -25,14 +24,9 @@ class Live:
             redirect_stderr=False,
             vertical_overflow="crop",
         )
-
-    def __enter__(self) -> Live:
         self._live.start()
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         self._live.stop()
 
     def draw(self, lasting: list[Line], live: list[Line]) -> None:

@@ -188,6 +188,21 @@ emit(Done(1, 1.0))
 emit(Started(2, "[2/2] RUN false", time.monotonic()))
 emit(Failed(2, "exit code: 1"))
 """
+ONE_THREAD = """
+import os
+def threads(): return len(os.listdir("/proc/self/task"))
+assert threads() == 1
+emit(Cached(1, "FROM x"))
+assert threads() == 1
+emit(Started(2, "FROM y", time.monotonic()))
+time.sleep(0.4)
+assert threads() == 2
+emit(Done(2, 0.4))
+assert threads() == 1
+emit(Started(3, "RUN z", time.monotonic()))
+time.sleep(0.2)
+emit(Done(3, 0.2))
+"""
 IN_THE_MIDDLE = """
 emit(Started(1, "[1/2] RUN sleep", time.monotonic()))
 time.sleep(0.5)
@@ -250,6 +265,12 @@ def test_on_a_terminal_an_interrupted_build_leaves_it_in_order() -> None:
     assert " => CANCELED [1/2] RUN sleep" in text
     assert "FINISHED" not in text
     assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
+
+
+def test_there_is_no_other_thread_while_nothing_runs() -> None:
+    text = on_a_terminal(ONE_THREAD, NO_COLOR="1")
+    assert "Building 0.6s (3/3) FINISHED" in text
+    assert text.count("FROM y") >= 2
 
 
 def test_a_dumb_terminal_gets_plain_lines() -> None:
