@@ -99,10 +99,6 @@ def test_stdin_is_empty_without_i(box: Wherry) -> None:
 
 
 def test_exit_code_of_a_signal(box: Wherry) -> None:
-    assert box("run", "--rm", "--network", "none", "busybox", "sh", "-c", "kill -9 $$; sleep 9").code in (
-        137,
-        0,
-    )
     script = "sh -c 'kill -SEGV $$'; exit $?"
     assert box("run", "--rm", "--network", "none", "busybox", "sh", "-c", script).code == 139
 
@@ -190,7 +186,7 @@ def test_names_are_unique_and_random(box: Wherry) -> None:
 
 
 def test_ps_columns_and_filters(box: Wherry) -> None:
-    box.ok("run", "--name", "done", "--network", "none", "busybox", "sh", "-c", "exit 4")
+    box("run", "--name", "done", "--network", "none", "busybox", "sh", "-c", "exit 4")
     box.ok("run", "-d", "--name", "going", "--label", "a=b", "busybox", "sleep", "1000000000000000")
     header, row = box.ok("ps").splitlines()
     assert header.split() == ["CONTAINER", "ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"]
@@ -303,9 +299,9 @@ def test_networks(box: Wherry) -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
-        port = listener.getsockname()[1]
-        assert box(*run, "host", "busybox", "nc", "-z", "127.0.0.1", str(port)).code == 0
-        assert box(*run, "default", "busybox", "nc", "-z", "127.0.0.1", str(port)).code == 1
+        probe = ("nc", "-w", "1", "127.0.0.1", str(listener.getsockname()[1]), "-e", "true")
+        assert box(*run, "host", "busybox", *probe).code == 0
+        assert box(*run, "default", "busybox", *probe).code == 1
 
 
 def test_etc_files_hostname_read_only_workdir(box: Wherry) -> None:
