@@ -7,5 +7,7 @@ ctypes only, relative imports only, and of the standard library only what loads 
     child.py    the child: from a fresh fork in new namespaces to the command's first instruction
     rootfs.py   its mounts, devices and the change of root
     process.py  its user, capabilities, terminal, and the look-up of the command
+    supervisor.py  instead of all that: crun or runc, and what they leave to a parent
+    channel.py  what a child says to wherry
     linux.py    the system calls that the os module lacks
 """

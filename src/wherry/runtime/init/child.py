@@ -1,9 +1,4 @@
-"""From a fresh fork in new namespaces to the first instruction of the command.
-
-Messages on the setup socket, one a packet: `born` (its credentials tell wherry the pid), then from wherry
-`go`, then `ready` (marshal: the mount points made; with the terminal's master descriptor, if there is one).
-The end of the stream means that the command is being executed, `failed` (marshal) that it could not be.
-"""
+"""From a fresh fork in new namespaces to the first instruction of the command."""
 
 from __future__ import annotations
 
@@ -13,57 +8,53 @@ import marshal
 import os
 import struct
 
-from . import linux, process, rootfs
+from . import channel, linux, process, rootfs, supervisor
 from .process import Failed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
-BORN, READY, FAILED = b"B", b"R", b"F"
-GO = b"G"
 _SETUP = 3
 
 
-def run(config: int, stdio: tuple[int, int, int], setup: int) -> NoReturn:
-    """Become the container's first process. Never returns."""
+def run(order: int, stdio: tuple[int, int, int], setup: int) -> NoReturn:
+    """Become the container's first process, or the one that has crun or runc make it. Never returns."""
     try:
         linux.die_with_parent()
         os.setsid()
         linux.reset_signals()
-        channel = _arrange_descriptors(stdio, setup, config)
-        channel.send(BORN)
+        wherry = _arrange_descriptors(stdio, setup, order)
         document = _read(_SETUP + 1)
         os.close(_SETUP + 1)
-        _enter_keyring()
-        _set_names(document)
-        root, created, console = rootfs.build(document)
-        rootfs.enter(root)
-        if channel.recv(1) != GO:
-            os._exit(1)  # wherry gave up
-        _announce(channel, created, console)
-        process.execute(document["process"], console, keep=_SETUP)
+        if "program" in document:
+            supervisor.run(document, wherry)
+        else:
+            _run_command(document, wherry)
     except Failed as error:
-        fail(_SETUP, error.message, error.code)
+        channel.fail(_SETUP, error.message, error.code)
     except OSError as error:
-        fail(_SETUP, f"cannot set up the container: {error.strerror}")
+        channel.fail(_SETUP, f"cannot set up the container: {error.strerror}")
     except BaseException as error:
-        fail(_SETUP, f"cannot set up the container: {type(error).__name__}: {error}")
+        channel.fail(_SETUP, f"cannot set up the container: {type(error).__name__}: {error}")
     finally:
         os._exit(1)
 
 
-def fail(setup: int, message: str, code: int = 0) -> None:
-    """Tell wherry why the command does not run; `code` is docker's exit code where it has one."""
-    try:
-        os.write(setup, FAILED + marshal.dumps((message, code)))
-    except OSError:
-        pass  # wherry has gone away
+def _run_command(document: dict[str, Any], wherry: _socket.socket) -> NoReturn:
+    channel.announce_birth(wherry)
+    _enter_keyring()
+    _set_names(document)
+    root, created, console = rootfs.build(document)
+    rootfs.enter(root)
+    channel.await_go(wherry)
+    channel.announce_start(wherry, created, console)
+    process.execute(document["process"], console, keep=_SETUP)
 
 
-def _arrange_descriptors(stdio: tuple[int, int, int], setup: int, config: int) -> _socket.socket:
-    """Move stdin, stdout, stderr to 0..2, the setup socket to 3, the config to 4; close all others."""
-    wanted = (*stdio, setup, config)
+def _arrange_descriptors(stdio: tuple[int, int, int], setup: int, order: int) -> _socket.socket:
+    """Move stdin, stdout, stderr to 0..2, the setup socket to 3, the order to 4; close all others."""
+    wanted = (*stdio, setup, order)
     high = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, len(wanted)) for descriptor in wanted]
     for place, descriptor in enumerate(high):
         os.dup2(descriptor, place, inheritable=place < _SETUP)
@@ -71,9 +62,9 @@ def _arrange_descriptors(stdio: tuple[int, int, int], setup: int, config: int) -
     return _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, _SETUP)
 
 
-def _read(config: int) -> dict[str, Any]:
-    size = os.fstat(config).st_size
-    document: dict[str, Any] = marshal.loads(os.pread(config, size, 0))
+def _read(order: int) -> dict[str, Any]:
+    size = os.fstat(order).st_size
+    document: dict[str, Any] = marshal.loads(os.pread(order, size, 0))
     return document
 
 
@@ -96,14 +87,3 @@ def _raise_loopback() -> None:
     device = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM)
     fcntl.ioctl(device, set_flags, struct.pack("=16sh22x", b"lo", up | running))
     device.close()
-
-
-def _announce(
-    channel: _socket.socket, created: list[tuple[str, bool, int, int]], console: int | None
-) -> None:
-    message = [READY + marshal.dumps(created)]
-    if console is None:
-        channel.sendmsg(message)
-    else:
-        descriptor = struct.pack("=i", console)
-        channel.sendmsg(message, [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, descriptor)])

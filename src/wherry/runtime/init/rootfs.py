@@ -20,8 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    # path inside the root, is it a folder, and its parent's time of change (ns) before and after
-    Created = list[tuple[str, bool, int, int]]
+    from .channel import Created
 
 _FLAGS = {
     "ro": linux.MOUNT_ATTR_RDONLY,

@@ -1,10 +1,10 @@
 """The helper: one thread, no memory of its own work but the children that run.
 
 A request is one message on the control socket (descriptor 0 at start): the clone flags as eight bytes, with
-six descriptors: the OCI config (marshal, in a memfd), the container's stdin, stdout and stderr, a socket on
-which the child speaks with wherry until it executes the command, and a pipe on which the exit status is
-reported as four bytes when the child has ended. So requests need no numbers and wherry no dispatcher:
-whoever started a container holds the other ends.
+six descriptors: the order (marshal, in a memfd; an OCI config, or what `supervisor` takes), the container's
+stdin, stdout and stderr, a socket on which the child speaks with wherry until it executes the command
+(`channel`), and a pipe on which the exit status is reported as four bytes when the child has ended. So
+requests need no numbers and wherry no dispatcher: whoever started a container holds the other ends.
 
 The helper is the first process of a pid namespace. When it ends, for whatever reason, the kernel kills every
 container; and it ends when wherry does, seen by a pidfd (PDEATHSIG would mean the thread that started it).
@@ -20,7 +20,7 @@ import select
 import struct
 import sys
 
-from . import child, linux
+from . import channel, child, linux
 
 _DESCRIPTORS = 6
 
@@ -95,14 +95,14 @@ def _receive(control: _socket.socket) -> tuple[int, tuple[int, ...]] | None:
 
 def _start(flags: int, descriptors: tuple[int, ...]) -> tuple[int, int] | None:
     """Fork the child; its pidfd and pid. Of the descriptors only the status pipe stays open here."""
-    config, stdin, stdout, stderr, setup, status = descriptors
+    order, stdin, stdout, stderr, setup, status = descriptors
     try:
         pid = linux.clone(flags)
         if not pid:
-            child.run(config, (stdin, stdout, stderr), setup)
+            child.run(order, (stdin, stdout, stderr), setup)
         return os.pidfd_open(pid), pid
     except OSError as error:
-        child.fail(setup, f"cannot create namespaces: {error.strerror}")
+        channel.fail(setup, f"cannot create namespaces: {error.strerror}")
         os.close(status)
         return None
     finally:
@@ -123,6 +123,6 @@ def _report_end(pid: int, status: int) -> None:
 def _refuse(control: _socket.socket, reason: str) -> None:
     """Answer every request with `reason`."""
     while request := _receive(control):
-        child.fail(request[1][4], reason)
+        channel.fail(request[1][4], reason)
         for descriptor in request[1]:
             os.close(descriptor)

@@ -1,0 +1,237 @@
+"""The helper process, seen from wherry, and the containers that it runs.
+
+One helper serves any number of containers at once, started from any thread. See `init/` for its side.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import signal
+import socket
+import struct
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from wherry.base.errors import WherryError
+from wherry.runtime.init.channel import BORN, FAILED, GO, READY
+from wherry.runtime.mounts import Created
+from wherry.runtime.spec import Container
+
+_START = "import sys; sys.path.append(sys.argv[1]); from init.zygote import main; main()"
+_HELPER_ENDED = "the helper process of the built-in runtime has ended"
+_PACKET = 64 << 10  # the longest message of a child: the mount points it made
+
+
+class ExecFailed(WherryError):
+    """The command could not be executed: not found (exit code 127) or not executable (126)."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.exit_code = code
+
+
+class Running:
+    """A container's first process.
+
+    `pid` is its number in wherry's pid namespace, until the end has been waited for. `console` is the
+    terminal's master side or -1; the caller closes it. `created` are the mount points that had to be made.
+    """
+
+    def __init__(
+        self, pid: int, pidfd: int, status: int, console: int = -1, created: Sequence[Created] = ()
+    ) -> None:
+        self.pid = pid
+        self.console = console
+        self.created = tuple(created)
+        self._pidfd = pidfd
+        self._status = status
+        self._code: int | None = None
+        self._waiting = threading.Lock()
+        self._signalling = threading.Lock()
+
+    def fileno(self) -> int:
+        """A descriptor that becomes readable when the container has ended; valid until `wait` returns."""
+        return self._status
+
+    def ended(self, timeout: float = 0) -> bool:
+        """Whether it has ended, or does so within `timeout` seconds."""
+        import select
+
+        if self._code is not None:
+            return True
+        poll = select.poll()
+        poll.register(self._status, select.POLLIN)
+        return bool(poll.poll(timeout * 1000))
+
+    def wait(self) -> int:
+        """Its exit code, 128 + n where signal n ended it. All its processes are gone by then."""
+        with self._waiting:
+            if self._code is None:
+                report = os.read(self._status, 4)
+                self._close()
+                # Without a report the helper has ended first, and the kernel has killed the container.
+                self._code = struct.unpack("=i", report)[0] if report else 128 + signal.SIGKILL
+            return self._code
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        """Send a signal to the first process; SIGKILL ends all of the container. Nothing if it has ended.
+
+        As the first process of a pid namespace it ignores all other signals that it has no handler for.
+        """
+        with self._signalling:
+            if self._pidfd >= 0:
+                try:
+                    signal.pidfd_send_signal(self._pidfd, number)
+                except ProcessLookupError:
+                    pass
+
+    def _close(self) -> None:
+        with self._signalling:
+            os.close(self._pidfd)
+            os.close(self._status)
+            self._pidfd = self._status = -1
+
+
+class Runtime(Protocol):
+    """What starts containers: `native.Native`, or `oci.Oci` with crun or runc."""
+
+    def start(
+        self,
+        container: Container,
+        stdin: int,
+        stdout: int,
+        stderr: int,
+        ready: Callable[[int], None] | None = None,
+    ) -> Running:
+        """Run a container on the descriptors given, which stay the caller's.
+
+        With `process.terminal` they are not used: a terminal takes their place. `ready` is called with the
+        pid when the namespaces exist, before the command is executed. Raises ExecFailed where the command
+        cannot be executed, WherryError for every other failure; nothing runs then.
+        """
+
+    def close(self) -> None:
+        """End every container that still runs."""
+
+
+class Helper:
+    """The helper process, which starts at once in the background. Close it to end all of its containers.
+
+    The caller has entered a mount namespace before (`idmap.enter`), and does not fork while it is open: a
+    forked copy of its socket would keep the helper alive until that process ends.
+    """
+
+    def __init__(self) -> None:
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._pid = _spawn(theirs.fileno())
+
+    def close(self) -> None:
+        """End the helper and every container that still runs."""
+        if self._pid:
+            self._control.close()
+            os.waitpid(self._pid, 0)
+            self._pid = 0
+
+    def run(
+        self,
+        order: dict[str, Any],
+        flags: int,
+        stdio: tuple[int, int, int],
+        ready: Callable[[int], None] | None,
+    ) -> Running:
+        """Have a child forked into the namespaces of `flags`, and `order` carried out there."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        status, their_status = os.pipe()
+        pid, pidfd = 0, -1
+        with ours:
+            try:
+                try:
+                    self._request(order, flags, (*stdio, theirs.fileno(), their_status))
+                finally:
+                    theirs.close()
+                    os.close(their_status)
+                pid = _expect_birth(ours)
+                pidfd = os.pidfd_open(pid)
+                if ready:
+                    ready(pid)
+                _release(ours)
+                created, console = _expect_start(ours)
+            except BaseException:
+                _abandon(pidfd, status)
+                raise
+        return Running(pid, pidfd, status, console, created)
+
+    def _request(self, order: dict[str, Any], flags: int, descriptors: tuple[int, ...]) -> None:
+        written = os.memfd_create("wherry-order")
+        try:
+            os.write(written, marshal.dumps(order))
+            socket.send_fds(self._control, [struct.pack("=Q", flags)], [written, *descriptors])
+        except BrokenPipeError:
+            raise WherryError(_HELPER_ENDED) from None
+        finally:
+            os.close(written)
+
+
+def _abandon(pidfd: int, status: int) -> None:
+    """Leave nothing of a container that did not come to run."""
+    if pidfd >= 0:
+        try:
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # it has ended by itself
+        os.read(status, 4)
+        os.close(pidfd)
+    os.close(status)
+
+
+def _spawn(control: int) -> int:
+    folder = os.path.dirname(os.path.abspath(__file__))
+    command = [sys.executable, "-I", "-S", "-E", "-X", "utf8", "-c", _START, folder]
+    return os.posix_spawn(sys.executable, command, {}, file_actions=[(os.POSIX_SPAWN_DUP2, control, 0)])
+
+
+def _expect_birth(channel: socket.socket) -> int:
+    """The child's pid, from the credentials that the kernel puts on its first message."""
+    data, ancillary, _, _ = channel.recvmsg(_PACKET, socket.CMSG_SPACE(12))
+    if not data:
+        raise WherryError(_HELPER_ENDED)
+    if data != BORN:
+        raise _failure(data)
+    pid: int = struct.unpack("=3i", ancillary[0][2])[0]
+    return pid
+
+
+def _release(channel: socket.socket) -> None:
+    try:
+        channel.send(GO)
+    except BrokenPipeError:
+        pass  # it has failed already, and has said why
+
+
+def _expect_start(channel: socket.socket) -> tuple[list[Created], int]:
+    """Mount points made and the terminal; returns when the command is being executed."""
+    data, ancillary, _, _ = channel.recvmsg(_PACKET, socket.CMSG_SPACE(12) + socket.CMSG_SPACE(4))
+    if data[:1] != READY:
+        raise _failure(data)
+    console = -1
+    for _, kind, value in ancillary:
+        if kind == socket.SCM_RIGHTS:
+            (console,) = struct.unpack("=i", value)
+    failure = channel.recv(_PACKET)
+    if failure:
+        if console >= 0:
+            os.close(console)
+        raise _failure(failure)
+    return [Created(*item) for item in marshal.loads(data[1:])], console
+
+
+def _failure(data: bytes) -> WherryError:
+    if data[:1] != FAILED:
+        return WherryError("the container's process ended while it was being set up")
+    message, code = marshal.loads(data[1:])
+    return ExecFailed(message, code) if code else WherryError(message)

@@ -1,0 +1,49 @@
+"""What a child says to wherry while it sets the container up, one message a packet.
+
+`born`: its credentials tell wherry the pid. Then, from wherry, `go`. Then `ready`: the mount points made
+(marshal), with the terminal's master descriptor if there is one. After it the end of the stream means that
+the command is being executed. At any time `failed` (marshal: message, exit code or 0) is the last word.
+"""
+
+from __future__ import annotations
+
+import _socket
+import marshal
+import os
+import struct
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    # path inside the root, is it a folder, and its parent's time of change (ns) before and after
+    Created = list[tuple[str, bool, int, int]]
+
+BORN, READY, FAILED = b"B", b"R", b"F"
+GO = b"G"
+
+
+def announce_birth(wherry: _socket.socket, pid: int = 0) -> None:
+    """The kernel translates the pid, this process's own if none is given, to wherry's namespace."""
+    credentials = struct.pack("=iII", pid or os.getpid(), os.geteuid(), os.getegid())
+    wherry.sendmsg([BORN], [(_socket.SOL_SOCKET, _socket.SCM_CREDENTIALS, credentials)])
+
+
+def await_go(wherry: _socket.socket) -> None:
+    if wherry.recv(1) != GO:
+        os._exit(1)  # wherry gave up
+
+
+def announce_start(wherry: _socket.socket, created: Created, console: int | None) -> None:
+    message = [READY + marshal.dumps(created)]
+    if console is None:
+        wherry.sendmsg(message)
+    else:
+        descriptor = struct.pack("=i", console)
+        wherry.sendmsg(message, [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, descriptor)])
+
+
+def fail(setup: int, message: str, code: int = 0) -> None:
+    """Tell wherry why the command does not run; `code` is docker's exit code where it has one."""
+    try:
+        os.write(setup, FAILED + marshal.dumps((message, code)))
+    except OSError:
+        pass  # wherry has gone away
