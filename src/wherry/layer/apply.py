@@ -77,7 +77,8 @@ def extract(stream: BinaryIO, folder: str, form: OverlayForm, limits: Limits | N
     file system refuses, are in the entries alone.
     """
     with Ahead(stream.read) as ahead, _converted(folder):
-        os.makedirs(folder, mode=0o755, exist_ok=True)
+        os.makedirs(folder, exist_ok=True)
+        os.chmod(folder, 0o755)
         with Folders(folder) as folders:
             entries = _Extraction(folders, form).run(Source(ahead.block), limits or Limits())
         diff_id, size = ahead.finish()

@@ -6,6 +6,7 @@ ustar and pax: POSIX.1-2017; base-256 numbers and the types L, K and S: GNU tar'
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from typing import NamedTuple
 
 from wherry.base.errors import Corrupt
@@ -53,8 +54,9 @@ def parse(block: bytes) -> Header:
     return Header(name, mode, uid, gid, size, mtime, flag, _text(link), gnu, major, minor, block)
 
 
+@lru_cache(1024)
 def number(field: bytes, what: str) -> int:
-    """An octal or base-256 field."""
+    """An octal or base-256 field. Remembered: modes, owners and times of a layer are few."""
     if field[0] & 0x80:
         value = int.from_bytes(field, "big")
         bits = 8 * len(field)

@@ -156,7 +156,7 @@ class _Reader:
             raise Corrupt(f"a layer has an entry without a name: {_shown(name)}")
         regions: sparse.Regions | None = None
         real = size
-        if kind == FILE and sparse.is_sparse(header, pax):
+        if kind == FILE and (pax or header.flag == b"S") and sparse.is_sparse(header, pax):
             regions, real, size = sparse.regions(header, pax, extended.records, size, self._source)
         self._count(real)
         link = pax.get(b"linkpath", extended.link if extended.link is not None else header.link)

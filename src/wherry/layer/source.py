@@ -110,6 +110,10 @@ class Content:
     def read(self, size: int = -1) -> bytes:
         """As a file's `read`: `size` bytes, fewer only at the end; zeros for holes."""
         if self._reading is None:
+            if self._regions is None and not 0 <= size < self._left:
+                data = self._source.take(self._left)
+                self._left = 0
+                return data
             self._reading = self._filled()
         parts, have = [self._rest], len(self._rest)
         while size < 0 or have < size:

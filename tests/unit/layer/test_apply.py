@@ -8,6 +8,7 @@ import os
 import shutil
 import stat
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -255,6 +256,7 @@ def test_the_processes_umask_does_not_matter(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     modes = {path: stat.S_IMODE(os.lstat(tmp_path / "fs" / path).st_mode) for path in ("d", "d/f", "p")}
+    assert stat.S_IMODE(os.stat(tmp_path / "fs").st_mode) == 0o755
     assert modes == {"d": 0o1777, "d/f": 0o666, "p": 0o622}
 
 
@@ -273,3 +275,59 @@ def test_descriptors_do_not_run_out(tmp_path: Path) -> None:
     assert extract(io.BytesIO(stream), str(tmp_path / "fs"), TRUSTED) == layer
     assert len(os.listdir("/proc/self/fd")) == before
     assert os.stat(tmp_path / "fs/w700/l").st_nlink == 16
+
+
+_IN_A_NAMESPACE = """
+import sys
+from wherry.base.errors import Denied
+from wherry.layer.apply import USER, current_form, extract
+assert current_form() is USER
+with open(sys.argv[1], "rb") as stream:
+    try:
+        print(extract(stream, sys.argv[2], current_form()).diff_id)
+    except Denied as error:
+        print("denied:", error.hint)
+"""
+
+
+def _extract_in_a_namespace(folder: Path, stream: bytes) -> str:
+    (folder / "tar").write_bytes(stream)
+    command = ["unshare", "--user", "--map-root-user", sys.executable, "-c", _IN_A_NAMESPACE]
+    done = subprocess.run(
+        [*command, str(folder / "tar"), str(folder / "fs")], capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+def _has_namespaces() -> bool:
+    return (
+        subprocess.run(["unshare", "--user", "--map-root-user", "true"], capture_output=True).returncode == 0
+    )
+
+
+namespaces = pytest.mark.skipif(not _has_namespaces(), reason="this machine allows no user namespaces")
+
+
+@namespaces
+def test_in_a_user_namespace_devices_are_left_out(tmp_path: Path) -> None:
+    entries = [
+        Entry("d", DIRECTORY, 0o755),
+        Entry("d", OPAQUE),
+        Entry("gone", WHITEOUT),
+        Entry("null", CHARACTER, 0o666, device=(1, 3)),
+        Entry("null2", HARDLINK, 0o666, link="null"),
+        Entry("su", FILE, 0o4755, xattrs=(("trusted.t", b"x"), ("user.u", b"y"))),
+    ]
+    layer, stream = trees.write(entries, {"su": b""})
+    assert _extract_in_a_namespace(tmp_path, stream).strip() == layer.diff_id
+    assert sorted(os.listdir(tmp_path / "fs")) == ["d", "gone", "su"]
+    assert os.lstat(tmp_path / "fs/gone").st_rdev == 0
+    assert os.getxattr(tmp_path / "fs/d", "user.overlay.opaque") == b"y"
+    assert os.listxattr(tmp_path / "fs/su") == ["user.u"]
+    assert stat.S_IMODE(os.stat(tmp_path / "fs/su").st_mode) == 0o4755
+
+
+@namespaces
+def test_owners_that_a_user_namespace_does_not_have(tmp_path: Path) -> None:
+    _, stream = trees.write([Entry("f", FILE, uid=1234)], {"f": b""})
+    assert _extract_in_a_namespace(tmp_path, stream).startswith("denied: files of other owners need")
