@@ -120,8 +120,7 @@ class Runtime(Protocol):
 class Helper:
     """The helper process, which starts at once in the background. Close it to end all of its containers.
 
-    The caller has entered a mount namespace before (`idmap.enter`), and does not fork while it is open: a
-    forked copy of its socket would keep the helper alive until that process ends.
+    It shares the caller's mount namespace: `idmap.enter` comes first. It ends with the process that made it.
     """
 
     def __init__(self) -> None:
@@ -132,6 +131,7 @@ class Helper:
     def close(self) -> None:
         """End the helper and every container that still runs."""
         if self._pid:
+            self._control.shutdown(socket.SHUT_RDWR)  # seen by the helper though a fork may have copies
             self._control.close()
             os.waitpid(self._pid, 0)
             self._pid = 0

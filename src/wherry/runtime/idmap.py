@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import functools
 import os
+import time
 from typing import NamedTuple, NoReturn
 
 from wherry.base.errors import Denied, WherryError
 from wherry.runtime.init import linux
 
 _CAP_SYS_ADMIN = 21
+_FAREWELL = 0.5  # seconds
 _FEW = 65536  # ids of an image go from 0 to 65535 (nobody is 65534)
 
 
@@ -41,7 +43,7 @@ def enter() -> Mode:
     As an ordinary user the process is root afterwards (os.getuid() is 0): what depends on who the user is
     must be decided before. Denied, with the command that mends it, where the machine does not let us.
     """
-    if len(os.listdir("/proc/self/task")) > 1:
+    if not _is_alone():
         raise RuntimeError("idmap.enter() must be called before any thread is started")
     if os.geteuid() == 0:
         return _enter_as_root()
@@ -54,6 +56,16 @@ def in_user_namespace() -> bool:
         return file.read().split() != ["0", "0", str(2**32 - 1)]
 
 
+def _is_alone() -> bool:
+    """Whether this process has one thread. One that was joined may take a moment more to leave the kernel."""
+    end = time.monotonic() + _FAREWELL
+    while len(os.listdir("/proc/self/task")) > 1:
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.001)
+    return True
+
+
 def _enter_as_root() -> Mode:
     if not _has_capability(_CAP_SYS_ADMIN):
         raise Denied(
@@ -62,7 +74,7 @@ def _enter_as_root() -> Mode:
         )
     try:
         linux.unshare(linux.CLONE_NEWNS)
-        linux.make_private()
+        linux.make_slave()  # a disk that is unmounted while we run is not kept busy
     except OSError as error:
         raise Denied(f"cannot create a mount namespace: {error.strerror}") from None
     return Mode("root")
@@ -91,7 +103,7 @@ def _enter_as_user() -> Mode:
             hint=f"check the lines of {name} in /etc/subuid and /etc/subgid",
         )
     try:
-        linux.make_private()
+        linux.make_slave()
     except OSError as error:
         _refuse_user_namespace(error)
     return Mode("userns", uids, gids)

@@ -42,7 +42,7 @@ _OPEN_TREE_CLONE = 1
 _MOVE_MOUNT_F_EMPTY_PATH = 0x4
 _MOVE_MOUNT_T_EMPTY_PATH = 0x40
 _FSCONFIG_SET_FLAG, _FSCONFIG_SET_STRING, _FSCONFIG_CMD_CREATE = 0, 1, 6
-_MS_PRIVATE = 1 << 18
+_MS_PRIVATE, _MS_SLAVE = 1 << 18, 1 << 19
 _MNT_DETACH = 2
 
 _PR_SET_PDEATHSIG = 1
@@ -125,8 +125,12 @@ def set_attributes(tree: int, attributes: int, *, recursive: bool) -> None:
 
 def make_private() -> None:
     """No mount made here reaches another namespace, nor the other way round."""
-    value = struct.pack("=QQQQ", 0, 0, _MS_PRIVATE, 0)
-    _call(_MOUNT_SETATTR, AT_FDCWD, b"/", AT_RECURSIVE, value, len(value))
+    _set_propagation(_MS_PRIVATE)
+
+
+def make_slave() -> None:
+    """No mount made here reaches another namespace; what comes and goes in the parent's does so here."""
+    _set_propagation(_MS_SLAVE)
 
 
 def change_root(root: int) -> None:
@@ -209,6 +213,11 @@ def _call(number: int, *arguments: int | bytes | None) -> int:
     return result
 
 
+def _set_propagation(kind: int) -> None:
+    value = struct.pack("=QQQQ", 0, 0, kind, 0)
+    _call(_MOUNT_SETATTR, AT_FDCWD, b"/", AT_RECURSIVE, value, len(value))
+
+
 def _prctl(option: int, first: int = 0) -> int:
     result: int = _libc.prctl(option, first, 0, 0, 0)
     if result < 0:
@@ -218,7 +227,8 @@ def _prctl(option: int, first: int = 0) -> int:
 
 def _fail() -> NoReturn:
     number = ctypes.get_errno()
-    raise OSError(number, os.strerror(number))
+    more = " (Linux 5.12 or newer is needed)" if number == errno.ENOSYS else ""
+    raise OSError(number, os.strerror(number) + more)
 
 
 def _old_number(name: str) -> int:
