@@ -1,0 +1,187 @@
+"""Who is let in, and to whom credentials are shown."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support import remote
+from support.remote import Made
+from wherry.base.errors import Corrupt, Denied, WherryError
+from wherry.oci import platform as platforms
+from wherry.registry.auth import login
+from wherry.registry.credentials import Credential, Credentials
+from wherry.registry.pull import pull
+from wherry.registry.push import push
+from wherry.registry.transport import Retries, Transport
+from wherry.store.images import Image
+from wherry.store.store import Store
+from wherry.testing.registry import Answer, Fault, Registry
+
+AMD64 = platforms.parse("linux/amd64")
+QUICK = Retries(attempts=2, first=0.001)
+SECRET = "s3cret:with colon"
+
+
+@pytest.fixture(params=[False, True], ids=["basic", "tokens"])
+def server(request: pytest.FixtureRequest) -> Iterator[Registry]:
+    with Registry("ann", SECRET, tokens=request.param) as registry:
+        yield registry
+
+
+@pytest.fixture
+def image() -> Made:
+    return remote.make({"a": b"1"}, {"b": b"2"}, {"c": b"3"})
+
+
+def _known(tmp_path: Path, host: str, password: str = SECRET, **more: str) -> Credentials:
+    auth = {"auth": b64encode(f"ann:{password}".encode()).decode(), **more}
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"auths": {host: auth}}))
+    return Credentials(str(path))
+
+
+def _pull(store: Store, server: Registry, credentials: Credentials) -> Image:
+    return pull(store, server.reference("app:v1"), AMD64, credentials=credentials, retries=QUICK)
+
+
+def test_known_users_are_let_in(store: Store, server: Registry, image: Made, tmp_path: Path) -> None:
+    remote.publish(server, "app:v1", image)
+    credentials = _known(tmp_path, server.host)
+    pulled = _pull(store, server, credentials)
+    assert pulled.id == image.id
+    target = server.reference("other/place:v2")
+    assert push(store, pulled, target, credentials=credentials, retries=QUICK) == image.digest
+    assert server.manifests["other/place", "v2"][1] == image.manifest
+
+
+def test_one_token_for_a_whole_pull(store: Store, image: Made, tmp_path: Path) -> None:
+    with Registry("ann", SECRET, tokens=True) as server:
+        remote.publish(server, "app:v1", image)
+        _pull(store, server, _known(tmp_path, server.host))
+        assert len(server.issued) == 1
+        assert len(server.asked("GET", "/manifests/")) == 2
+
+
+def test_a_token_that_ran_out_is_renewed(store: Store, image: Made, tmp_path: Path) -> None:
+    with Registry("ann", SECRET, tokens=True, lifetime=0.0) as server:
+        remote.publish(server, "app:v1", image)
+        with pytest.raises(Denied):
+            _pull(store, server, _known(tmp_path, server.host))
+        server.lifetime = 0.05
+        server.faults.append(Fault("GET", "/blobs/", Answer(401, _challenge(server)), times=1))
+        _pull(store, server, _known(tmp_path, server.host))
+
+
+def _challenge(server: Registry) -> tuple[tuple[str, str], ...]:
+    return (("WWW-Authenticate", f'Bearer realm="http://{server.host}/token",service="tests"'),)
+
+
+def test_an_identity_token_is_traded(store: Store, image: Made, tmp_path: Path) -> None:
+    with Registry("ann", SECRET, tokens=True) as server:
+        remote.publish(server, "app:v1", image)
+        server.identity_token = "identity"
+        credentials = _known(tmp_path, server.host, password="wrong", identitytoken="identity")
+        assert _pull(store, server, credentials).id == image.id
+        assert [item.headers.get("Authorization") for item in server.asked("POST", "/token")] == [None]
+
+
+def test_strangers_and_wrong_passwords(store: Store, server: Registry, image: Made, tmp_path: Path) -> None:
+    remote.publish(server, "app:v1", image)
+    with pytest.raises(Denied, match=f"{server.host} asks for a login") as caught:
+        _pull(store, server, Credentials(str(tmp_path / "none.json")))
+    assert caught.value.hint == f"run `wherry login {server.host}` first"
+    with pytest.raises(Denied, match=f"{server.host} refused the credentials") as caught:
+        _pull(store, server, _known(tmp_path, server.host, "no!pe"))
+    assert "no!pe" not in str(caught.value) + caught.value.hint
+    assert store.images.all() == []
+
+
+def test_credentials_are_for_one_registry(store: Store, server: Registry, tmp_path: Path) -> None:
+    with pytest.raises(Denied, match="asks for a login"):
+        _pull(store, server, _known(tmp_path, "127.0.0.1:1"))
+
+
+def test_no_credential_follows_a_redirect(
+    store: Store, server: Registry, image: Made, tmp_path: Path
+) -> None:
+    """Blobs often lie on another host; that one must not learn who we are, even where it asks for it."""
+    remote.publish(server, "app:v1", image)
+    with Registry() as elsewhere:
+        remote.publish(elsewhere, "app:v1", image)
+        for layer in image.layers:
+            place = f"/v2/app/blobs/{remote.sha256(layer)}"
+            moved = Answer(307, (("Location", f"http://{elsewhere.host}{place}"),))
+            server.faults.append(Fault("GET", place, moved, times=100))
+        assert _pull(store, server, _known(tmp_path, server.host)).id == image.id
+        assert len(elsewhere.log) == len(image.layers)
+        assert not any("Authorization" in item.headers for item in elsewhere.log)
+
+
+def test_a_foreign_challenge_is_not_answered(
+    store: Store, server: Registry, image: Made, tmp_path: Path
+) -> None:
+    remote.publish(server, "app:v1", image)
+    with Registry("ann", SECRET, tokens=server.tokens) as elsewhere:
+        place = f"/v2/app/blobs/{remote.sha256(image.layers[0])}"
+        moved = Answer(307, (("Location", f"http://{elsewhere.host}{place}"),))
+        server.faults.append(Fault("GET", place, moved, times=100))
+        with pytest.raises(Denied):
+            _pull(store, server, _known(tmp_path, server.host))
+        assert elsewhere.log
+        assert not any("Authorization" in item.headers for item in elsewhere.log)
+
+
+@pytest.mark.parametrize(
+    "challenge",
+    [
+        "Bearer service=x",
+        'Bearer realm="ftp://x/"',
+        'Bearer realm="/token"',
+        "Bearer",
+        'Bearer realm="https:///"',
+    ],
+)
+def test_challenges_without_a_token_server(store: Store, tmp_path: Path, challenge: str) -> None:
+    with Registry() as server:
+        server.faults.append(Fault("GET", "/v2/", Answer(401, (("WWW-Authenticate", challenge),)), times=9))
+        with pytest.raises(Corrupt, match="names no server"):
+            _pull(store, server, _known(tmp_path, server.host))
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"{}", b'{"token": 5}', b'{"token": "a\\nInjected: b"}'])
+def test_token_servers_that_talk_nonsense(store: Store, tmp_path: Path, body: bytes) -> None:
+    with Registry("ann", SECRET, tokens=True) as server:
+        server.faults.append(Fault("GET", "/token", Answer(200, (), body)))
+        with pytest.raises(Corrupt):
+            _pull(store, server, _known(tmp_path, server.host))
+
+
+def test_login_keeps_what_works(server: Registry, tmp_path: Path) -> None:
+    keep = Credentials(str(tmp_path / "config.json"))
+    with pytest.raises(Denied, match="refused the credentials"):
+        login(server.host, Credential("ann", "wrong"), Transport(QUICK), keep)
+    assert not (tmp_path / "config.json").exists()
+    assert login(server.host, Credential("ann", SECRET), Transport(QUICK), keep) == keep.path
+    assert keep.get(server.host) == Credential("ann", SECRET)
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (Answer(200, (("Content-Type", "text/html"),), b"<html>"), "with a web page"),
+        (Answer(404), "answered 404 to a login"),
+        (Answer(500), "answered 500 to a login"),
+    ],
+)
+def test_login_to_what_is_no_registry(tmp_path: Path, answer: Answer, message: str) -> None:
+    keep = Credentials(str(tmp_path / "config.json"))
+    with Registry() as server:
+        server.faults.append(Fault("GET", "/v2/", answer, times=9))
+        with pytest.raises(WherryError, match=message):
+            login(server.host, Credential("ann", "pw"), Transport(QUICK), keep)
+    assert not (tmp_path / "config.json").exists()
