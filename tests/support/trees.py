@@ -10,6 +10,9 @@ from wherry.oci.digest import Digest
 from wherry.snapshot.view import View
 from wherry.store.store import Store
 
+_WHOLE = 4096
+"""Bytes of a file that is worth comparing by eye."""
+
 
 class Node(NamedTuple):
     kind: str
@@ -17,7 +20,7 @@ class Node(NamedTuple):
     uid: int = 0
     gid: int = 0
     content: str = ""
-    """A file's text or a link's target."""
+    """A file's text, a large one's digest, or a link's target."""
 
 
 def tree(store: Store, image: str | Digest) -> dict[str, Node]:
@@ -28,7 +31,9 @@ def tree(store: Store, image: str | Digest) -> dict[str, Node]:
     for found in view.walk():
         entry = found.entry
         content = entry.link
-        if entry.kind == FILE:
+        if entry.kind == FILE and entry.size > _WHOLE:
+            content = entry.digest.hex()
+        elif entry.kind == FILE:
             with view.open(found) as file:
                 content = file.read(entry.size).decode(errors="replace")
         nodes[entry.path] = Node(entry.kind, entry.mode, entry.uid, entry.gid, content)

@@ -52,6 +52,7 @@ def build(store: Store, options: Options, emit: Emit = ignore) -> Built:
     Raises WherryError; then nothing is named, and a name that an image had stays with it.
     """
     began = time.monotonic()
+    _check_outputs(options)
     platform = options.platform or platforms.host()
     definition = definitions.read(options.context, options.file)
     dockerfile = parser.parse(definition.text, definition.name)
@@ -69,6 +70,15 @@ def build(store: Store, options: Options, emit: Emit = ignore) -> Built:
         emit(Note("warning", f"build argument {name!r} is not used by the Dockerfile"))
     executed = sum(not outcome.cached for outcome in outcomes)
     return Built(image, len(outcomes), executed, time.monotonic() - began)
+
+
+def _check_outputs(options: Options) -> None:
+    """A mistake in `-o` is told before the work, not behind it."""
+    if options.outputs:
+        from wherry.output import spec as specs
+
+        for text in options.outputs:
+            specs.parse(text)
 
 
 @contextmanager
@@ -158,24 +168,35 @@ def _history(recorded: Recorded, outcomes: list[Outcome], created: str) -> Histo
 
 
 def _export(store: Store, config: ImageConfig, options: Options, vertex: int, emit: Emit) -> Digest:
-    """Enter the image, name it last of all, and write what `-o` asks for."""
+    """Enter the image, write what `-o` asks for, and name it last of all."""
     began = time.monotonic()
     emit(Started(vertex, "exporting to image", began))
     raw = config.encode()
     image = digests.of(raw)
-    if not store.images.has(image):
+    is_new = not store.images.has(image)
+    if is_new:
         store.images.put(raw)
     lines = [f"writing image {image}"]
-    if options.outputs:
-        from wherry.output.export import export
-
-        for output in options.outputs:
-            export(store, image, options.tags, output, emit)
-    for tag in options.tags:
-        if store.images.id_of(tag) != image:
-            store.images.tag(tag, image)
-        lines.append(f"naming to {tag}")
+    if not options.outputs or _write_outputs(store, image, options, emit):
+        for tag in options.tags:
+            if store.images.id_of(tag) != image:
+                store.images.tag(tag, image)
+            lines.append(f"naming to {tag}")
+    elif is_new:
+        # The layers stay for the next build; the image was wanted elsewhere.
+        store.images.delete(image)
     text = "".join(f"{line}\n" for line in lines)
     emit(Output(vertex, 1, text.encode(), time.monotonic()))
     emit(Done(vertex, time.monotonic() - began))
     return image
+
+
+def _write_outputs(store: Store, image: Digest, options: Options, emit: Emit) -> bool:
+    """Write the image to all places of `-o`; whether the store is one of them."""
+    from wherry.output import spec as specs
+    from wherry.output.export import export
+
+    chosen = [specs.parse(text) for text in options.outputs]
+    for spec in chosen:
+        export(store, image, options.tags, spec, emit)
+    return any(spec.kind == specs.IMAGE or (spec.kind == specs.DOCKER and not spec.dest) for spec in chosen)

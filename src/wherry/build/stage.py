@@ -16,6 +16,7 @@ from wherry.build.step import Run as RunOperation
 from wherry.dockerfile import instructions as ins
 from wherry.dockerfile.errors import DockerfileError
 from wherry.dockerfile.expansion import expanded
+from wherry.dockerfile.ports import exposed
 from wherry.dockerfile.typed import trigger
 from wherry.dockerfile.words import expand
 from wherry.oci.config import Execution, Healthcheck, ImageConfig
@@ -161,8 +162,6 @@ class Planner:
         self._record(f"USER {instruction.user}")
 
     def _expose(self, instruction: ins.Expose) -> None:
-        from wherry.dockerfile.ports import exposed
-
         ports = exposed(instruction.ports)
         merged = dict.fromkeys((*self.execution.exposed_ports, *ports))
         self.execution = self.execution._replace(exposed_ports=tuple(sorted(merged)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from wherry.build.times import DEFAULT_EPOCH
 from wherry.oci import digest as digests
 from wherry.oci.digest import Digest
 from wherry.store.images import Image
@@ -10,9 +11,19 @@ from wherry.ui.units import parse_rfc3339
 
 
 def created(image: Image) -> float:
-    """When it was made, by its config (unix seconds); when it came here, where the config does not say."""
-    moment = parse_rfc3339(image.config.created)
+    """When it was made (unix seconds)."""
+    moment = made(image.config.created, image)
     return image.created if moment is None else moment
+
+
+def made(text: str, image: Image) -> float | None:
+    """The time that a config gives for the image or a step (unix seconds); None where it gives none.
+
+    The time that wherry writes in place of a true one, for the sake of reproducible images, says nothing to
+    a reader: the time at which the image came into this store stands for it.
+    """
+    moment = parse_rfc3339(text)
+    return image.created if moment == DEFAULT_EPOCH else moment
 
 
 def layer_size(store: Store, diff_id: Digest) -> int:

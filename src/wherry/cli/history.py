@@ -54,7 +54,7 @@ def _rows(store: Store, image: Image, human: bool, whole: bool) -> Iterator[dict
     """Only the newest row has an ID: what stood before it is no image here."""
     name = facts.shown_id(image.id, whole)
     for step, size in reversed(_sized(store, image)):
-        moment = units.parse_rfc3339(step.created)
+        moment = facts.made(step.created, image)
         at = "N/A" if moment is None else units.rfc3339(moment)
         since = "N/A" if moment is None else units.ago(moment)
         created_by = one_line(step.created_by)
