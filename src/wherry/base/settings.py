@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from wherry.base.errors import Location, WherryError
+from wherry.base.source import excerpt
 
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"", "0", "false", "no", "off"}
@@ -45,9 +46,9 @@ def _from_file(path: str) -> dict[str, bool]:
     text, values = _parse(raw, path)
     for key, value in values.items():
         if key not in Settings._fields:
-            raise WherryError(f"unknown setting {key!r}", where=_where(path, text, key), hint=_known())
+            raise _mistake(f"unknown setting {key!r}", path, text, _line_of(key, text), hint=_known())
         if not isinstance(value, bool):
-            raise WherryError(f"the setting {key} must be true or false", where=_where(path, text, key))
+            raise _mistake(f"the setting {key} must be true or false", path, text, _line_of(key, text))
     return values
 
 
@@ -63,16 +64,22 @@ def _parse(raw: bytes, path: str) -> tuple[str, dict[str, bool]]:
         message, _, place = str(error).partition(" (at ")
         line = place.removeprefix("line ").partition(",")[0]
         number = int(line) if line.isdecimal() else text.count("\n") + 1
-        raise WherryError(f"not TOML: {message}", where=Location(path, number)) from None
+        raise _mistake(f"not TOML: {message}", path, text, number) from None
 
 
-def _where(path: str, text: str, key: str) -> Location:
+def _mistake(message: str, path: str, text: str, line: int, hint: str = "") -> WherryError:
+    return WherryError(
+        message, where=Location(path, line), excerpt=excerpt(text.split("\n"), line), hint=hint
+    )
+
+
+def _line_of(key: str, text: str) -> int:
     """Where a key of the top level is; tomllib does not tell."""
     for number, line in enumerate(text.split("\n"), 1):
         name = line.lstrip(" \t[").partition("=")[0].partition("]")[0].partition(".")[0].strip(" \t\"'")
         if name == key:
-            return Location(path, number)
-    return Location(path, 1)
+            return number
+    return 1
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, bool]:

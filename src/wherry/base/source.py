@@ -1,50 +1,42 @@
-"""What an error shows below its message: the lines of a file with a marker, the last lines of a log.
+"""The lines of a file that an error shows below its message, with a marker, as BuildKit shows them.
 
-Both are blocks between rules, as BuildKit prints them, made harmless, without a line end after the last rule.
+3 |     COPY . .
+4 | >>> RUN false
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from wherry.base.text import clipped, harmless
 
-_CONTEXT = 2
-_WIDTH = 200
-_RULE = "-" * 20
+_MARGIN = 2
+"""Lines shown before and after those at fault."""
+
+_WIDEST = 400
+"""Characters of a line that are shown."""
+
+_FIRST, _LAST = 12, 5
+"""Lines of a long instruction that are shown of its beginning and of its end."""
 
 
-def excerpt(text: str, start: int, end: int = 0) -> str:
-    """Lines `start` to `end` of `text` (from 1, both included) marked with `>>>`, two lines around them.
+def excerpt(lines: Sequence[str], start: int, end: int = 0) -> str:
+    """Lines `start` to `end` (from 1, both included) marked, and the lines around them; harmless.
 
-    "" where the text has no line `start`. A long instruction is shown by its first and last lines.
+    "" where there is no line `start`.
     """
-    lines = text.removesuffix("\n").split("\n") if text else []  # not splitlines: it cuts at form feeds too
+    if lines and not lines[-1]:
+        lines = lines[:-1]  # what split() leaves behind the last line end
     end = min(max(start, end), len(lines))
     if not 1 <= start <= len(lines):
         return ""
-    first, last = max(start - _CONTEXT, 1), min(end + _CONTEXT, len(lines))
-    numbers = [number for number in range(first, last + 1) if not _hidden(number, start, end)]
     shown = []
-    for before, number in zip([first, *numbers], numbers, strict=False):
-        if number > before + 1:
-            shown.append("     | ...")
-        shown.append(_numbered(number, lines[number - 1], start <= number <= end))
-    return "\n".join([_RULE, *shown, _RULE])
-
-
-def tail(output: str, title: str, count: int = 10) -> str:
-    """The last `count` lines of a step's output below its name."""
-    lines = [line.rsplit("\r", 1)[-1] for line in output.replace("\r\n", "\n").rstrip().split("\n")]
-    shown = [clipped(harmless(line), _WIDTH) for line in lines[-count:] if output.strip()]
-    if len(lines) > count:
-        shown.insert(0, "...")
-    return "\n".join([_RULE, f" > {harmless(title)}:", *shown, _RULE])
-
-
-def _hidden(number: int, start: int, end: int) -> bool:
-    """Whether a line lies in the middle of a marked range that is too long to be shown whole."""
-    return end - start > 20 and start + 10 <= number <= end - 5
-
-
-def _numbered(number: int, line: str, marked: bool) -> str:
-    text = clipped(harmless(line.expandtabs(4)), _WIDTH)
-    return f" {number:3} | {'>>>' if marked else '   '} {text}".rstrip()
+    for number in range(max(start - _MARGIN, 1), min(end + _MARGIN, len(lines)) + 1):
+        if start + _FIRST <= number <= end - _LAST:
+            if number == start + _FIRST:
+                shown.append("     | ...")
+            continue
+        marker = ">>>" if start <= number <= end else "   "
+        text = clipped(harmless(lines[number - 1].expandtabs(4)), _WIDEST)
+        shown.append(f"{number:4} | {marker} {text}".rstrip())
+    return "\n".join(shown)

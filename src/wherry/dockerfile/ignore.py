@@ -14,7 +14,8 @@ from itertools import groupby
 from typing import NamedTuple
 
 from wherry.base.errors import Location
-from wherry.dockerfile.errors import DockerfileError, excerpt
+from wherry.base.source import excerpt
+from wherry.dockerfile.errors import DockerfileError
 from wherry.dockerfile.lexer import SPACE, decode
 
 # What a pattern is made of.

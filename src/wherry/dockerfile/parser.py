@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from wherry.base.errors import Location
+from wherry.base.source import excerpt
 from wherry.dockerfile import directives, heredocs, jsonform
 from wherry.dockerfile.directives import DirectiveError
-from wherry.dockerfile.errors import DockerfileError, WordError, excerpt
+from wherry.dockerfile.errors import DockerfileError, WordError
 from wherry.dockerfile.heredocs import Heredoc
 from wherry.dockerfile.lexer import (
     SPACE,

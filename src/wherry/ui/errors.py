@@ -17,6 +17,7 @@ from wherry.base.text import harmless
 _RED = "\x1b[1;31m"
 _CYAN = "\x1b[36m"
 _BOLD = "\x1b[1m"
+_RULE = "-" * 20
 _RESET = "\x1b[0m"
 
 
@@ -36,7 +37,8 @@ def _wherry_error(error: WherryError, color: bool) -> str:
     if error.where:
         parts.append(f"  {_painted('-->', _CYAN, color)} {harmless(str(error.where))}")
     if error.excerpt:
-        parts += [_excerpt_line(line, color) for line in harmless(error.excerpt).rstrip("\n").split("\n")]
+        lines = harmless(error.excerpt).rstrip("\n").split("\n")
+        parts += [_RULE, *(_excerpt_line(line, color) for line in lines), _RULE]
     if error.hint:
         parts.append(_hint(error.hint, color))
     return "\n".join(parts)

@@ -57,6 +57,7 @@ def test_a_mistake_is_refused_by_file_and_line(
     with pytest.raises(WherryError) as caught:
         configured(tmp_path, text)
     assert message in caught.value.message
+    assert (">>>" in caught.value.excerpt) is isinstance(text, str)
     assert str(caught.value.where) == f"{tmp_path}/wherry/config.toml:{line}"
 
 

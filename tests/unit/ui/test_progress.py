@@ -190,12 +190,14 @@ emit(Failed(2, "exit code: 1"))
 """
 ONE_THREAD = """
 import os
-def threads(): return len(os.listdir("/proc/self/task"))
+def threads():
+    time.sleep(0.05)  # a thread that was joined takes a moment to leave the kernel
+    return len(os.listdir("/proc/self/task"))
 assert threads() == 1
 emit(Cached(1, "FROM x"))
 assert threads() == 1
 emit(Started(2, "FROM y", time.monotonic()))
-time.sleep(0.4)
+time.sleep(0.35)
 assert threads() == 2
 emit(Done(2, 0.4))
 assert threads() == 1
@@ -269,7 +271,7 @@ def test_on_a_terminal_an_interrupted_build_leaves_it_in_order() -> None:
 
 def test_there_is_no_other_thread_while_nothing_runs() -> None:
     text = on_a_terminal(ONE_THREAD, NO_COLOR="1")
-    assert "Building 0.6s (3/3) FINISHED" in text
+    assert re.search(r"Building 0\.\ds \(3/3\) FINISHED", text)
     assert text.count("FROM y") >= 2
 
 
