@@ -32,7 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
+        # A terminal has echoed `^C`, and is still on that line.
+        print("\ninterrupted" if sys.stderr.isatty() else "interrupted", file=sys.stderr)
         return _INTERRUPTED
     except BrokenPipeError:
         _discard_output()
