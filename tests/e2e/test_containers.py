@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import http.client
 import json
 import os
 import pty
@@ -15,13 +14,15 @@ import struct
 import subprocess
 import termios
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from support import busybox
+from support.busybox import GREETING, SERVE
 from support.cli import COMMAND, Wherry
+from support.ports import answers, ask, free, until
 from wherry.oci.config import Execution
 
 pytestmark = pytest.mark.needs("root", "busybox")
@@ -40,40 +41,6 @@ def box(wherry: Wherry) -> Iterator[Wherry]:
 
 def state(box: Wherry, name: str) -> str:
     return box.ok("ps", "-a", "--filter", f"name={name}", "--format", "{{.Status}}").strip()
-
-
-def until(true: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.02)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        number: int = probe.getsockname()[1]
-        return number
-
-
-def ask(port: int, host: str = "127.0.0.1") -> str:
-    """What a web server on that port answers."""
-    connection = http.client.HTTPConnection(host, port, timeout=10)
-    connection.request("GET", "/")
-    answer = connection.getresponse().read().decode()
-    connection.close()
-    return answer
-
-
-def answers(port: int) -> bool:
-    try:
-        ask(port)
-    except OSError:
-        return False
-    return True
-
-
-SERVE = 'echo "hello from inside" > /tmp/index.html; exec httpd -f -p 8080 -h /tmp'
 
 
 def test_foreground_streams_and_exit_code(box: Wherry) -> None:
@@ -201,10 +168,10 @@ def test_ps_columns_and_filters(box: Wherry) -> None:
 
 
 def test_published_port(box: Wherry) -> None:
-    port = free_port()
+    port = free()
     box.ok("run", "-d", "--name", "web", "-p", f"{port}:8080", "busybox", "sh", "-c", SERVE)
     until(lambda: answers(port))
-    assert ask(port) == "hello from inside\n"
+    assert ask(port) == GREETING
     shown = box.ok("ps", "--format", "{{.Ports}}").strip()
     assert shown.startswith(f"0.0.0.0:{port}->8080/tcp")
     taken = box("run", "-d", "--name", "second", "-p", f"{port}:8080", "busybox", "sh", "-c", SERVE)
@@ -238,14 +205,14 @@ def without(*programs: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("missing", [("pasta",), ("pasta", "slirp4netns")])
 def test_port_without_pasta(box: Wherry, missing: tuple[str, ...]) -> None:
-    port = free_port()
+    port = free()
     result = box("run", "-d", "-p", f"{port}:8080", "busybox", "sh", "-c", SERVE, env=without(*missing))
     assert result.code == 0, result.err
     assert ("cannot reach the network outside" in result.err) == ("slirp4netns" in missing)
     until(lambda: answers(port))
-    assert ask(port) == "hello from inside\n"
+    assert ask(port) == GREETING
     if socket.has_dualstack_ipv6():
-        assert ask(port, "::1") == "hello from inside\n"
+        assert ask(port, "::1") == GREETING
 
 
 def test_environment_and_user(box: Wherry, tmp_path: Path) -> None:
@@ -334,7 +301,7 @@ def monitor_of(box: Wherry, name: str) -> int:
 
 
 def test_killed_monitor_takes_the_container_along(box: Wherry) -> None:
-    port = free_port()
+    port = free()
     box.ok("run", "-d", "--name", "web", "-p", f"{port}:8080", "busybox", "sh", "-c", SERVE)
     folder = box.root / "containers" / os.readlink(box.root / "containers" / "names" / "web")
     pid = json.loads((folder / "state.json").read_text())["pid"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import subprocess
 import tarfile
 from pathlib import Path
@@ -16,6 +15,10 @@ from wherry.oci.digest import Digest
 from wherry.store.store import Store
 
 PROGRAM = "/bin/busybox"
+
+GREETING = "hello from inside\n"
+SERVE = 'echo "hello from inside" > /tmp/index.html; exec httpd -f -p 8080 -h /tmp'
+"""A shell's words for a web server on port 8080 that answers with the greeting."""
 
 _PASSWD = "root:x:0:0:root:/root:/bin/sh\nweb:x:1000:1000::/home/web:/bin/sh\n"
 _GROUP = "root:x:0:\nweb:x:1000:\nextra:x:44:web\n"
@@ -64,7 +67,3 @@ def _add_file(archive: tarfile.TarFile, name: str, content: bytes, owner: int = 
     file = tarfile.TarInfo(name)
     file.size, file.mode, file.uid, file.gid = len(content), 0o644, owner, owner
     archive.addfile(file, io.BytesIO(content))
-
-
-def available() -> bool:
-    return os.access(PROGRAM, os.X_OK)

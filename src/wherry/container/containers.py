@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from wherry.base.errors import NotFound, WherryError
 from wherry.container.names import random_name
-from wherry.container.state import CREATED, EXITED, RUNNING, UNKNOWN_EXIT, Folder, Spec, State
+from wherry.container.state import EXITED, RUNNING, UNKNOWN_EXIT, Folder, Spec, State
 from wherry.oci.digest import Digest
 from wherry.store.store import Store
 
@@ -71,7 +71,7 @@ class Containers:
         folder = self.folder(container_id)
         try:
             spec, state = folder.spec(), folder.state()
-            if state.status == RUNNING and not (state.monitor and state.monitor.is_alive()):
+            if _is_unsettled(state):
                 return self._settle(Container(folder, spec, state))
         except FileNotFoundError:
             return None
@@ -89,14 +89,11 @@ class Containers:
     def delete(self, container: Container) -> None:
         """Delete its folder and free its name; whoever calls holds its lock, and its monitor is gone.
 
-        The spec goes first: from then on it is no container, whatever is still to be deleted.
+        The large part goes first: where that fails or is interrupted, the container is still there to delete.
         """
         from wherry.container.trees import remove
 
-        try:
-            os.unlink(container.folder.file("spec.json"))
-        except FileNotFoundError:
-            pass
+        remove(container.folder.file("root"))
         self._free_name(container.spec)
         remove(container.folder.path)
 
@@ -104,14 +101,14 @@ class Containers:
         """Write down the end of a container whose monitor was killed; None where it had `--rm`."""
         with container.folder.locked():
             state = container.folder.state()
-            if state.status == RUNNING and not (state.monitor and state.monitor.is_alive()):
+            if _is_unsettled(state):
                 state = state._replace(
                     status=EXITED,
                     monitor=None,
                     pid=0,
                     finished=_last_sign(container.folder),
                     exit_code=UNKNOWN_EXIT,
-                    error="its monitor was killed",
+                    error="nobody saw its end",
                 )
                 container.folder.write_state(state)
                 if container.spec.remove:
@@ -189,6 +186,10 @@ def images_in_use(store: Store) -> dict[Digest, list[Container]]:
     return users
 
 
+def _is_unsettled(state: State) -> bool:
+    return state.status == RUNNING and not (state.monitor and state.monitor.is_alive())
+
+
 def _last_sign(folder: Folder) -> float:
     """When the container was last known to live: its last output, else its start."""
     times = []
@@ -198,6 +199,3 @@ def _last_sign(folder: Folder) -> float:
         except FileNotFoundError:
             pass
     return max(times, default=0.0)
-
-
-__all__ = ["CREATED", "EXITED", "RUNNING", "Container", "Containers", "images_in_use"]

@@ -53,6 +53,10 @@ def supervise(
         code = 0
     except WherryError as error:
         _tell_failure(starter, error)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        _tell_failure(starter, WherryError(f"cannot run the container: {place}{error.strerror}"))
+        traceback.print_exc()
     except BaseException as error:
         what = WherryError(f"the container's monitor failed: {error!r}", excerpt=traceback.format_exc())
         _tell_failure(starter, what)
@@ -88,6 +92,7 @@ class Monitor:
         try:
             log = Writer(self._folder.file("log.jsonl"))
             self._record_start(running)
+            _check_starter(starter)
             switchboard = Switchboard(listener, streams, running, log)
             switchboard.pass_on(signal.SIGTERM, signals.number_of(self._spec.stop_signal))
             switchboard.add(starter, attached)
@@ -105,7 +110,8 @@ class Monitor:
     def _start(self, streams: Streams) -> Running:
         store = self._held.enter_context(Store.open(self._root))
         native = self._held.enter_context(Native())
-        container = self._held.enter_context(prepared(store, self._folder, self._spec))
+        with store.lease():
+            container = self._held.enter_context(prepared(store, self._folder, self._spec))
         stdin, stdout, stderr = streams.inner
         running = native.start(container, stdin, stdout, stderr, ready=self._connect)
         streams.begin(running.console)
@@ -172,6 +178,21 @@ def _stand_alone(folder: Folder, keep: set[int]) -> None:
         os.dup2(source, target)
     namespace.close_all_but({0, 1, 2, *keep})
     sys.stdout = sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+
+
+def _check_starter(starter: socket.socket) -> None:
+    """Whoever was interrupted while it waited for the start does not know of the container: it must not run.
+
+    The state says "running" by now, so a starter that leaves later finds the container, and can end it.
+    """
+    try:
+        left = starter.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        left = False
+    except OSError:
+        left = True
+    if left:
+        raise WherryError("whoever started the container has left")
 
 
 def _tell_failure(starter: socket.socket, error: WherryError) -> None:

@@ -114,7 +114,7 @@ def _wait_for_start(connection: socket.socket) -> str:
     try:
         packet = control.receive(connection)
         if packet is None:
-            raise WherryError("the container's monitor was killed while the container was being started")
+            raise WherryError("the container's monitor was killed while it was starting the container")
         if packet.kind == control.FAILED:
             raise failure(packet)
     except BaseException:

@@ -123,21 +123,24 @@ class Folder:
                 "labels": tuple((key, text) for key, text in value["labels"]),
             })  # fmt: skip
         except (KeyError, TypeError, ValueError) as error:
-            raise Corrupt(f"{self.file('spec.json')} is damaged: {error}") from None
+            raise _damaged(self.file("spec.json"), str(error)) from None
 
     def write_state(self, state: State) -> None:
         self._replace("state.json", state._asdict())
 
     def state(self) -> State:
-        """As written, which after a crash may say "running" (`Containers.get` tells the truth)."""
-        value = self._read("state.json")
+        """As written, which after a crash may say "running" (`Containers.get` tells the truth).
+
+        A power failure may leave it damaged: what was running then runs no more, so that is what it says.
+        """
         try:
+            value = self._read("state.json")
             return State(**value | {
                 "monitor": Life(*value["monitor"]) if value["monitor"] else None,
                 "ports": tuple(Port(*item) for item in value["ports"]),
             })  # fmt: skip
-        except (KeyError, TypeError, ValueError) as error:
-            raise Corrupt(f"{self.file('state.json')} is damaged: {error}") from None
+        except (Corrupt, KeyError, TypeError, ValueError):
+            return State(RUNNING)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -159,9 +162,9 @@ class Folder:
         try:
             value = json.loads(raw)
         except ValueError as error:
-            raise Corrupt(f"{self.file(name)} is damaged: {error}") from None
+            raise _damaged(self.file(name), str(error)) from None
         if not isinstance(value, dict):
-            raise Corrupt(f"{self.file(name)} is damaged: not an object")
+            raise _damaged(self.file(name), "not an object")
         return value
 
     def _replace(self, name: str, value: dict[str, Any]) -> None:
@@ -170,6 +173,12 @@ class Folder:
             # Arguments and variables may hold any byte: surrogates are escaped, so the file is plain ASCII.
             file.write(json.dumps(value).encode("ascii"))
         os.rename(temporary, self.file(name))
+
+
+def _damaged(path: str, why: str) -> Corrupt:
+    return Corrupt(
+        f"{path} is damaged: {why}", hint=f"delete the container's folder, {os.path.dirname(path)}"
+    )
 
 
 def _tuples(value: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,8 @@ import os
 import stat
 
 from wherry.base.errors import WherryError
+from wherry.runtime import idmap
+from wherry.store.store import remove_tree
 
 _CHUNK = 1 << 20
 
@@ -16,29 +18,38 @@ def remove(path: str) -> None:
     Without root, files of the container's other users can only be deleted from within the user name space
     that they belong to: a child enters it.
     """
-    from wherry.store.store import remove_tree
-
-    remove_tree(path)
-    if not os.path.lexists(path):
-        return
-    if os.geteuid() != 0:
-        _remove_as_owner(path)
-    if os.path.lexists(path):
-        raise WherryError(f"cannot delete {path}", hint="something below it is still mounted or not yours")
+    problem = _try_to_remove(path)
+    if problem and os.geteuid() != 0:
+        problem = _remove_as_owner(path)
+    if problem:
+        raise WherryError(f"cannot delete {path}: {problem}")
 
 
-def _remove_as_owner(path: str) -> None:
-    from wherry.runtime import idmap
-    from wherry.store.store import remove_tree
+def _try_to_remove(path: str) -> str:
+    """What stood in the way; empty where all is gone."""
+    try:
+        remove_tree(path)
+    except OSError as error:
+        return f"{error.filename or path}: {error.strerror}"
+    return "something in it is still in use" if os.path.lexists(path) else ""
 
+
+def _remove_as_owner(path: str) -> str:
+    reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         try:
             idmap.enter()
-            remove_tree(path)
+            os.write(writer, _try_to_remove(path).encode("utf-8", "replace"))
+        except WherryError as error:
+            os.write(writer, error.message.encode())
         finally:
             os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        problem = pipe.read().decode("utf-8", "replace")
     os.waitpid(child, 0)
+    return problem
 
 
 def copy_into(source: int, target: int) -> None:

@@ -104,12 +104,21 @@ def test_dead_monitor_with_rm_is_removed(containers: Containers) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "nonsense", '{"id": 1}'])
-@pytest.mark.parametrize("file", ["spec.json", "state.json"])
-def test_damage_is_told(containers: Containers, file: str, text: str) -> None:
+def test_damage_is_told(containers: Containers, text: str) -> None:
     containers.create(a_spec())
-    Path(containers.folder(FIRST).file(file)).write_text(text)
-    with pytest.raises(Corrupt, match=file):
+    Path(containers.folder(FIRST).file("spec.json")).write_text(text)
+    with pytest.raises(Corrupt, match=r"spec\.json is damaged"):
         containers.find("one")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"status": 1, "monitor": 2, "ports": 3}', "nonsense", '{"id": 1}']
+)
+def test_lost_state_is_an_end_nobody_saw(containers: Containers, text: str) -> None:
+    containers.create(a_spec())
+    Path(containers.folder(FIRST).file("state.json")).write_text(text)
+    assert containers.find("one").state.status == EXITED
+    assert containers.folder(FIRST).state().exit_code == UNKNOWN_EXIT
 
 
 def test_images_in_use(containers: Containers, store: Store) -> None:

@@ -53,6 +53,10 @@ def fork_helper(work: Callable[[], None]) -> int:
         _end_with(parent)
         work()
         code = 0
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
     finally:
         os._exit(code)
 
