@@ -3,6 +3,7 @@
 `registry`   host:port of a docker-registry on loopback that has the bases, one a worker: push what you like
 `store`      an empty store, opened in this process
 `wherry`     the command line on an empty store: `wherry.ok("images")`
+`ordinary_wherry`  the same as a user without rights, with subordinate ids
 `shared`     the command line on a store with the bases, shared by a worker's tests: use tags of your own
 `context`    makes a build context: `context({"Dockerfile": "FROM scratch\\n", "app/a.txt": "a"})`
 
@@ -18,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from support import bases, cli, folders, programs
+from support import bases, cli, folders, ordinary, programs
 from support.cli import Wherry
 from wherry.store.store import Store
 
@@ -53,6 +54,13 @@ def store(tmp_path: Path) -> Iterator[Store]:
 @pytest.fixture
 def wherry(tmp_path: Path) -> Wherry:
     return Wherry(tmp_path / "wherry", tmp_path / "docker")
+
+
+@pytest.fixture
+def ordinary_wherry() -> Iterator[Wherry]:
+    programs.require("root", "newuidmap")
+    with ordinary.user() as user:
+        yield Wherry(user.home / "wherry", user.home / "docker", prefix=user.prefix)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,10 +22,20 @@ class Result(NamedTuple):
 
 
 class Wherry:
-    """Calls `wherry` on the store `root`; `config` is the folder of docker's client configuration."""
+    """Calls `wherry` on the store `root`; `config` is the folder of docker's client configuration.
 
-    def __init__(self, root: Path, config: Path, environment: Mapping[str, str] | None = None) -> None:
+    `prefix` are words before the command: see ordinary.py.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        config: Path,
+        environment: Mapping[str, str] | None = None,
+        prefix: Sequence[str] = (),
+    ) -> None:
         self.root = root
+        self.command = [*prefix, *COMMAND]
         self.environment = {
             name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)
         }
@@ -41,7 +51,7 @@ class Wherry:
     ) -> Result:
         """Run one command to its end, whatever that is; `timeout` in seconds."""
         done = subprocess.run(
-            [*COMMAND, *map(str, words)],
+            [*self.command, *map(str, words)],
             cwd=cwd,
             input=stdin.encode() if isinstance(stdin, str) else stdin,
             capture_output=True,
@@ -68,7 +78,7 @@ class Wherry:
     ) -> subprocess.Popen[bytes]:
         """Run a command beside the test; who starts it ends it."""
         return subprocess.Popen(
-            [*COMMAND, *map(str, words)],
+            [*self.command, *map(str, words)],
             cwd=cwd,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
