@@ -8,7 +8,7 @@ import os
 import subprocess
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wherry.base.errors import Corrupt, Unsupported
@@ -45,6 +45,7 @@ def test_other_programs_read_it(compression: str, program: str) -> None:
         assert done.stdout == _TEXT
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=3000), st.sampled_from(["gzip", "zstd", "none"]))
 def test_what_comes_out_is_what_went_in(data: bytes, compression: str) -> None:
     assert decompressed(io.BytesIO(compress(data, compression))).read() == data

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from wherry.base.errors import Corrupt
 from wherry.layer.entry import FILE, OPAQUE, WHITEOUT, Entry
@@ -11,6 +11,7 @@ from wherry.layer.index import decode, encode, read_index, write_index
 from wherry.testing import trees
 
 
+@settings(deadline=None)
 @given(trees.layers())
 def test_an_index_loses_nothing(made: tuple[list[Entry], trees.Contents]) -> None:
     layer, _ = trees.write(*made)

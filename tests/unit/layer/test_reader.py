@@ -34,6 +34,7 @@ def read(stream: bytes) -> list[Entry]:
 
 
 @pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+@settings(deadline=None)
 @given(made=trees.layers(), prefix=st.sampled_from(["", "./", "/", ".//"]))
 def test_tarfiles_archives(made: tuple[list[Entry], trees.Contents], prefix: str, form: int) -> None:
     entries, contents = made

@@ -38,6 +38,7 @@ _TYPES = {
 }
 
 
+@settings(deadline=None)
 @given(trees.layers())
 def test_tarfile_reads_what_was_written(made: tuple[list[Entry], trees.Contents]) -> None:
     entries, contents = made
@@ -62,6 +63,7 @@ def test_tarfile_reads_what_was_written(made: tuple[list[Entry], trees.Contents]
                 assert entry.digest == hashlib.sha256(contents[entry.path]).digest()
 
 
+@settings(deadline=None)
 @given(trees.layers())
 def test_our_reader_reads_what_was_written(made: tuple[list[Entry], trees.Contents]) -> None:
     layer, stream = trees.write(*made)
