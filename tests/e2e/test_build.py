@@ -228,7 +228,6 @@ def test_containerfile_and_standard_input(wherry: Wherry, context: Context) -> N
 def test_ctrl_c_ends_the_step_and_leaves_nothing(shared: Wherry, context: Context) -> None:
     marker = f"31{os.getpid() % 1000:03}"
     folder = context({"Dockerfile": f"FROM busybox\nRUN sleep {marker} & sleep {marker}\n"})
-    mounts = Path("/proc/self/mountinfo").read_text()
     process = shared.start("build", "-t", "t-interrupted", folder)
     try:
         assert wait_for(lambda: len(sleepers(marker)) == 2), "the step did not start"
@@ -239,7 +238,7 @@ def test_ctrl_c_ends_the_step_and_leaves_nothing(shared: Wherry, context: Contex
     assert process.returncode == 130
     assert b"Traceback" not in err
     assert wait_for(lambda: not sleepers(marker))
-    assert Path("/proc/self/mountinfo").read_text() == mounts
+    assert str(shared.root) not in Path("/proc/self/mountinfo").read_text()
     assert not list((shared.root / "tmp").iterdir())
     assert shared("inspect", "t-interrupted").code == 1
 
