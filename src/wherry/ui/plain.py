@@ -11,7 +11,7 @@ One step has the floor; what the others say waits until it ends, or until they h
 from __future__ import annotations
 
 import time
-from threading import Lock, Timer
+from threading import Lock, Timer, current_thread
 from types import TracebackType
 from typing import TextIO
 
@@ -58,8 +58,6 @@ class Plain:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with self._lock:
-            if self._timer:
-                self._timer.cancel()
             for step in self._steps.values():
                 if not step.finished:
                     self._end(step, "CANCELED")
@@ -147,6 +145,10 @@ class Plain:
             self._floor = None if step.finished else step
         if self._queue:
             self._wait()
+        elif self._timer:
+            # Its thread goes with it: as in tty.py, there is none while nothing runs.
+            self._timer.cancel()
+            self._timer = None
 
     def _speak(self, step: _Step) -> None:
         header = "" if step is self._speaker else f"#{step.number} {step.name}".rstrip() + "\n"
@@ -163,8 +165,10 @@ class Plain:
     def _interrupt(self) -> None:
         """The queue has waited long enough: the step that has the floor gives it up."""
         with self._lock:
+            if current_thread() is not self._timer:
+                return  # canceled while it waited for the lock
             self._timer = None
-            if not self._queue or self._floor is None:
+            if self._floor is None:
                 return
             try:
                 self._write(f"#{self._floor.number} ...\n\n")

@@ -235,13 +235,11 @@ def on_a_terminal(script: str, **environment: str) -> str:
 
 def test_on_a_terminal_a_build_with_nothing_to_do_prints_its_lines_and_imports_no_rich() -> None:
     lines = on_a_terminal(NOTHING_TO_DO, NO_COLOR="1").splitlines()
-    assert [line.split("   ")[0] for line in lines] == [
-        " => CACHED [1/3] RUN x",
-        " => CACHED [2/3] RUN x",
-        " => CACHED [3/3] RUN x",
-        "[+] Building 0.0s (3/3) FINISHED",
-        "LEAN",
+    assert [line.split("   ")[0] for line in lines[:3]] == [
+        f" => CACHED [{number}/3] RUN x" for number in (1, 2, 3)
     ]
+    assert re.fullmatch(r"\[\+\] Building 0\.\ds \(3/3\) FINISHED", lines[3])
+    assert lines[4:] == ["LEAN"]
 
 
 def test_on_a_terminal_steps_are_shown_while_they_run_and_kept_when_they_end() -> None:
@@ -249,13 +247,11 @@ def test_on_a_terminal_steps_are_shown_while_they_run_and_kept_when_they_end() -
     seen = re.sub(r"\x1b\[[0-?]*[ -/]*[@-~]", "", text)
     assert " => => # line 11 漢字" in seen
     assert "line 2 " not in seen
-    assert re.search(r"\[\+\] Building 0\.[1-9]s \(0/1\)", seen)
+    assert re.search(r"\[\+\] Building \d\.\ds \(0/1\)", seen)
     end = seen[seen.rindex(" => [1/2] RUN make") :].split("\r\n")
     assert re.fullmatch(r" => \[1/2\] RUN make +1\.0s", end[0])
-    assert [line.strip().split("  ")[0] for line in end[1:3]] == [
-        "=> ERROR [2/2] RUN false",
-        "[+] Building 1.0s (2/2) FINISHED",
-    ]
+    assert end[1].startswith(" => ERROR [2/2] RUN false  ")
+    assert re.fullmatch(r"\[\+\] Building \d\.\ds \(2/2\) FINISHED", end[2])
     assert "\x1b[2J" not in text
     assert seen.count("WARNING: careful") == 1
     assert "RICH" in seen
