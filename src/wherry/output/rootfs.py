@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import BinaryIO
 
 from wherry.base.errors import WherryError
@@ -43,14 +44,11 @@ def write_folder(store: Store, image: Image, folder: str, emit: Emit = ignore) -
     Files belong to the user who exports. Devices are left out with a warning.
     """
     view = View(Layers(store), image.config.diff_ids)
-    try:
+    with _named(folder):
         os.makedirs(folder, exist_ok=True)
-        with Root(folder) as root:
-            left_out = _Folder(root, view).write()
-    except OSError as error:
-        name = error.filename if isinstance(error.filename, str) else ""
-        place = f"{folder}/{name}" if name and not name.startswith("/") else folder
-        raise WherryError(f"cannot write {place}: {error.strerror or error}") from None
+        root = Root(folder)
+    with root:
+        left_out = _Folder(root, view, folder).write()
     if left_out:
         emit(Note("warning", f"{left_out} device nodes were not exported"))
 
@@ -73,27 +71,30 @@ def _linked(view: View) -> Iterator[tuple[Found, Entry]]:
 
 
 class _Folder:
-    def __init__(self, root: Root, view: View) -> None:
+    def __init__(self, root: Root, view: View, name: str) -> None:
         self._root = root
         self._view = view
+        self._name = name
 
     def write(self) -> int:
         """The number of devices that were left out."""
         left_out = 0
         folders = []
         for found, entry in _linked(self._view):
-            if entry.kind in (CHARACTER, BLOCK):
-                left_out += 1
-            elif entry.kind == DIRECTORY:
-                self._make_folder(entry)
-                folders.append(entry)
-            else:
-                self._clear(entry.path)
-                self._write_one(found, entry)
+            with _named(f"{self._name}/{entry.path}"):
+                if entry.kind in (CHARACTER, BLOCK):
+                    left_out += 1
+                elif entry.kind == DIRECTORY:
+                    self._make_folder(entry)
+                    folders.append(entry)
+                else:
+                    self._clear(entry.path)
+                    self._write_one(found, entry)
         # Modes come last, as a folder may be closed to its own owner; times too: each new name moves them.
         for entry in reversed(folders):
-            self._root.chmod(entry.path, entry.mode & _PLAIN_MODE)
-            self._root.utime(entry.path, entry.mtime)
+            with _named(f"{self._name}/{entry.path}"):
+                self._root.chmod(entry.path, entry.mode & _PLAIN_MODE)
+                self._root.utime(entry.path, entry.mtime)
         return left_out
 
     def _make_folder(self, entry: Entry) -> None:
@@ -128,3 +129,11 @@ class _Folder:
                 view = memoryview(data)
                 while view:
                     view = view[file.write(view) :]
+
+
+@contextmanager
+def _named(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise WherryError(f"cannot write {path}: {error.strerror or error}") from None

@@ -1,0 +1,159 @@
+"""`build -o`: layouts, and the root file system as a tar and as a folder."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from support import remote
+from wherry.base.errors import WherryError
+from wherry.base.events import Event, Note
+from wherry.layer.layers import Layers
+from wherry.oci import platform as platforms
+from wherry.oci import reference as references
+from wherry.oci.config import ImageConfig
+from wherry.oci.digest import Digest
+from wherry.output.export import export
+from wherry.output.load import load
+from wherry.store.store import Store
+
+
+class Member(tarfile.TarInfo):
+    """A member with what is of interest about it."""
+
+    def __init__(self, name: str, kind: bytes = tarfile.REGTYPE, mode: int = 0o644, link: str = "") -> None:
+        super().__init__(name)
+        self.type, self.mode, self.linkname = kind, mode, link
+        self.mtime = 1_000_000_000
+
+
+def _layer(*members: tuple[Member, bytes]) -> bytes:
+    target = io.BytesIO()
+    with tarfile.open(fileobj=target, mode="w") as archive:
+        for member, content in members:
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return target.getvalue()
+
+
+def _put(store: Store, tars: Sequence[bytes]) -> Digest:
+    diff_ids = [Layers(store).add_stream(io.BytesIO(data), extract=False).diff_id for data in tars]
+    return store.images.put(ImageConfig(platforms.host(), diff_ids=tuple(diff_ids)).encode())
+
+
+BELOW = _layer(
+    (Member("bin", tarfile.DIRTYPE, 0o555), b""),
+    (Member("bin/su", mode=0o4755), b"program"),
+    (Member("bin/other", tarfile.LNKTYPE, link="bin/su"), b""),
+    (Member("gone"), b"gone"),
+    (Member("etc", tarfile.DIRTYPE, 0o755), b""),
+    (Member("etc/changed"), b"old"),
+    (Member("pipe", tarfile.FIFOTYPE, 0o600), b""),
+)
+ABOVE = _layer(
+    (Member(".wh.gone"), b""),
+    (Member("etc/changed"), b"new"),
+    (Member("etc/link", tarfile.SYMTYPE, link="/etc/passwd"), b""),
+    (Member("null", tarfile.CHRTYPE), b""),
+)
+
+
+@pytest.fixture
+def image_id(store: Store) -> Digest:
+    above = bytearray(ABOVE)
+    with tarfile.open(fileobj=io.BytesIO(ABOVE)) as archive:
+        node = archive.getmember("null")
+    node.devmajor, node.devminor = 1, 3
+    above[node.offset : node.offset + 512] = node.tobuf(tarfile.USTAR_FORMAT)
+    return _put(store, [BELOW, bytes(above)])
+
+
+def test_a_tar_of_the_merged_layers(store: Store, image_id: Digest, tmp_path: Path) -> None:
+    export(store, image_id, (), f"type=tar,dest={tmp_path}/out.tar")
+    with tarfile.open(tmp_path / "out.tar") as archive:
+        members = {member.name: member for member in archive}
+        assert archive.extractfile("etc/changed").read() == b"new"  # type: ignore[union-attr]
+    assert list(members) == [
+        "bin", "bin/other", "bin/su", "etc", "etc/changed", "etc/link", "null", "pipe",
+    ]  # fmt: skip
+    assert members["bin/su"].islnk()
+    assert members["bin/su"].linkname == "bin/other"
+    assert members["bin/other"].mode == 0o4755
+    assert members["bin"].mtime == 1_000_000_000
+    assert (members["null"].devmajor, members["null"].devminor) == (1, 3)
+
+
+def test_a_folder(store: Store, image_id: Digest, tmp_path: Path) -> None:
+    events: list[Event] = []
+    out = tmp_path / "out"
+    (out / "etc").mkdir(parents=True)
+    (out / "mine").write_text("stays")
+    (out / "etc" / "changed").write_text("is replaced")
+    export(store, image_id, (), str(out), events.append)
+    assert (out / "mine").read_text() == "stays"
+    assert (out / "etc" / "changed").read_text() == "new"
+    assert os.readlink(out / "etc" / "link") == "/etc/passwd"
+    assert (out / "bin" / "su").read_text() == "program"
+    assert (out / "bin" / "su").samefile(out / "bin" / "other")
+    assert stat.S_IMODE((out / "bin" / "su").stat().st_mode) == 0o755
+    assert stat.S_IMODE((out / "bin").stat().st_mode) == 0o555
+    assert (out / "bin").stat().st_mtime == (out / "bin" / "su").stat().st_mtime == 1_000_000_000
+    assert stat.S_ISFIFO((out / "pipe").stat().st_mode)
+    assert not (out / "gone").exists()
+    assert not (out / "null").exists()
+    assert [event.text for event in events if isinstance(event, Note)] == ["1 device nodes were not exported"]
+    export(store, image_id, (), str(out))
+
+
+def test_no_link_in_the_folder_is_followed(store: Store, image_id: Digest, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "changed").write_text("untouched")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "etc").symlink_to(outside)
+    (out / "pipe").symlink_to(outside / "changed")
+    export(store, image_id, (), str(out))
+    assert (outside / "changed").read_text() == "untouched"
+    assert not (out / "etc").is_symlink()
+    assert os.listdir(outside) == ["changed"]
+
+
+def test_a_folder_in_the_way(store: Store, image_id: Digest, tmp_path: Path) -> None:
+    (tmp_path / "out" / "etc" / "changed" / "mine").mkdir(parents=True)
+    with pytest.raises(WherryError, match=r"cannot write .*/out/etc/changed: Is a directory"):
+        export(store, image_id, (), str(tmp_path / "out"))
+    assert (tmp_path / "out" / "etc" / "changed" / "mine").is_dir()
+
+
+@pytest.mark.parametrize("spec", ["type=oci,dest={}/a.tar", "type=docker,dest={}/a.tar"])
+def test_archives_can_be_loaded(store: Store, image_id: Digest, tmp_path: Path, spec: str) -> None:
+    export(store, image_id, [references.parse("app:v1")], spec.format(tmp_path))
+    with Store.open(str(tmp_path / "second")) as second, open(tmp_path / "a.tar", "rb") as archive:
+        (loaded,) = load(second, archive)
+        assert loaded == (image_id, (references.parse("app:v1"),))
+
+
+def test_a_layout_in_a_folder_grows(store: Store, image_id: Digest, tmp_path: Path) -> None:
+    spec = f"type=oci,dest={tmp_path}/layout,tar=false"
+    export(store, image_id, [references.parse("app:v1")], spec)
+    before = sorted(os.listdir(tmp_path / "layout" / "blobs" / "sha256"))
+    export(store, image_id, [references.parse("app:v2")], spec)
+    assert sorted(os.listdir(tmp_path / "layout" / "blobs" / "sha256")) == before
+    assert sorted(os.listdir(tmp_path / "layout")) == ["blobs", "index.json", "oci-layout"]
+    assert "app:v2" in (tmp_path / "layout" / "index.json").read_text()
+    for name in before:
+        data = (tmp_path / "layout" / "blobs" / "sha256" / name).read_bytes()
+        assert remote.sha256(data) == f"sha256:{name}"
+
+
+@pytest.mark.parametrize("spec", ["type=image,name=app:v2", "type=docker,name=app:v2"])
+def test_the_store_is_an_output_too(store: Store, image_id: Digest, spec: str) -> None:
+    export(store, image_id, [], spec)
+    assert store.images.find("app:v2").id == image_id
