@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -47,6 +48,10 @@ def _settle(folders: Folders, found: Changes, lower: View, clamp: int | None) ->
     for path, is_folder in found.surplus:
         folder, name = folders.parent(path)
         os.rmdir(name, dir_fd=folder) if is_folder else os.unlink(name, dir_fd=folder)
+    for path in found.sockets:
+        folder, name = folders.parent(path)
+        os.unlink(name, dir_fd=folder)
+        os.mknod(name, stat.S_IFCHR, 0, dir_fd=folder)
     for path in found.idle_marks:
         os.removexattr(folders.open(path), current_form().opaque)
     if clamp is not None:

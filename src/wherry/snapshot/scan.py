@@ -8,8 +8,8 @@ What counts as a change, against the view of the layers below:
   no change: whatever was made and removed again in it left a new one.
 - a whiteout, if there is something below to hide; an opaque mark, if the folder below has something in it.
 
-Left out: sockets (tar cannot say them; whoever made them is gone), overlay's own extended attributes, and
-those that are the host's, see `_is_kept`.
+Left out: sockets (tar has none, and who listened is gone; what they replaced is removed), overlay's own
+extended attributes, and those that are the host's, see `_is_kept`.
 """
 
 from __future__ import annotations
@@ -56,6 +56,8 @@ class Changes(NamedTuple):
     """Parents first, names sorted; a file with several names is the first of them, the others link to it."""
     surplus: tuple[tuple[str, bool], ...]
     """What is no change: path and whether it is a folder, the content of folders before them."""
+    sockets: tuple[str, ...]
+    """Those that took the place of something in lower layers, which `entries` says is removed."""
     idle_marks: tuple[str, ...]
     """Folders whose opaque mark hides nothing."""
     clamped: dict[str, int]
@@ -100,6 +102,7 @@ class _Scan:
         self._clamp = clamp
         self._entries: list[Entry] = []
         self._surplus: list[tuple[str, bool]] = []
+        self._sockets: list[str] = []
         self._idle_marks: list[str] = []
         self._clamped: dict[str, int] = {}
         self._first_names: dict[int, Entry] = {}
@@ -117,7 +120,13 @@ class _Scan:
                 self._take(folder, folder.items.pop())
             else:
                 self._leave()
-        return Changes(tuple(self._entries), tuple(self._surplus), tuple(self._idle_marks), self._clamped)
+        return Changes(
+            tuple(self._entries),
+            tuple(self._surplus),
+            tuple(self._sockets),
+            tuple(self._idle_marks),
+            self._clamped,
+        )
 
     def _start(self) -> None:
         """The root's entry is left out unless it changed: no layer needs it to hold what is in it."""
@@ -129,16 +138,10 @@ class _Scan:
 
     def _take(self, folder: _Folder, item: _Item) -> None:
         path = f"{folder.path}/{item.name}" if folder.path else item.name
-        if item.entry is None:
-            self._surplus.append((path, False))
-            return
         found = self._lower.lookup(path) if folder.has_lower else None
         before = found.entry if found else None
-        if item.entry.kind == WHITEOUT:
-            if before is None:
-                self._surplus.append((path, False))
-            else:
-                self._add(item.entry)
+        if item.entry is None or item.entry.kind == WHITEOUT:
+            self._take_nothing(path, is_socket=item.entry is None, hides=before is not None)
         elif item.entry.kind == DIRECTORY:
             self._take_folder(item.entry, before, item.opaque)
         elif item.links > 1 and item.entry.kind == FILE:
@@ -147,6 +150,14 @@ class _Scan:
             self._surplus.append((path, False))
         else:
             self._add(self._timed(item.entry, before))
+
+    def _take_nothing(self, path: str, *, is_socket: bool, hides: bool) -> None:
+        if not hides:
+            self._surplus.append((path, False))
+            return
+        self._add(Entry(path, WHITEOUT))
+        if is_socket:
+            self._sockets.append(path)
 
     def _take_folder(self, entry: Entry, before: Entry | None, opaque: bool) -> None:
         path = entry.path
