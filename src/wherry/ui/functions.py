@@ -78,14 +78,6 @@ def slice_(value: Any, *bounds: int) -> Any:
     return value[start:end]
 
 
-def and_(*values: Any) -> Any:
-    return next((value for value in values if not truth(value)), values[-1])
-
-
-def or_(*values: Any) -> Any:
-    return next((value for value in values if truth(value)), values[-1])
-
-
 def eq(first: Any, *others: Any) -> bool:
     return any(first == other for other in others)
 
@@ -160,7 +152,6 @@ def _formatted(flags: str, verb: str, value: Any, whole: str) -> str:
 
 
 _FUNCTIONS: dict[str, Function] = {
-    "and": and_,
     "eq": eq,
     "ge": lambda a, b: a >= b,
     "gt": lambda a, b: a > b,
@@ -173,7 +164,6 @@ _FUNCTIONS: dict[str, Function] = {
     "lt": lambda a, b: a < b,
     "ne": lambda a, b: a != b,
     "not": lambda value: not truth(value),
-    "or": or_,
     "pad": pad,
     "print": print_,
     "printf": printf,

@@ -12,18 +12,12 @@ field of docker's documents, and its absence an error.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from wherry.base.errors import WherryError
 from wherry.ui import functions
-
-
-class BadTemplate(WherryError):
-    """The template cannot be read."""
-
-    exit_code = 64
+from wherry.ui.lexer import BadTemplate, pieces, tokens
 
 
 class Template:
@@ -66,17 +60,6 @@ class _Scope:
 _Value = Callable[[_Scope], Any]
 _Node = Callable[[_Scope], str]
 
-_TOKEN = re.compile(
-    r"""(?P<space>\s+)
-    | (?P<string>"(?:[^"\\\n]|\\.)*" | `[^`]*`)
-    | (?P<number>[+-]?(?:0[xX][0-9a-fA-F]+ | (?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?))
-    | (?P<variable>\$\w*(?:\.\w+)*)
-    | (?P<field>\.\w+(?:\.\w+)*|\.)
-    | (?P<word>\w+)
-    | (?P<close>\)(?:\.\w+)*)
-    | (?P<mark>:=|=|,|\||\()""",
-    re.VERBOSE,
-)
 _REFUSED = ("define", "template", "block", "break", "continue")
 
 
@@ -84,7 +67,7 @@ class _Parser:
     """Recursive descent over the pieces between `{{` and `}}`."""
 
     def __init__(self, text: str) -> None:
-        self._pieces = _pieces(text)
+        self._pieces = pieces(text)
         self._position = 0
         self._tokens: list[tuple[str, str]] = []
 
@@ -103,7 +86,7 @@ class _Parser:
             if not is_action:
                 nodes.append(_constant(text))
                 continue
-            self._tokens = _tokens(text)
+            self._tokens = tokens(text)
             word = self._tokens[0][1] if self._tokens and self._tokens[0][0] == "word" else ""
             if word in ("end", "else"):
                 self._tokens.pop(0)
@@ -214,10 +197,7 @@ class _Parser:
         kind, text = self._tokens[0] if self._tokens else ("", "")
         if kind == "word" and text not in ("true", "false", "nil"):
             self._tokens.pop(0)
-            function = functions.find(text)
-            if function is None:
-                raise BadTemplate(f'template: function "{text}" not defined')
-            return _call(function, self._operands() + ([piped] if piped else []))
+            return _call(text, self._operands() + ([piped] if piped else []))
         operands = self._operands()
         if not operands:
             raise BadTemplate("template: missing value for command")
@@ -246,7 +226,7 @@ class _Parser:
         if kind == "word":
             if text in ("true", "false", "nil"):
                 return _literal({"true": True, "false": False, "nil": None}[text])
-            return _call(_function(text), [])
+            return _call(text, [])
         if kind == "field":
             return _fields(lambda scope: scope.dot, text)
         if kind == "variable":
@@ -268,59 +248,6 @@ class _Parser:
     def _skip_space(self) -> None:
         while self._tokens and self._tokens[0][0] == "space":
             self._tokens.pop(0)
-
-
-def _pieces(text: str) -> list[tuple[bool, str]]:
-    """Plain text (False) and the insides of actions (True), trim marks obeyed and comments left out."""
-    pieces: list[tuple[bool, str]] = []
-    trim = False
-    while text:
-        plain, opened, text = text.partition("{{")
-        if trim:
-            plain = plain.lstrip()
-        trim = False
-        if opened and re.match(r"-\s", text):
-            plain, text = plain.rstrip(), text[1:]
-        if plain:
-            pieces.append((False, plain))
-        if not opened:
-            break
-        inside, text = _action_text(text)
-        if re.search(r"\s-$", inside):
-            inside, trim = inside[:-1], True
-        inside = inside.strip()
-        if not (inside.startswith("/*") and inside.endswith("*/")):
-            pieces.append((True, inside))
-    return pieces
-
-
-def _action_text(text: str) -> tuple[str, str]:
-    """The inside of an action up to `}}`, which may also stand within a string; and the rest."""
-    match = re.match(
-        r"""(?:/\*.*?\*/|-\s+/\*.*?\*/|"(?:[^"\\]|\\.)*"|`[^`]*`|(?!\}\})[^"`])*?\}\}""", text, re.DOTALL
-    )
-    if match is None:
-        raise BadTemplate("template: unclosed action", hint="every {{ needs its }}")
-    return match[0][:-2], text[match.end() :]
-
-
-def _tokens(text: str) -> list[tuple[str, str]]:
-    tokens = []
-    position = 0
-    while position < len(text):
-        match = _TOKEN.match(text, position)
-        if match is None:
-            raise BadTemplate(f"template: unexpected {text[position]!r} in {{{{{text}}}}}")
-        tokens.append((str(match.lastgroup), match[0]))
-        position = match.end()
-    return tokens
-
-
-def _function(name: str) -> functions.Function:
-    function = functions.find(name)
-    if function is None:
-        raise BadTemplate(f'template: function "{name}" not defined')
-    return function
 
 
 def _unquoted(text: str) -> str:
@@ -359,28 +286,34 @@ def _set(name: str, declares: bool, value: _Value) -> _Node:
     return node
 
 
-def _call(function: functions.Function, operands: list[_Value]) -> _Value:
-    if function in (functions.and_, functions.or_):
-        if not operands:
-            raise BadTemplate(f"template: {function.__name__[:-1]} needs arguments")
-
-        # Only as many operands are looked at as decide the result.
-        def decide(scope: _Scope) -> object:
-            value: object = None
-            for operand in operands:
-                value = operand(scope)
-                if functions.truth(value) == (function is functions.or_):
-                    break
-            return value
-
-        return decide
+def _call(name: str, operands: list[_Value]) -> _Value:
+    if name in ("and", "or"):
+        return _decision(name, operands)
+    function = functions.find(name)
+    if function is None:
+        raise BadTemplate(f'template: function "{name}" not defined')
 
     def value(scope: _Scope) -> object:
         try:
             return function(*(operand(scope) for operand in operands))
-        except TypeError:
-            name = function.__name__.rstrip("_")
+        except (TypeError, AttributeError, ValueError):
             raise WherryError(f"template: wrong number or kind of arguments for {name}") from None
+
+    return value
+
+
+def _decision(name: str, operands: list[_Value]) -> _Value:
+    """`and` and `or`: only as many operands are looked at as decide the result."""
+    if not operands:
+        raise BadTemplate(f"template: {name} needs arguments")
+
+    def value(scope: _Scope) -> object:
+        result: object = None
+        for operand in operands:
+            result = operand(scope)
+            if functions.truth(result) == (name == "or"):
+                break
+        return result
 
     return value
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from wherry.base.errors import WherryError
-from wherry.ui.template import BadTemplate, Template
+from wherry.ui.lexer import BadTemplate
+from wherry.ui.template import Template
 
 CONTEXT = {
     "Name": "default",
@@ -132,3 +135,21 @@ def test_an_unknown_field_names_the_known_ones() -> None:
     with pytest.raises(WherryError) as caught:
         Template("{{.Nope}}").render(CONTEXT)
     assert caught.value.hint == "the fields are Name, Metadata, Endpoints"
+
+
+WORDS = [
+    "{{", "}}", "{{-", "-}}", ".", ".Name", ".Metadata", ".a.b", "$", "$x", ":=", "=", "|", "(", ")", ",",
+    "if", "else", "end", "range", "with", "and", "or", "not", "eq", "lt", "index", "len", "json", "join",
+    "split", "printf", "print", "slice", "upper", "truncate", "pad", '"a"', "`b`", "1", "-2", "1.5",
+    "true", "nil",
+    "{{/*c*/}}", "%d", "text",
+]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=14).map(" ".join))
+def test_any_text_gives_a_text_or_an_error_for_the_user(text: str) -> None:
+    for template in (text, "{{" + text + "}}"):
+        try:
+            assert isinstance(Template(template).render(CONTEXT), str)
+        except WherryError as error:
+            assert error.message
