@@ -14,6 +14,7 @@ from wherry.build.step import Base, Folder, Operation
 from wherry.build.step import Copy as CopyOperation
 from wherry.build.step import Run as RunOperation
 from wherry.dockerfile import instructions as ins
+from wherry.dockerfile import modes
 from wherry.dockerfile.errors import DockerfileError
 from wherry.dockerfile.expansion import expanded
 from wherry.dockerfile.ports import exposed
@@ -255,7 +256,7 @@ class Planner:
             patterns=instruction.sources,
             target=clean.rstrip("/") + "/" if is_folder else clean,
             owner=instruction.chown,
-            mode=_mode(instruction.chmod),
+            mode=_checked_mode(instruction.chmod),
             inline=tuple((file.name, file.content) for file in instruction.files),
         )
 
@@ -319,14 +320,10 @@ _HANDLERS: dict[type, Callable[[Planner, Any], None]] = {
 }
 
 
-def _mode(text: str) -> int | None:
-    if not text:
-        return None
-    if not re.fullmatch("[0-7]{1,4}", text):
-        raise DockerfileError(
-            f"--chmod={text}: this version takes an octal mode only", hint="write it as 755 or 0644"
-        )
-    return int(text, 8)
+def _checked_mode(text: str) -> str:
+    if text:
+        modes.parse(text)
+    return text
 
 
 def _refuse(instruction: ins.Instruction, keyword: str, **given: bool) -> None:

@@ -41,14 +41,14 @@ class Copy(NamedTuple):
 
     `patterns` are as written, expanded; `target` is absolute and keeps its trailing slash; `inline` are
     here-documents as (name, content); `owner` is as written (`user:group`), looked up in the parent; `mode`
-    replaces the permission bits; `unpack` opens local archives (ADD); `source_label` is for messages.
+    is `--chmod`, octal or symbolic; `unpack` opens local archives (ADD); `source_label` is for messages.
     """
 
     patterns: tuple[str, ...]
     target: str
     source: int | None = None
     owner: str = ""
-    mode: int | None = None
+    mode: str = ""
     unpack: bool = False
     source_label: str = ""
     inline: tuple[tuple[str, str], ...] = ()

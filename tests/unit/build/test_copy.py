@@ -109,6 +109,7 @@ def test_chown_and_chmod(store: Store, context: Context) -> None:
         "COPY --chown=app:staff a /both/",
         "COPY --chown=5 a /number/",
         "COPY --chown=5:6 --chmod=0600 d /all",
+        "COPY --chmod=u=rwX,go=rX d /letters",
     ]
     files = {**FILES, "passwd": passwd, "group": "staff:x:50:\n"}
     found = tree(store, made(store, context, "\n".join(lines), files).image)
@@ -117,6 +118,7 @@ def test_chown_and_chmod(store: Store, context: Context) -> None:
     assert found["number/a"][2:4] == (5, 5)
     assert found["all/sub/y"] == Node("f", 0o600, 5, 6, "Y")
     assert found["all/sub"] == Node("d", 0o600, 5, 6)
+    assert (found["letters/sub"].mode, found["letters/sub/y"].mode) == (0o755, 0o644)
     assert found["etc"] == Node("d", 0o755)
 
 

@@ -16,6 +16,7 @@ from wherry.build.gather import Gathered, Item, refuse_clash
 from wherry.build.operations.place import folders_to, owner_ids
 from wherry.build.operations.unpack import is_archive, unpack
 from wherry.build.step import Copy
+from wherry.dockerfile import modes
 from wherry.layer.entry import DIRECTORY, FILE, SYMLINK, Entry
 from wherry.layer.layers import Layers
 from wherry.layer.writer import Layer, LayerWriter
@@ -91,6 +92,7 @@ class _Placement:
         self._operation = operation
         self._parent = parent
         self._mtime = mtime
+        self._mode = modes.parse(operation.mode) if operation.mode else None
         self.owner = owner_ids(parent, operation.owner) if operation.owner else None
         self._gathered = gathered
         target = parent.resolve(operation.target.strip("/"))
@@ -121,8 +123,8 @@ class _Placement:
         source = item.entry
         uid, gid = self.owner or (source.uid, source.gid)
         mode = source.mode
-        if self._operation.mode is not None and source.kind != SYMLINK:
-            mode = self._operation.mode
+        if self._mode is not None and source.kind != SYMLINK:
+            mode = self._mode.apply(mode, folder=source.kind == DIRECTORY)
         return source._replace(
             path=path, uid=uid, gid=gid, mode=mode, mtime=self._mtime, digest=b"", offset=-1
         )
