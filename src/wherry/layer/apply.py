@@ -132,7 +132,6 @@ class _Extraction:
             descriptor = self._folders.open(entry.path)
             os.fchown(descriptor, entry.uid, entry.gid)
             _set_xattrs(descriptor, entry)
-            os.fchmod(descriptor, entry.mode)
         elif entry.kind == HARDLINK:
             self._link(entry)
         elif entry.kind == SYMLINK:
@@ -187,10 +186,14 @@ class _Extraction:
         os.utime(name, ns=(entry.mtime, entry.mtime), dir_fd=folder, follow_symlinks=False)
 
     def _finish_folders(self, entries: tuple[Entry, ...]) -> None:
-        """Times come last: every name made in a folder changes them."""
-        for entry in entries:
+        """Modes and times come last, from the leaves to the root: a name made in a folder changes its time,
+        and not every process may write to a folder that its owner may not.
+        """
+        for entry in reversed(entries):
             if entry.kind == DIRECTORY:
-                os.utime(self._folders.open(entry.path), ns=(entry.mtime, entry.mtime))
+                descriptor = self._folders.open(entry.path)
+                os.fchmod(descriptor, entry.mode)
+                os.utime(descriptor, ns=(entry.mtime, entry.mtime))
 
 
 def _copy(descriptor: int, content: Content) -> bytes:

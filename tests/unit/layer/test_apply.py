@@ -260,6 +260,30 @@ def test_the_processes_umask_does_not_matter(tmp_path: Path) -> None:
     assert modes == {"d": 0o1777, "d/f": 0o666, "p": 0o622}
 
 
+def test_folders_may_be_closed_to_their_owner(scratch: Path) -> None:
+    """To be extracted by a user without any rights over others' files, too."""
+    uid, gid = os.geteuid(), os.getegid()
+    entries = [
+        Entry("d", DIRECTORY, 0o555, uid, gid),
+        Entry("d/e", DIRECTORY, 0o500, uid, gid, 5 * 10**9),
+        Entry("d/e/f", FILE, 0o400, uid, gid),
+        Entry("d", OPAQUE),
+    ]
+    layer, stream = trees.write(entries, {"d/e/f": b""})
+    folder = _fresh(scratch, "closed")
+    try:
+        assert extract(io.BytesIO(stream), str(folder), apply.USER) == layer
+        found = trees.facts(str(folder))
+        assert [stat.S_IMODE(int(str(found[path][0]))) for path in ("d", "d/e", "d/e/f")] == [
+            0o555,
+            0o500,
+            0o400,
+        ]
+        assert os.stat(folder / "d/e").st_mtime_ns == 5 * 10**9
+    finally:
+        subprocess.run(["chmod", "-R", "u+w", str(folder)], check=True)
+
+
 @root_only
 def test_descriptors_do_not_run_out(tmp_path: Path) -> None:
     """More folders than a process may open, wide and deep, with hard links between distant ones."""
