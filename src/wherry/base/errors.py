@@ -48,6 +48,11 @@ class WherryError(Exception):
         return f"{self.where}: {self.message}" if self.where else self.message
 
 
+def reason(error: BaseException) -> str:
+    """The sentence of an error, without its place."""
+    return error.message if isinstance(error, WherryError) else str(error)
+
+
 class UsageError(WherryError):
     """Wrong words on the command line (docker exits with 125 for these)."""
 

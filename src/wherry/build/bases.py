@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from wherry.base.errors import Location, WherryError
-from wherry.base.events import Done, Emit, Started
+from wherry.base.events import Done, Emit, Failed, Started
 from wherry.oci import reference as references
 from wherry.oci.platform import Platform
 from wherry.oci.reference import Reference
@@ -49,7 +49,11 @@ class Bases:
 
         began = time.monotonic()
         self._emit(Started(0, f"[internal] pull {reference.familiar}", began))
-        image = pull(self._store, reference, self._platform, self._emit, 0)
+        try:
+            image = pull(self._store, reference, self._platform, self._emit, 0)
+        except WherryError as error:
+            self._emit(Failed(0, error.message))
+            raise
         self._emit(Done(0, time.monotonic() - began))
         return image
 

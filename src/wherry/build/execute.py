@@ -16,7 +16,7 @@ from wherry.build.gather import content_of, gather, unknown_bytes
 from wherry.build.operations import copy as copying
 from wherry.build.operations import folder, run
 from wherry.build.records import Recorder
-from wherry.build.solve import Chain
+from wherry.build.solve import Cancelled, Chain
 from wherry.build.step import Copy, Folder, Run, Step
 from wherry.build.viewfiles import ViewFiles
 from wherry.layer.layers import Layers
@@ -42,13 +42,6 @@ class Settings(NamedTuple):
     """Seconds since 1970: the time that files in layers get."""
     no_cache: bool = False
     surroundings: run.Surroundings = run.Surroundings()
-
-
-class Cancelled(WherryError):
-    """The step was ended because another one failed, or by the user."""
-
-    def __init__(self) -> None:
-        super().__init__("cancelled")
 
 
 class Executor:

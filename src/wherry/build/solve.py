@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from wherry.base.errors import WherryError, reason
 from wherry.base.events import Cached, Done, Emit, Failed, Started
 from wherry.build.step import Base, Step
 from wherry.oci.digest import Digest
@@ -20,6 +21,13 @@ from wherry.store.records import Record
 
 Chain = tuple[Digest, ...]
 """Diff IDs of the layers of a root filesystem, the lowest first."""
+
+
+class Cancelled(WherryError):
+    """A step was ended because another one failed, or by the user."""
+
+    def __init__(self) -> None:
+        super().__init__("cancelled")
 
 
 class Outcome(NamedTuple):
@@ -135,7 +143,8 @@ class _Crew:
             try:
                 outcome = self._do(step)
             except BaseException as error:
-                self._emit(Failed(step.number + 1, str(error)))
+                if not isinstance(error, Cancelled):
+                    self._emit(Failed(step.number + 1, reason(error)))
                 self._fail(error)
             else:
                 self._outcomes[step.number] = outcome
