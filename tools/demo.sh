@@ -25,6 +25,6 @@ python tools/ask.py "http://127.0.0.1:$port/" || {
     wherry logs "$container" >&2
     exit 1
 }
-say stop "$container"
+say stop -t 1 "$container"
 say images
 say history "$image"
