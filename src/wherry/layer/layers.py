@@ -21,11 +21,11 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING, BinaryIO
 
-from wherry.base.errors import Corrupt, NotFound, WherryError
+from wherry.base.errors import Corrupt, NotFound
 from wherry.base.paths import Root
 from wherry.layer.entry import FILE, HARDLINK, Entry
 from wherry.layer.source import limits
-from wherry.layer.streams import TarFile, check, damaged, regenerated, tee, verified, window
+from wherry.layer.streams import TarFile, check, damaged, regenerated, tee, unwritable, verified, window
 from wherry.layer.writer import Layer, LayerWriter
 from wherry.oci import digest as digests
 from wherry.oci.descriptor import Descriptor
@@ -251,7 +251,10 @@ class Layers:
         """The last step of every way in: with its index a layer is there."""
         from wherry.layer.index import write_index
 
-        write_index(f"{scratch}/index", layer)
+        try:
+            write_index(f"{scratch}/index", layer)
+        except OSError as error:
+            raise unwritable(error) from None
         self._publish(layer.diff_id, scratch, "index")
         self._store.layers.add(layer.diff_id, layer.size)
         self._remember(layer)
@@ -291,4 +294,4 @@ class Layers:
             # a folder that is there already is another process's same result; the scratch folder's end
             # deletes ours. An empty one is replaced, and files are replaced by their like.
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise WherryError(f"cannot write to the store {self._store.root}: {error.strerror}") from None
+                raise unwritable(error) from None

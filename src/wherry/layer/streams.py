@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -181,18 +182,27 @@ def tee(stream: BinaryIO, sink: Callable[[bytes], object]) -> BinaryIO:
     return cast(BinaryIO, _Tee(stream, sink))
 
 
+def unwritable(error: OSError) -> WherryError:
+    """A full disk or a lost right, as the user is to read it."""
+    hint = "`wherry system prune` frees space" if error.errno == errno.ENOSPC else ""
+    return WherryError(f"cannot write to the store: {error.strerror}", hint=hint)
+
+
 class TarFile:
     """A new file for a layer's stream; pages of zeros become holes."""
 
     def __init__(self, path: str) -> None:
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        try:
+            self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise unwritable(error) from None
         self._size = 0
 
     def write(self, data: bytes) -> None:
         try:
             sparse.write(self._descriptor, data, self._size)
         except OSError as error:
-            raise WherryError(f"cannot write to the store: {error.strerror}") from None
+            raise unwritable(error) from None
         self._size += len(data)
 
     def finish(self) -> None:

@@ -303,3 +303,45 @@ def test_a_kill_at_any_instant_leaves_a_whole_store(store: Store, after: float) 
     said, _ = again.communicate("go\n")
     assert again.returncode == 0
     assert layers.has(digests.parse(said.strip()))
+
+
+_ON_A_SMALL_DISK = """
+import io, os, sys
+from wherry.base.errors import WherryError
+from wherry.layer.entry import *
+from wherry.layer.layers import Layers
+from wherry.layer.writer import LayerWriter
+from wherry.store.store import Store
+big = os.urandom(9 << 20)
+parts = []
+with LayerWriter(parts.append) as writer:
+    writer.add(Entry("f", FILE, size=len(big)), big)
+    writer.finish()
+stream = b"".join(parts)
+with Store.open(sys.argv[1]) as store:
+    layers = Layers(store)
+    tries = [
+        lambda: layers.add_tar(lambda writer: writer.add(Entry("f", FILE, size=len(big)), big)),
+        lambda: layers.add_stream(io.BytesIO(stream), extract=False),
+        lambda: layers.add_stream(io.BytesIO(stream), extract=True),
+    ]
+    for attempt in tries:
+        try:
+            attempt()
+            print("written")
+        except WherryError as error:
+            print(error.message.partition(": ")[2])
+    print(os.listdir(store.path("tmp")), os.listdir(store.path("layers")))
+    print(layers.add_tar(lambda writer: writer.add(Entry("small", FILE, size=1), b"x")).size)
+"""
+
+
+@root_only
+def test_a_full_disk(tmp_path: Path) -> None:
+    """One sentence, nothing left behind, and the store goes on working."""
+    script = f"mount -t tmpfs -o size=6m none {tmp_path} && exec {sys.executable} - {tmp_path}/store"
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-ec", script], input=_ON_A_SMALL_DISK, capture_output=True, text=True
+    )
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == ["No space left on device"] * 3 + ["[] []", "2048"]
