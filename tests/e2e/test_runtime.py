@@ -299,6 +299,14 @@ def test_the_host_s_files_and_processes_are_out_of_reach(native: Native, rootfs:
     assert sh(native, rootfs, script).output.split() == ["6", "2", "2"]  # 2: sh and ls
 
 
+def test_the_seccomp_profile(native: Native, rootfs: Path) -> None:
+    script = "grep Seccomp: /proc/self/status; unshare -U true 2>/dev/null || echo refused"
+    for user in (User(), User(1000, 1000)):
+        assert sh(native, rootfs, script, user=user).output.split() == ["Seccomp:", "2", "refused"]
+        free = sh(native, rootfs, script, container={"seccomp": False}, user=user)
+        assert free.output.split() == ["Seccomp:", "0"]
+
+
 def test_a_read_only_root(native: Native, rootfs: Path) -> None:
     script = "touch /x 2>/dev/null || echo refused; touch /dev/shm/x && echo written"
     result = sh(native, rootfs, script, container={"read_only": True})

@@ -41,7 +41,7 @@ def rootfs(tmp_path: Path) -> Path:
     for folder in ("bin", "etc", "tmp", "proc", "sys", "dev"):
         (root / folder).mkdir(parents=True)
     shutil.copy(BUSYBOX, root / "bin/busybox")
-    for name in ("sh", "cat", "sleep", "mknod", "grep", "tty", "readlink", "id"):
+    for name in ("sh", "cat", "sleep", "mknod", "grep", "tty", "readlink", "id", "unshare", "true"):
         (root / "bin" / name).symlink_to("busybox")
     root.chmod(0o755)
     return root
@@ -119,6 +119,12 @@ def test_device_nodes_cannot_be_opened(runtime: Oci, rootfs: Path) -> None:
         done; echo done > /dev/stdout; echo gone > /dev/null
     """
     assert run(runtime, rootfs, script) == (0, "done\n")
+
+
+def test_the_seccomp_profile(runtime: Oci, rootfs: Path) -> None:
+    script = "grep Seccomp: /proc/self/status; unshare -U true 2>/dev/null || echo refused"
+    assert run(runtime, rootfs, script)[1].split() == ["Seccomp:", "2", "refused"]
+    assert run(runtime, rootfs, script, seccomp=False)[1].split() == ["Seccomp:", "0"]
 
 
 def test_a_terminal(runtime: Oci, rootfs: Path) -> None:

@@ -155,10 +155,9 @@ class Helper:
                 finally:
                     theirs.close()
                     os.close(their_status)
-                pid = _expect_birth(ours)
-                pidfd = os.pidfd_open(pid)
+                pid, pidfd = _expect_birth(ours)
                 if ready:
-                    ready(pid)
+                    _call(ready, pid, ours)
                 _release(ours)
                 created, console = _expect_start(ours)
             except BaseException:
@@ -195,15 +194,31 @@ def _spawn(control: int) -> int:
     return os.posix_spawn(sys.executable, command, {}, file_actions=[(os.POSIX_SPAWN_DUP2, control, 0)])
 
 
-def _expect_birth(channel: socket.socket) -> int:
-    """The child's pid, from the credentials that the kernel puts on its first message."""
-    data, ancillary, _, _ = channel.recvmsg(_PACKET, socket.CMSG_SPACE(12))
+def _expect_birth(channel: socket.socket) -> tuple[int, int]:
+    """The child's pid, from the credentials that the kernel puts on its first message, and its pidfd."""
+    data, ancillary, _, _ = channel.recvmsg(_PACKET, socket.CMSG_SPACE(12) + socket.CMSG_SPACE(4))
     if not data:
         raise WherryError(_HELPER_ENDED)
     if data != BORN:
         raise _failure(data)
-    pid: int = struct.unpack("=3i", ancillary[0][2])[0]
-    return pid
+    messages = {kind: value for _, kind, value in ancillary}
+    pid: int = struct.unpack("=3i", messages[socket.SCM_CREDENTIALS])[0]
+    pidfd: int = struct.unpack("=i", messages[socket.SCM_RIGHTS])[0]
+    return pid, pidfd
+
+
+def _call(ready: Callable[[int], None], pid: int, channel: socket.socket) -> None:
+    """Where the set-up has failed meanwhile, that is the error to tell, and not what came of it here."""
+    try:
+        ready(pid)
+    except Exception:
+        try:
+            data = channel.recv(_PACKET, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            data = b""
+        if data[:1] == FAILED:
+            raise _failure(data) from None
+        raise
 
 
 def _release(channel: socket.socket) -> None:

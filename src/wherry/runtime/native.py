@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Self
 
-from wherry.runtime import bundle, idmap
+from wherry.runtime import bundle, idmap, seccomp
 from wherry.runtime.helper import ExecFailed, Helper, Running
 from wherry.runtime.init import linux
 from wherry.runtime.spec import Container
@@ -47,6 +47,8 @@ class Native:
         ready: Callable[[int], None] | None = None,
     ) -> Running:
         document = bundle.config(container, in_user_namespace=self._in_user_namespace)
+        if container.seccomp:
+            document["linux"]["wherry.filter"] = seccomp.program(container.process.capabilities)
         flags = 0
         for namespace in document["linux"]["namespaces"]:
             flags |= _CLONE_FLAGS[namespace["type"]]

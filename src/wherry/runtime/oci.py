@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from wherry.base.errors import NotFound, WherryError
-from wherry.runtime import bundle, idmap
+from wherry.runtime import bundle, idmap, seccomp
 from wherry.runtime.helper import ExecFailed, Helper, Running
 from wherry.runtime.init import linux
 from wherry.runtime.spec import Container
@@ -61,6 +61,8 @@ class Oci:
         folder = f"{self._scratch}/{name}"
         os.mkdir(folder)
         document = bundle.config(container, in_user_namespace=self._in_user_namespace)
+        if container.seccomp:
+            document["linux"]["seccomp"] = seccomp.profile(container.process.capabilities)
         binds = _take_binds(document, folder)
         if self._crun_without_cgroups and not self._in_user_namespace:
             _withhold(document, "CAP_MKNOD")

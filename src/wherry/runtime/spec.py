@@ -75,7 +75,8 @@ class Container(NamedTuple):
     """A process and its root filesystem.
 
     `network` is "host", "none" (a loopback device only) or "private" (as "none"; who starts the container
-    attaches it to something). `shm_size` is in bytes. An empty `hostname` keeps the host's name.
+    attaches it to something). `shm_size` is in bytes. An empty `hostname` keeps the host's name. `seccomp`
+    is docker's default profile, on or off.
     """
 
     id: str
@@ -88,3 +89,4 @@ class Container(NamedTuple):
     shm_size: int = 64 << 20
     masked_paths: tuple[str, ...] = MASKED_PATHS
     read_only_paths: tuple[str, ...] = READ_ONLY_PATHS
+    seccomp: bool = True

@@ -1,8 +1,9 @@
 """What a child says to wherry while it sets the container up, one message a packet.
 
-`born`: its credentials tell wherry the pid. Then, from wherry, `go`. Then `ready`: the mount points made
-(marshal), with the terminal's master descriptor if there is one. After it the end of the stream means that
-the command is being executed. At any time `failed` (marshal: message, exit code or 0) is the last word.
+`born`: its credentials tell wherry the pid, and a pidfd comes with it. Then, from wherry, `go`. Then `ready`:
+the mount points made (marshal), with the terminal's master descriptor if there is one. After it the end of
+the stream means that the command is being executed. At any time `failed` (marshal: message, exit code or 0)
+is the last word.
 """
 
 from __future__ import annotations
@@ -22,9 +23,19 @@ GO = b"G"
 
 
 def announce_birth(wherry: _socket.socket, pid: int = 0) -> None:
-    """The kernel translates the pid, this process's own if none is given, to wherry's namespace."""
-    credentials = struct.pack("=iII", pid or os.getpid(), os.geteuid(), os.getegid())
-    wherry.sendmsg([BORN], [(_socket.SOL_SOCKET, _socket.SCM_CREDENTIALS, credentials)])
+    """The kernel translates the pid, this process's own if none is given, to wherry's namespace.
+
+    The pidfd is made here because the process may have ended when wherry reads this.
+    """
+    pid = pid or os.getpid()
+    credentials = struct.pack("=iII", pid, os.geteuid(), os.getegid())
+    pidfd = os.pidfd_open(pid)
+    ancillary = [
+        (_socket.SOL_SOCKET, _socket.SCM_CREDENTIALS, credentials),
+        (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack("=i", pidfd)),
+    ]
+    wherry.sendmsg([BORN], ancillary)
+    os.close(pidfd)
 
 
 def await_go(wherry: _socket.socket) -> None:

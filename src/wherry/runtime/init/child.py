@@ -49,7 +49,7 @@ def _run_command(document: dict[str, Any], wherry: _socket.socket) -> NoReturn:
     rootfs.enter(root)
     channel.await_go(wherry)
     channel.announce_start(wherry, created, console)
-    process.execute(document["process"], console, keep=_SETUP)
+    process.execute(document["process"], console, document["linux"].get("wherry.filter"), keep=_SETUP)
 
 
 def _arrange_descriptors(stdio: tuple[int, int, int], setup: int, order: int) -> _socket.socket:

@@ -46,6 +46,7 @@ _MS_PRIVATE, _MS_SLAVE = 1 << 18, 1 << 19
 _MNT_DETACH = 2
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
 _PR_CAPBSET_READ = 23
 _PR_CAPBSET_DROP = 24
 _PR_SET_NO_NEW_PRIVS = 38
@@ -174,6 +175,15 @@ def set_limit(number: int, soft: int, hard: int) -> None:
 
 def no_new_privileges() -> None:
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def filter_calls(program: bytes) -> None:
+    """Put a seccomp filter, an array of struct sock_filter, on this process for good."""
+    buffer = ctypes.create_string_buffer(program, len(program))
+    header = struct.pack("@HP", len(program) // 8, ctypes.addressof(buffer))
+    place = ctypes.create_string_buffer(header, len(header))
+    if _libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(place), 0, 0) < 0:
+        _fail()
 
 
 def new_session_keyring() -> None:

@@ -42,8 +42,11 @@ class Failed(Exception):
         self.code = code
 
 
-def execute(process: dict[str, Any], console: int | None, keep: int) -> NoReturn:
-    """Execute the command; every descriptor above `keep` is closed, `keep` itself when it succeeds."""
+def execute(process: dict[str, Any], console: int | None, seccomp: bytes | None, keep: int) -> NoReturn:
+    """Execute the command; every descriptor above `keep` is closed, `keep` itself when it succeeds.
+
+    `seccomp` is the filter put on it, an array of struct sock_filter.
+    """
     # No descriptor may lead out of the root any more when the folder is entered (CVE-2024-21626).
     linux.close_from(keep + 1)
     user = process["user"]
@@ -54,7 +57,11 @@ def execute(process: dict[str, Any], console: int | None, keep: int) -> NoReturn
     os.umask(user.get("umask", 0o022))
     _set_limits(process["rlimits"])
     entered = _enter(process["cwd"], retry=True)
-    _become(user, process["capabilities"], process["noNewPrivileges"])
+    if process["noNewPrivileges"]:
+        linux.no_new_privileges()
+    if seccomp:
+        linux.filter_calls(seccomp)  # now: without no_new_privs it takes the CAP_SYS_ADMIN that goes next
+    _become(user, process["capabilities"])
     if not entered:
         _enter(process["cwd"], retry=False)
     environment = dict(item.split("=", 1) for item in process["env"])
@@ -111,7 +118,7 @@ def _enter(folder: str, *, retry: bool) -> bool:
     return True
 
 
-def _become(user: dict[str, Any], capabilities: dict[str, list[str]], no_new_privileges: bool) -> None:
+def _become(user: dict[str, Any], capabilities: dict[str, list[str]]) -> None:
     """Take on the user's ids and no more than the capabilities given."""
     linux.bound_capabilities(_mask(capabilities["bounding"]))
     try:
@@ -123,8 +130,6 @@ def _become(user: dict[str, Any], capabilities: dict[str, list[str]], no_new_pri
         more = ": no id of this user namespace stands for it" if error.errno == errno.EINVAL else ""
         raise Failed(f"cannot become user {ids}: {_lower(error)}{more}") from None
     linux.set_capabilities(_mask(capabilities["effective"]))
-    if no_new_privileges:
-        linux.no_new_privileges()
     linux.die_with_parent()  # a change of user forgets it
 
 

@@ -1,0 +1,127 @@
+"""The filter, run by a small BPF machine."""
+
+from __future__ import annotations
+
+import errno
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wherry.base.errors import Unsupported
+from wherry.runtime.seccomp import profile, program
+from wherry.runtime.spec import DEFAULT_CAPABILITIES
+
+X86_64, I386, AARCH64 = 0xC000003E, 0x40000003, 0xC00000B7
+ALLOW = 0
+
+
+def decide(filter_: bytes, architecture: int, number: int, argument: int = 0) -> int:
+    """The errno that a call gets, or ALLOW."""
+    data = struct.pack("=iIQ6Q", number, architecture, 0, argument, 0, 0, 0, 0, 0)
+    steps = list(struct.iter_unpack("=HBBI", filter_))
+    at = accumulator = 0
+    while True:
+        code, then, otherwise, value = steps[at]
+        at += 1
+        if code == 0x06:
+            if value == 0x7FFF0000:
+                return ALLOW
+            assert value >> 16 == 0x0005
+            return int(value & 0xFFFF)
+        if code == 0x20:
+            (accumulator,) = struct.unpack_from("=I", data, value)
+        else:
+            holds = {
+                0x15: accumulator == value,
+                0x35: accumulator >= value,
+                0x45: bool(accumulator & value),
+            }[code]
+            at += then if holds else otherwise
+
+
+@pytest.mark.parametrize(
+    ("machine", "architecture", "number", "argument", "expected"),
+    [
+        ("x86_64", X86_64, 0, 0, ALLOW),  # read
+        ("x86_64", X86_64, 59, 0, ALLOW),  # execve
+        ("x86_64", X86_64, 466, 0, ALLOW),  # removexattrat
+        ("x86_64", X86_64, 165, 0, errno.EPERM),  # mount
+        ("x86_64", X86_64, 250, 0, errno.EPERM),  # keyctl
+        ("x86_64", X86_64, 425, 0, errno.EPERM),  # io_uring_setup
+        ("x86_64", X86_64, 435, 0, errno.ENOSYS),  # clone3: the C library tries clone
+        ("x86_64", X86_64, 467, 0, errno.ENOSYS),
+        ("x86_64", X86_64, 0x40000000, 0, errno.ENOSYS),  # x32
+        ("x86_64", X86_64, 56, 0x01200011, ALLOW),  # clone, as fork does it
+        ("x86_64", X86_64, 56, 0x10000011, errno.EPERM),  # CLONE_NEWUSER
+        ("x86_64", X86_64, 56, 0x02000000, errno.EPERM),  # CLONE_NEWCGROUP
+        ("x86_64", X86_64, 135, 0, ALLOW),  # personality
+        ("x86_64", X86_64, 135, 0x8, ALLOW),
+        ("x86_64", X86_64, 135, 0x20000, ALLOW),
+        ("x86_64", X86_64, 135, 0x20008, ALLOW),
+        ("x86_64", X86_64, 135, 0xFFFFFFFF, ALLOW),
+        ("x86_64", X86_64, 135, 0x40000, errno.EPERM),  # no address randomisation
+        ("x86_64", X86_64, 41, 2, ALLOW),  # socket
+        ("x86_64", X86_64, 41, 40, errno.EPERM),  # AF_VSOCK
+        ("x86_64", X86_64, 41, 1 << 32 | 40, errno.EPERM),  # the kernel looks at the low half
+        ("x86_64", I386, 3, 0, ALLOW),  # read
+        ("x86_64", I386, 21, 0, errno.EPERM),  # mount
+        ("x86_64", I386, 120, 0x10000011, errno.EPERM),  # clone
+        ("x86_64", I386, 165, 0, ALLOW),  # getresuid: mount's number elsewhere
+        ("x86_64", AARCH64, 63, 0, errno.ENOSYS),
+        ("aarch64", AARCH64, 63, 0, ALLOW),  # read
+        ("aarch64", AARCH64, 40, 0, errno.EPERM),  # mount
+        ("aarch64", AARCH64, 220, 0x10000011, errno.EPERM),  # clone
+        ("aarch64", AARCH64, 198, 40, errno.EPERM),  # socket
+        ("aarch64", AARCH64, 92, 0x20008, ALLOW),  # personality
+        ("aarch64", X86_64, 0, 0, errno.ENOSYS),
+    ],
+)
+def test_docker_s_decisions(
+    machine: str, architecture: int, number: int, argument: int, expected: int
+) -> None:
+    assert decide(program(DEFAULT_CAPABILITIES, machine), architecture, number, argument) == expected
+
+
+def test_a_capability_allows_its_calls() -> None:
+    admin = program((*DEFAULT_CAPABILITIES, "CAP_SYS_ADMIN"), "x86_64")
+    assert decide(admin, X86_64, 165) == ALLOW  # mount
+    assert decide(admin, X86_64, 435) == ALLOW  # clone3
+    assert decide(admin, X86_64, 56, 0x10000011) == ALLOW  # clone
+    assert decide(admin, X86_64, 135, 0x40000) == errno.EPERM  # personality: the checks after clone's hold
+    assert decide(admin, X86_64, 41, 40) == errno.EPERM  # socket
+    assert decide(admin, X86_64, 250) == errno.EPERM  # keyctl
+    assert decide(admin, I386, 21) == ALLOW
+    time = program(("CAP_SYS_TIME",), "x86_64")
+    assert decide(time, X86_64, 227) == ALLOW  # clock_settime
+    assert decide(time, X86_64, 165) == errno.EPERM
+
+
+@given(
+    st.sampled_from([X86_64, I386, AARCH64, 0, 0xFFFFFFFF]),
+    st.integers(-(2**31), 2**31 - 1),
+    st.integers(0, 2**64 - 1),
+    st.sets(st.sampled_from(["CAP_SYS_ADMIN", "CAP_SYS_NICE", "CAP_BPF", "CAP_SYS_TIME"])),
+)
+def test_every_call_is_decided(architecture: int, number: int, argument: int, capabilities: set[str]) -> None:
+    for machine in ("x86_64", "aarch64"):
+        answer = decide(program(tuple(sorted(capabilities)), machine), architecture, number, argument)
+        assert answer in (ALLOW, errno.EPERM, errno.ENOSYS)
+        if not 0 <= number <= 466:
+            assert answer == errno.ENOSYS
+
+
+def test_the_profile_by_names() -> None:
+    rules = profile(DEFAULT_CAPABILITIES, "x86_64")["syscalls"]
+    refused = {name: rule["errnoRet"] for rule in rules if not rule["args"] for name in rule["names"]}
+    assert refused["mount"] == refused["keyctl"] == errno.EPERM
+    assert refused["clone3"] == errno.ENOSYS
+    assert "read" not in refused
+    admin = profile(("CAP_SYS_ADMIN",), "x86_64")["syscalls"]
+    assert {"mount", "clone", "clone3"}.isdisjoint(name for rule in admin for name in rule["names"])
+
+
+def test_an_unknown_machine_is_refused() -> None:
+    with pytest.raises(Unsupported, match="no seccomp profile for the machine vax"):
+        program((), "vax")
