@@ -61,7 +61,7 @@ class Transfers:
             self._erase()
             print(f"{event.what}: {word}", file=self._stream, flush=True)
             self._next = 0.0
-        else:
+        elif event.total:  # one without a size only waits for its turn
             self._active[event.what] = event
         if self._live and time.monotonic() >= self._next:
             self._draw()

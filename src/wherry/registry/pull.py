@@ -25,6 +25,7 @@ from wherry.registry.client import Client
 from wherry.registry.credentials import Credentials
 from wherry.registry.parallel import Stop, each
 from wherry.registry.transport import Retries
+from wherry.store.blobs import BlobWriter
 from wherry.store.images import Image
 from wherry.store.store import Store
 
@@ -72,12 +73,12 @@ def retrieve(
     """As `pull`, with the digest that docker shows."""
     reference = reference.with_default_tag()
     client = Client(reference, credentials=credentials, retries=retries)
-    with store.lease(), client:
+    with store.lease(), store.scratch("pull") as unfinished, client:
         digest, manifest = _resolve(client, reference, platform)
         config_raw = _config(store, client, manifest)
         config = configs.parse(config_raw)
         _check(reference, manifest, config, platform, emit)
-        _Layers(store, client, emit, vertex).fetch(manifest, config)
+        _Layers(store, client, unfinished, emit, vertex).fetch(manifest, config)
         return _enter(store, reference, digest, manifest, config_raw)
 
 
@@ -140,12 +141,17 @@ def _check(
 
 
 class _Layers:
-    """The layers of one image on their way, several at a time; the same blob twice is fetched once."""
+    """The layers of one image on their way, several at a time; the same blob twice is fetched once.
 
-    def __init__(self, store: Store, client: Client, emit: Emit, vertex: int) -> None:
+    They grow in the folder `unfinished`, which the caller deletes: after Ctrl-C a thread may hang in a silent
+    connection, and cannot clean up behind itself.
+    """
+
+    def __init__(self, store: Store, client: Client, unfinished: str, emit: Emit, vertex: int) -> None:
         self._store = store
         self._layers = Layers(store)
         self._client = client
+        self._unfinished = unfinished
         self._emit = emit
         self._vertex = vertex
 
@@ -184,7 +190,7 @@ class _Layers:
             if done < layer.size:  # it is told as whole when it has been verified
                 self._emit(Transfer(self._vertex, name, done, layer.size))
 
-        with self._store.blobs.writer() as writer:
+        with BlobWriter(self._store.blobs, self._unfinished) as writer:
             self._client.blob(layer, writer.write, report)
             writer.commit(layer.digest)
 

@@ -103,6 +103,7 @@ class _Push:
         if client.has_blob(blob.digest):
             report(blob.size)
         elif location := client.mount(blob.digest, self._sources.get(diff_id, "")):
+            report(0)
             client.upload(
                 blob.digest, blob.size, lambda: self._store.blobs.open(blob.digest), report, location
             )

@@ -39,6 +39,13 @@ class Drop(NamedTuple):
     after: int = 0
 
 
+class Stall(NamedTuple):
+    """A fault: silence for so many `seconds`, `after` so many bytes of the right answer's body."""
+
+    after: int
+    seconds: float
+
+
 class Change(NamedTuple):
     """A fault: the right answer's body is changed; Content-Length stays the old one unless `honest`."""
 
@@ -49,7 +56,7 @@ class Change(NamedTuple):
 class Fault:
     """Happens to the next `times` requests of `method` whose path has `part` in it."""
 
-    def __init__(self, method: str, part: str, what: Answer | Drop | Change, times: int = 1) -> None:
+    def __init__(self, method: str, part: str, what: Answer | Drop | Stall | Change, times: int = 1) -> None:
         self.method = method
         self.part = part
         self.what = what
@@ -89,8 +96,7 @@ class Registry:
         self.identity_token = ""
         self.tokens, self.lifetime, self.ranges = tokens, lifetime, ranges
         self.lock = Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
 
     @property
     def host(self) -> str:
@@ -124,6 +130,17 @@ class Registry:
     ) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that hangs up is what many tests are about: no trace for it."""
+        import sys
+
+        if not isinstance(sys.exception(), ConnectionError):
+            raise
 
 
 _MANIFEST = re.compile(r"/v2/(.+)/manifests/([^/]+)")
@@ -170,7 +187,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return fault
         return None
 
-    def _send(self, answer: Answer, fault: Answer | Drop | Change | None) -> None:
+    def _send(self, answer: Answer, fault: Answer | Drop | Stall | Change | None) -> None:
         body, length = answer.body, len(answer.body)
         if isinstance(fault, Change):
             body = fault.change(body)
@@ -183,9 +200,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if isinstance(fault, Drop):
             body = body[: fault.after]
+        if isinstance(fault, Stall):
+            self.wfile.write(body[: fault.after])
+            time.sleep(fault.seconds)
+            body = body[fault.after :]
         if self.command != "HEAD":
             self.wfile.write(body)
-        if isinstance(fault, Drop) or len(body) != length:
+        if isinstance(fault, Drop) or (isinstance(fault, Change) and len(body) != length):
             self.wfile.flush()
             self.close_connection = True
 
