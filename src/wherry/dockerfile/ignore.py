@@ -16,7 +16,7 @@ from typing import NamedTuple
 from wherry.base.errors import Location
 from wherry.base.source import excerpt
 from wherry.dockerfile.errors import DockerfileError
-from wherry.dockerfile.lexer import SPACE, decode
+from wherry.dockerfile.lexer import SPACE, decode, split_lines
 
 # What a pattern is made of.
 _LITERAL = "literal"
@@ -63,7 +63,7 @@ class Patterns:
     @classmethod
     def parse(cls, text: bytes | str, file: str = ".dockerignore") -> Patterns:
         """An ignore file's patterns. Raises DockerfileError with the line of a malformed one."""
-        lines = decode(text).split("\n")
+        lines = split_lines(decode(text))
         patterns: list[str] = []
         for number, line in enumerate(lines, 1):
             try:

@@ -31,6 +31,11 @@ def decode(text: bytes | str) -> str:
     return text.removeprefix("\ufeff")
 
 
+def split_lines(text: str) -> list[str]:
+    """Lines without their newline; a newline at the end begins no further line."""
+    return text.removesuffix("\n").split("\n") if text else []
+
+
 def is_comment(line: str) -> bool:
     return line.lstrip(SPACE).startswith("#")
 
@@ -49,9 +54,7 @@ def statement(lines: list[str], start: int, escape: str) -> Statement:
         if is_comment(line):
             continue
         if not line.strip(SPACE):
-            # What split() leaves after the last newline is the end of the file, no blank line.
-            if end < len(lines) or line:
-                blank.append(end)
+            blank.append(end)
             continue
         text, continued = _continuation(line, escape)
         parts.append(text)

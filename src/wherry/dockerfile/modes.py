@@ -58,11 +58,12 @@ def parse(text: str) -> Mode:
 
 
 def _applied(action: Action, mode: int, folder: bool) -> int:
+    permissions = _permissions(action.what, mode, folder)
     for who in "ugo":
         if who not in action.who:
             continue
         shift = _SHIFT[who]
-        bits = _permissions(action.what, mode, folder) << shift
+        bits = permissions << shift
         special = _SPECIAL[who] if "s" in action.what else 0
         if action.operator == "+":
             mode |= bits | special

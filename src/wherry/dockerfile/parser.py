@@ -20,6 +20,7 @@ from wherry.dockerfile.lexer import (
     decode,
     split_blanks,
     split_command,
+    split_lines,
     split_once,
     split_words,
     statement,
@@ -72,7 +73,7 @@ class Dockerfile(NamedTuple):
 
     def excerpt(self, where: Location) -> str:
         """The source lines at `where`, marked, with two more on each side."""
-        return excerpt(self.text.split("\n"), where.line, where.end_line)
+        return excerpt(split_lines(self.text), where.line, where.end_line)
 
     def located(self, error: DockerfileError, where: Location) -> DockerfileError:
         """`error` with its place and source lines, where it has none yet."""
@@ -129,7 +130,7 @@ class _Parser:
     def __init__(self, text: str, file: str) -> None:
         self._text = text
         self._file = file
-        self._lines = text.split("\n")
+        self._lines = split_lines(text)
         self._position = 0  # the line to be read next, from 0
         self._escape = "\\"
 
@@ -151,7 +152,10 @@ class _Parser:
                 comments.clear()
         if not nodes:
             raise self._error(DockerfileError("file with no instructions"), 1, len(self._lines))
-        return Dockerfile(found.values, found.escape, tuple(nodes), self._file, self._text, tuple(blank))
+        # A `#!` line ends the directives that the parser obeys, and not those looked up before it.
+        looked_up = {name: directives.detect(self._text, name) for name in ("syntax", "check")}
+        values = {name: value for name, value in looked_up.items() if value} | found.values
+        return Dockerfile(values, found.escape, tuple(nodes), self._file, self._text, tuple(blank))
 
     def _directives(self) -> directives.Directives:
         try:
@@ -279,10 +283,18 @@ def _healthcheck(rest: str, escape: str) -> _Arguments:
     return found._replace(args=(kind, *found.args))
 
 
-def _pairs(rest: str, escape: str) -> _Arguments:
+def _env(rest: str, escape: str) -> _Arguments:
+    return _pairs("ENV", rest, escape)
+
+
+def _label(rest: str, escape: str) -> _Arguments:
+    return _pairs("LABEL", rest, escape)
+
+
+def _pairs(keyword: str, rest: str, escape: str) -> _Arguments:
     words = split_words(rest, escape)
     if words and "=" not in words[0]:
-        return _Arguments(pairs=(_legacy_pair(rest),))
+        return _Arguments(pairs=(_legacy_pair(keyword, rest),))
     pairs = []
     for word in words:
         name, equals, value = word.partition("=")
@@ -295,10 +307,10 @@ def _pairs(rest: str, escape: str) -> _Arguments:
     return _Arguments(pairs=tuple(pairs))
 
 
-def _legacy_pair(rest: str) -> Pair:
+def _legacy_pair(keyword: str, rest: str) -> Pair:
     name, *value = split_once(rest)
     if not value:
-        raise DockerfileError(f"{name} has no value", hint=f"write {name}=VALUE")
+        raise DockerfileError(f"{keyword} must have two arguments", hint=f"write {keyword} {name}=VALUE")
     return Pair(name, value[0], legacy=True)
 
 
@@ -308,11 +320,11 @@ _ARGUMENTS: dict[str, Callable[[str, str], _Arguments]] = {
     "CMD": _command,
     "COPY": _list,
     "ENTRYPOINT": _command,
-    "ENV": _pairs,
+    "ENV": _env,
     "EXPOSE": _blanks,
     "FROM": _blanks,
     "HEALTHCHECK": _healthcheck,
-    "LABEL": _pairs,
+    "LABEL": _label,
     "MAINTAINER": _whole,
     "RUN": _command,
     "SHELL": _command,

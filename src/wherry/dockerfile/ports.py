@@ -1,4 +1,4 @@
-"""Ports of EXPOSE: `80`, `80/udp`, `8000-8010`, and docker's `ip:host:container`, of which the last counts."""
+"""Ports of EXPOSE: `80`, `80/udp`, `8000-8010`, and `ip:host:container`, of which the last counts."""
 
 from __future__ import annotations
 

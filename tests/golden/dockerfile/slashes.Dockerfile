@@ -1,0 +1,3 @@
+// syntax=example.com/other
+// more
+FROM a
