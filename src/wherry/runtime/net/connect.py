@@ -1,7 +1,9 @@
 """Connect a container's network name space by the best means that work here.
 
-pasta: outward access and ports. slirp4netns: outward access, ports by the built-in forwarder. Where neither
-is installed, or `/dev/net/tun` may not be used: published ports only, by the built-in forwarder.
+Outward access: by pasta, else by slirp4netns, else (neither is installed, or `/dev/net/tun` may not be used)
+there is none. Published ports are always the built-in forwarder's: it has their sockets from the moment they
+are reserved, so nobody can take them in between. (pasta can publish ports too, but has to bind them anew, and
+the one of Debian 12 loses the answers of UDP ports whose numbers differ inside and outside.)
 """
 
 from __future__ import annotations
@@ -13,16 +15,16 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from wherry.runtime.net import forwarder, namespace, pasta, slirp
-from wherry.runtime.net.ports import Listener, Port, chosen, release, reserve
+from wherry.runtime.net.ports import Listener, release
 
 
 class Network(NamedTuple):
     """A connected name space: by what, the container's address in it, the name servers that it reaches."""
 
     means: str
-    address: str
-    nameservers: tuple[str, ...]
-    helpers: tuple[int, ...]
+    address: str = ""
+    nameservers: tuple[str, ...] = ()
+    helpers: tuple[int, ...] = ()
     note: str = ""
 
     def close(self) -> None:
@@ -35,21 +37,13 @@ def connect(
 ) -> Network:
     """Give the name space of `pid`, which is also mounted at the file `netns`, access and its ports.
 
-    `nameservers` are the host's. `listeners` are closed here: whoever forwards has its own. `log` is a
+    `nameservers` are the host's. `listeners` are closed here: the forwarder has its own. `log` is a
     descriptor for what the helpers say.
     """
-    reason = missing_tap()
-    if not reason and shutil.which("pasta"):
-        # pasta binds the ports itself; where it then fails, they are taken back.
-        release(listeners)
-        if network := _by_pasta(netns, chosen(listeners), nameservers, log):
-            return network
-        listeners = reserve(chosen(listeners))
-    if not reason and shutil.which("slirp4netns") and (found := _by_slirp(pid, netns, listeners, log)):
-        return found
-    reason = reason or "it takes pasta or slirp4netns"
-    note = f"the container cannot reach the network outside ({reason}); published ports work"
-    return Network("forwarder", "", (), _forward(pid, listeners), note)
+    outward = _outward(netns, nameservers, log)
+    helpers = (forwarder.start(pid, listeners),) if listeners else ()
+    release(listeners)
+    return outward._replace(helpers=outward.helpers + helpers)
 
 
 def missing_tap() -> str:
@@ -61,27 +55,34 @@ def missing_tap() -> str:
     return ""
 
 
-def _by_pasta(netns: str, ports: Sequence[Port], nameservers: Sequence[str], log: int) -> Network | None:
+def _outward(netns: str, nameservers: Sequence[str], log: int) -> Network:
+    reason = missing_tap()
+    if not reason:
+        reason = "it takes pasta or slirp4netns"
+        for program, start in (("pasta", _by_pasta), ("slirp4netns", _by_slirp)):
+            if shutil.which(program):
+                network = start(netns, nameservers, log)
+                if network:
+                    return network
+                reason = f"{program} does not work here"
+    return Network(
+        "none", note=f"the container cannot reach the network outside ({reason}); published ports work"
+    )
+
+
+def _by_pasta(netns: str, nameservers: Sequence[str], log: int) -> Network | None:
     reachable = tuple(server for server in nameservers if not _is_loopback(server))
     loopback_dns = bool(nameservers) and not reachable
-    pid = pasta.start(netns, os.path.dirname(netns), ports, loopback_dns=loopback_dns, log=log)
+    pid = pasta.start(netns, os.path.dirname(netns), loopback_dns=loopback_dns, log=log)
     if pid is None:
         return None
     servers = (pasta.DNS_ADDRESS,) if loopback_dns else reachable
     return Network("pasta", pasta.host_address(), servers, (pid,))
 
 
-def _by_slirp(pid: int, netns: str, listeners: Sequence[Listener], log: int) -> Network | None:
-    helper = slirp.start(netns, log=log)
-    if helper is None:
-        return None
-    return Network("slirp4netns", slirp.ADDRESS, (slirp.DNS_ADDRESS,), (helper, *_forward(pid, listeners)))
-
-
-def _forward(pid: int, listeners: Sequence[Listener]) -> tuple[int, ...]:
-    helpers = (forwarder.start(pid, listeners),) if listeners else ()
-    release(listeners)
-    return helpers
+def _by_slirp(netns: str, _nameservers: Sequence[str], log: int) -> Network | None:
+    pid = slirp.start(netns, log=log)
+    return Network("slirp4netns", slirp.ADDRESS, (slirp.DNS_ADDRESS,), (pid,)) if pid else None
 
 
 def _is_loopback(address: str) -> bool:

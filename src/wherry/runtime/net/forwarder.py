@@ -162,7 +162,6 @@ class _Connection:
         self._port = port
         self._targets = list(_TARGETS)
         client.setblocking(False)
-        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._connect()
 
     def _connect(self) -> None:
@@ -194,10 +193,16 @@ class _Connection:
             self._begin()
 
     def _begin(self) -> None:
-        self._server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._up = _Flow(self._client, self._server)
         self._down = _Flow(self._server, self._client)
-        self._watch()
+        try:
+            for item in (self._client, self._server):
+                item.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError:
+            # One side has left already.
+            self._close(self._reset)
+        else:
+            self._watch()
 
     def _watch(self) -> None:
         for item, out, into in (
@@ -231,8 +236,10 @@ class _Connection:
 
     @staticmethod
     def _reset(item: socket.socket) -> None:
-        item.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        item.close()
+        try:
+            item.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        finally:
+            item.close()
 
 
 class _Relay:

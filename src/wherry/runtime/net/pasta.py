@@ -1,4 +1,4 @@
-"""pasta: outward access and published ports by a user-mode network stack that copies the host's addresses.
+"""pasta: outward access by a user-mode network stack that copies the host's addresses.
 
 Everything here holds for passt 2023-03 (Debian 12) and later. pasta drops CAP_SYS_PTRACE before it opens the
 name space, so `/proc/<pid>/ns/net` is refused to it: it gets the name space mounted on a file instead. The
@@ -11,10 +11,8 @@ import os
 import select
 import socket
 import time
-from collections.abc import Sequence
 
 from wherry.runtime.net import namespace
-from wherry.runtime.net.ports import Port
 
 _PATIENCE = 10.0
 
@@ -22,7 +20,7 @@ _PATIENCE = 10.0
 DNS_ADDRESS = "169.254.1.1"
 
 
-def start(netns: str, folder: str, ports: Sequence[Port], *, loopback_dns: bool, log: int) -> int | None:
+def start(netns: str, folder: str, *, loopback_dns: bool, log: int) -> int | None:
     """Connect the name space mounted at `netns`; pasta's process ID, or None where it did not come up.
 
     `folder` is a place for the pipe through which pasta tells that it is ready.
@@ -35,7 +33,7 @@ def start(netns: str, folder: str, ports: Sequence[Port], *, loopback_dns: bool,
     os.mkfifo(ready, 0o600)
     reader = os.open(ready, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        pid = namespace.spawn_helper(_arguments(netns, ready, ports, loopback_dns), log)
+        pid = namespace.spawn_helper(_arguments(netns, ready, loopback_dns), log)
         if _wait(reader, pid):
             return pid
         namespace.end_helper(pid)
@@ -57,25 +55,17 @@ def host_address() -> str:
     return address
 
 
-def _arguments(netns: str, ready: str, ports: Sequence[Port], loopback_dns: bool) -> list[str]:
+def _arguments(netns: str, ready: str, loopback_dns: bool) -> list[str]:
     arguments = ["pasta", "--foreground", "--quiet", "--config-net", "--no-map-gw"]
     arguments += ["--pid", ready, "--netns", netns]
-    arguments += ["--tcp-ns", "none", "--udp-ns", "none"]
+    for option in ("--tcp-ports", "--udp-ports", "--tcp-ns", "--udp-ns"):
+        arguments += [option, "none"]
     if loopback_dns:
         arguments += ["--dns-forward", DNS_ADDRESS]
     if _is_real_root():
         # Otherwise it becomes `nobody`, who may not enter a name space of root's.
         arguments += ["--runas", "0"]
-    for option, protocol in (("--tcp-ports", "tcp"), ("--udp-ports", "udp")):
-        words = [_word(port) for port in ports if port.protocol == protocol]
-        for word in words or ["none"]:
-            arguments += [option, word]
     return arguments
-
-
-def _word(port: Port) -> str:
-    place = f"{port.address}/" if port.address else ""
-    return f"{place}{port.host}:{port.container}"
 
 
 def _is_real_root() -> bool:
@@ -85,7 +75,7 @@ def _is_real_root() -> bool:
 
 
 def _wait(reader: int, pid: int) -> bool:
-    """pasta writes its process ID when the interface is configured and the ports are bound."""
+    """pasta writes its process ID when the interface is configured."""
     deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline:
         readable, _, _ = select.select([reader], [], [], 0.02)

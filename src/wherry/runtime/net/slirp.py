@@ -1,4 +1,4 @@
-"""slirp4netns: outward access by a user-mode network stack; published ports are the forwarder's."""
+"""slirp4netns: outward access by a user-mode network stack with addresses of its own."""
 
 from __future__ import annotations
 
