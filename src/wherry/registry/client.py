@@ -28,6 +28,8 @@ _ACCEPT = ", ".join(
 _MAX_ERROR = 64 * 1024
 _BLOCK = 1 << 18
 _PROGRESS = 1 << 20
+_ANSWERS = 2
+"""Challenges answered for one request: the first token may have run out on the way."""
 
 Report = Callable[[int], None]
 """Told the bytes of a blob that have gone over the wire so far. What it raises ends the transfer."""
@@ -226,7 +228,7 @@ class Client:
         attempts: int | None = None,
     ) -> Response:
         """A request with the best credential there is; a challenge is answered, once for each new token."""
-        for _ in range(3):
+        for attempt in range(_ANSWERS + 1):
             sent = self._authority.header() if origin(url) == origin(self._base) else ""
             authorized = {"Authorization": sent} if sent else {}
             try:
@@ -238,11 +240,17 @@ class Client:
             # A challenge from a host that we were sent on to is none of ours to answer.
             if response.status != 401 or origin(response.url) != origin(self._base):
                 return response
-            asked = response.headers("WWW-Authenticate")
-            response.body(_MAX_ERROR)
-            response.close()
-            if not self._authority.answer(asked, sent):
+            with response:
+                asked, said = response.headers("WWW-Authenticate"), self._said(response)
+            if attempt == _ANSWERS or not self._authority.answer(asked, sent):
                 break
+        if sent.startswith("Bearer "):
+            # Docker's hub says 401 for what does not exist too, to whoever may not see everything.
+            raise Denied(
+                f"{self.registry} denies access to {self._shown()}: it does not exist, or asks for a login"
+                f"{said}",
+                hint=f"check the name; for a private image `wherry login {self.registry}`",
+            )
         raise denied(self.registry, self._authority.known, f"{self._shown()} needs it")
 
     def _expect(self, response: Response, statuses: Sequence[int], missing: str) -> None:

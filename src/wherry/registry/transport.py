@@ -6,7 +6,7 @@ The only module that knows urllib3. A credential is sent to the origin it was me
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -305,13 +305,13 @@ def _failure(url: str, error: Exception) -> WherryError:
     from urllib3.exceptions import NewConnectionError, ProxyError, SSLError
 
     host, reason = _host(url), _reason(error)
+    if isinstance(error, SSLError):
+        return _tls_failure(host, error)
     if isinstance(error, ProxyError):
         return Unreachable(
             f"cannot reach {host} through the proxy: {reason}",
             hint="check http_proxy, https_proxy and no_proxy",
         )
-    if isinstance(error, SSLError):
-        return _tls_failure(host, reason)
     if isinstance(error, NewConnectionError):
         return Unreachable(
             f"cannot reach {host}: {reason}", hint="check the name, the network and that the registry runs"
@@ -319,31 +319,41 @@ def _failure(url: str, error: Exception) -> WherryError:
     return Broken(f"the connection to {host} broke: {reason}", hint="try again")
 
 
-def _tls_failure(host: str, reason: str) -> WherryError:
-    if "CERTIFICATE_VERIFY_FAILED" in reason:
+def _tls_failure(host: str, error: Exception) -> Unreachable:
+    import ssl
+
+    cause = next((item for item in _chain(error) if isinstance(item, ssl.SSLError)), None)
+    if isinstance(cause, ssl.SSLCertVerificationError):
         return Unreachable(
-            f"{host} has a certificate that is not trusted: {reason}",
+            f"{host} has a certificate that is not trusted: {cause.verify_message}",
             hint="set SSL_CERT_FILE to a bundle that has its CA",
         )
+    reason = (cause.reason if cause else "") or "no TLS"
     return Unreachable(
-        f"{host} does not speak TLS as expected: {reason}",
+        f"{host} does not speak TLS as expected: {reason.lower().replace('_', ' ')}",
         hint="only registries on loopback addresses are spoken to in plain http",
     )
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An exception, what it was raised from, and so on."""
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__ or seen.__context__
 
 
 def _reason(error: BaseException) -> str:
     """The cause in a few words: the operating system's where there is one."""
     from socket import gaierror
 
-    seen: BaseException | None = error
-    while seen is not None:
+    for seen in _chain(error):
         if isinstance(seen, gaierror):
             return "its name is not known"
         if isinstance(seen, TimeoutError):
             return "no answer in time"
         if isinstance(seen, OSError) and seen.strerror:
-            return seen.strerror.strip().lower() if seen.strerror.isascii() else seen.strerror
-        seen = seen.__cause__ or seen.__context__
+            return seen.strerror.lower()
     text = str(error)
     if "timed out" in text:
         return "no answer in time"

@@ -101,6 +101,15 @@ def test_strangers_and_wrong_passwords(store: Store, server: Registry, image: Ma
     assert store.images.all() == []
 
 
+def test_what_even_a_token_does_not_open(store: Store, tmp_path: Path) -> None:
+    """Docker's hub answers so for what does not exist: the same word for both, and no endless asking."""
+    with Registry("ann", SECRET, tokens=True) as server:
+        server.faults.append(Fault("GET", "/manifests/", Answer(401, _challenge(server)), times=100))
+        with pytest.raises(Denied, match="it does not exist, or asks for a login"):
+            _pull(store, server, _known(tmp_path, server.host))
+        assert len(server.issued) == 2
+
+
 def test_credentials_are_for_one_registry(store: Store, server: Registry, tmp_path: Path) -> None:
     with pytest.raises(Denied, match="asks for a login"):
         _pull(store, server, _known(tmp_path, "127.0.0.1:1"))
