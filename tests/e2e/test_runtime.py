@@ -14,6 +14,8 @@ import pytest
 from support.running import (
     BUSYBOX,
     DOCKER_CAPABILITIES,
+    children,
+    descendants,
     processes,
     read_status,
     run,
@@ -299,3 +301,23 @@ def test_a_failing_ready_leaves_nothing(native: Native, rootfs: Path) -> None:
         sh(native, rootfs, "touch /ran", ready=ready)
     assert not os.path.exists(f"/proc/{pids[0]}")
     assert not (rootfs / "ran").exists()
+
+
+def test_the_set_up_s_failure_comes_before_ready_s(native: Native, rootfs: Path) -> None:
+    """A network that could not be attached because the container was gone is not the thing to tell."""
+
+    def ready(pid: int) -> None:
+        time.sleep(0.2)
+        raise WherryError(f"no process {pid}")
+
+    mounts = (Mount("bind", "/no/such", "/x"),)
+    with pytest.raises(WherryError, match="cannot mount /no/such"):
+        sh(native, rootfs, "true", ready=ready, container={"mounts": mounts})
+
+
+def test_the_terminal_s_signals_do_not_reach_the_helper(native: Native, rootfs: Path) -> None:
+    running = start(native, rootfs, "sleep", "100")
+    (helper,) = (pid for pid in children(os.getpid()) if running.pid in descendants(pid))
+    running.kill()
+    assert running.wait() == 137
+    assert os.getsid(helper) == helper != os.getsid(0)

@@ -191,7 +191,9 @@ def _abandon(pidfd: int, status: int) -> None:
 def _spawn(control: int) -> int:
     folder = os.path.dirname(os.path.abspath(__file__))
     command = [sys.executable, "-I", "-S", "-E", "-X", "utf8", "-c", _START, folder]
-    return os.posix_spawn(sys.executable, command, {}, file_actions=[(os.POSIX_SPAWN_DUP2, control, 0)])
+    # A session of its own from the first instruction on: a terminal's Ctrl-C is wherry's to handle.
+    actions = [(os.POSIX_SPAWN_DUP2, control, 0)]
+    return os.posix_spawn(sys.executable, command, {}, file_actions=actions, setsid=True)
 
 
 def _expect_birth(channel: socket.socket) -> tuple[int, int]:

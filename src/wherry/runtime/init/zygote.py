@@ -28,7 +28,6 @@ _DESCRIPTORS = 6
 def main() -> None:
     control = _take_control()
     parent = os.pidfd_open(os.getppid())
-    os.setsid()  # a terminal's Ctrl-C is wherry's to handle
     sys.meta_path.clear()  # a child that imported after its change of root would run the image's code
     gc.disable()
     gc.freeze()
