@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
 
 from wherry.dockerfile.errors import DockerfileError
 from wherry.dockerfile.lexer import SPACE
 
 NAMES = ("syntax", "escape", "check")
-_KEY = re.compile(r"([a-zA-Z][a-zA-Z0-9]*)[\t\n\f\r ]*=")
 _BLANK = "\t\n\f\r "  # Go's \s
 
 
@@ -88,13 +86,13 @@ def _directive(line: str, comment: str) -> tuple[str, str] | None:
     if not line.startswith(comment):
         return None
     line = line[len(comment) :].lstrip(SPACE).rstrip("\r")
-    key = _KEY.match(line)
-    if key is None or key[1].lower() not in NAMES:
+    key, equals, rest = line.partition("=")
+    name = key.rstrip(_BLANK).lower()
+    if not equals or name not in NAMES:
         return None
-    rest = line[key.end() :]
     # The frontend's pattern wants a value of one character at least, be it a blank.
     value = rest.strip(_BLANK) or rest[-1:]
-    return (key[1].lower(), value) if value else None
+    return (name, value) if value else None
 
 
 def _from_json(text: str, name: str) -> str:

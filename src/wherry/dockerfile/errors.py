@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from wherry.base.errors import WherryError
+from wherry.base.errors import Location, WherryError
+
+LONGEST = 400  # characters of a message, which may quote words of any length
 
 
 class DockerfileError(WherryError):
     """A Dockerfile, or an ignore file, that cannot be read as one."""
+
+    def __init__(
+        self, message: str, *, hint: str = "", where: Location | None = None, excerpt: str = ""
+    ) -> None:
+        if len(message) > LONGEST:
+            message = f"{message[:LONGEST]}…"
+        super().__init__(message, hint=hint, where=where, excerpt=excerpt)
 
 
 class WordError(DockerfileError):

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from wherry.dockerfile.errors import WordError
 from wherry.dockerfile.words import raw_words
 
-_OPENER = re.compile(r"[0-9]*<<(-?)[\t\n\f\r ]*([^<]*)\Z")
-_TABS = re.compile(r"^\t+", re.MULTILINE)
+_OPENER = r"[0-9]*<<(-?)[\t\n\f\r ]*([^<]*)\Z"
+_TABS = r"(?m)^\t+"
 
 
 class Heredoc(NamedTuple):
@@ -22,7 +22,7 @@ class Heredoc(NamedTuple):
 
     def text(self) -> str:
         """The content, without its leading tabs where `<<-` asked for that."""
-        return _TABS.sub("", self.content) if self.chomp else self.content
+        return re.sub(_TABS, "", self.content) if self.chomp else self.content
 
     def ends_at(self, line: str) -> bool:
         line = line.rstrip("\r")
@@ -31,7 +31,7 @@ class Heredoc(NamedTuple):
 
 def opener(word: str) -> Heredoc | None:
     """The heredoc, still empty, that one word opens. Raises WordError where its quotes are wrong."""
-    match = _OPENER.match(word)
+    match = re.match(_OPENER, word)
     if match is None or not match[2]:
         return None
     plain = raw_words(match[2], keep_quotes=False, keep_escapes=False)

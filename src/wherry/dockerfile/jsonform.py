@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 from wherry.dockerfile.errors import DockerfileError
 from wherry.dockerfile.lexer import SPACE
 
-# An array of strings without escapes, which nearly all are: no need for the json module.
-_ITEM = r'"[^"\\\x00-\x1f]*+"'
-_SIMPLE = re.compile(rf"\[[ \t\r\n]*+(?:{_ITEM}[ \t\r\n]*+(?:,[ \t\r\n]*+{_ITEM}[ \t\r\n]*+)*+)?\]")
-_STRING = re.compile(r'"([^"\\]*+)"')
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_SURROGATE = "[\ud800-\udfff]"
 
 
 def strings(text: str) -> tuple[str, ...] | None:
@@ -22,25 +19,20 @@ def strings(text: str) -> tuple[str, ...] | None:
     text = text.strip(SPACE)
     if not text.startswith("["):
         return None
-    if _SIMPLE.fullmatch(text):
-        items = _STRING.findall(text)
-    else:
-        found = _decoded(text)
-        if found is None:
-            return None
-        items = [item for item in found if isinstance(item, str)]
-        if len(items) != len(found):
-            raise DockerfileError(
-                "when using JSON array syntax, arrays must be comprised of strings only",
-                hint='quote every element with double quotes: ["command", "1"]',
-            )
+    found = _decoded(text)
+    if found is None:
+        return None
+    items = [item for item in found if isinstance(item, str)]
+    if len(items) != len(found):
+        raise DockerfileError(
+            "when using JSON array syntax, arrays must be comprised of strings only",
+            hint='quote every element with double quotes: ["command", "1"]',
+        )
     # Like Go, which has no strings with half a surrogate pair, nor with bytes that are not UTF-8.
-    return tuple(_SURROGATE.sub("\ufffd", item) for item in items)
+    return tuple(item if item.isascii() else re.sub(_SURROGATE, "\ufffd", item) for item in items)
 
 
 def _decoded(text: str) -> list[object] | None:
-    import json
-
     try:
         # Numbers are refused anyway: their value does not matter, and int() would mind their length.
         value = json.loads(text, parse_int=_number, parse_float=_number, parse_constant=_not_json)

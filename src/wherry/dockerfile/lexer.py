@@ -13,6 +13,9 @@ from typing import NamedTuple
 
 # Go's unicode.IsSpace; Python's str.isspace() would add U+001C..U+001F.
 SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
+
+# Patterns that not every file needs are strings here and in the other modules: `re` compiles them at
+# their first use and keeps them, and a build with nothing to do does not pay for the others.
 _BLANKS = re.compile(r"[\t\v\f\r ]+")
 
 
@@ -135,9 +138,8 @@ def split_words(text: str, escape: str) -> tuple[str, ...]:
     Only an escape that ends the text is dropped.
     """
     words: list[str] = []
-    token = _WORD_TOKENS[escape]
     parts: list[str] = []
-    for match in token.finditer(text):
+    for match in re.finditer(_WORD_TOKENS[escape], text, re.DOTALL):
         if match.lastgroup == "space":
             if parts:
                 words.append("".join(parts))
@@ -149,13 +151,12 @@ def split_words(text: str, escape: str) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _word_tokens(escape: str) -> re.Pattern[str]:
+def _word_tokens(escape: str) -> str:
     e = re.escape(escape)
-    return re.compile(
+    return (
         rf"(?P<space>[{SPACE}]+)|(?P<single>'[^']*+'?)"
         # An escape right before the end of the text is dropped, in double quotes too.
-        rf'|(?P<double>"(?:{e}.|[^"{e}])*+"?)|(?P<escaped>{e}.)|(?P<end>{e}\Z)|(?P<plain>[^{SPACE}\'"{e}]+)',
-        re.DOTALL,
+        rf'|(?P<double>"(?:{e}.|[^"{e}])*+"?)|(?P<escaped>{e}.)|(?P<end>{e}\Z)|(?P<plain>[^{SPACE}\'"{e}]+)'
     )
 
 

@@ -14,9 +14,8 @@ from wherry.dockerfile.instructions import Argument, InlineFile, Instruction, St
 from wherry.dockerfile.lexer import SPACE
 from wherry.dockerfile.parser import KEYWORDS, Dockerfile, Node, parse
 
-_STAGE_NAME = re.compile(r"[a-z][a-z0-9-_.]*")
-_ONBUILD = re.compile(rf"[{SPACE}]*ONBUILD[{SPACE}]*", re.IGNORECASE)
-LONGEST_SHOWN = 60  # characters of an unknown word in a message
+_STAGE_NAME = r"[a-z][a-z0-9-_.]*"
+_ONBUILD = rf"(?i)[{SPACE}]*ONBUILD[{SPACE}]*"
 SHORTEST_INTERVAL = 1_000_000  # nanoseconds
 
 
@@ -86,8 +85,7 @@ def _unknown(keyword: str) -> DockerfileError:
     hint = did_you_mean(keyword, KEYWORDS)
     if not hint and keyword.endswith(("EOF", "EOT")):
         hint = "a heredoc needs << right before its name: RUN <<EOF"
-    shown = keyword if len(keyword) <= LONGEST_SHOWN else keyword[:LONGEST_SHOWN] + "…"
-    return DockerfileError(f"unknown instruction: {shown}", hint=hint)
+    return DockerfileError(f"unknown instruction: {keyword}", hint=hint)
 
 
 def _from(node: Node, where: Location) -> instructions.From:
@@ -98,7 +96,7 @@ def _from(node: Node, where: Location) -> instructions.From:
         hint = "write FROM IMAGE AS NAME" if len(node.args) > 1 else "write FROM IMAGE"
         raise DockerfileError("FROM requires either one or three arguments", hint=hint)
     name = node.args[2].lower()
-    if not _STAGE_NAME.fullmatch(name):
+    if not re.fullmatch(_STAGE_NAME, name):
         raise DockerfileError(
             f"invalid name for build stage: {node.args[2]!r}, "
             "name can't start with a number or contain symbols",
@@ -353,7 +351,7 @@ def _onbuild(node: Node, where: Location) -> instructions.Onbuild:
     if node.nested is None:
         raise DockerfileError("ONBUILD requires at least one argument")
     _check_trigger(node.nested)
-    expression = _ONBUILD.sub("", node.original, count=1)
+    expression = re.sub(_ONBUILD, "", node.original, count=1)
     expression += "".join(f"\n{doc.content}{doc.name}" for doc in node.heredocs)
     return instructions.Onbuild(where, node.original, expression, _instruction(node.nested, where))
 

@@ -16,8 +16,9 @@ _UNITS = {
     "m": 60_000_000_000,
     "h": 3_600_000_000_000,
 }
-_AMOUNT = re.compile(r"([0-9]*)(?:\.([0-9]*))?(ns|us|µs|μs|ms|s|m|h)")
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([kmgtp]?)i?b?", re.IGNORECASE)
+_AMOUNT = r"([0-9]*)(?:\.([0-9]*))?(ns|us|µs|μs|ms|s|m|h)"
+_SIZE = r"(?i)([0-9]+(?:\.[0-9]+)?) ?([kmgtp]?)i?b?"
+_FIELD = r'(?:"((?:[^"]|"")*+)"|([^",]*+))(?=,|\Z)'
 _TRUE = ("1", "t", "T", "TRUE", "true", "True")
 _FALSE = ("0", "f", "F", "FALSE", "false", "False")
 LONGEST = (1 << 63) - 1  # nanoseconds, and bytes
@@ -30,8 +31,9 @@ def duration(text: str) -> int:
     if rest == "0":
         return 0
     total = position = 0
+    amount = re.compile(_AMOUNT)
     while position < len(rest):
-        part = _AMOUNT.match(rest, position)
+        part = amount.match(rest, position)
         if part is None or len(part[0]) > 30 or not (part[1] or part[2]):
             break
         unit = _UNITS[part[3]]
@@ -47,7 +49,7 @@ def duration(text: str) -> int:
 
 def size(text: str) -> int:
     """`64m` in bytes; the units are powers of 1024, as docker has them. Raises DockerfileError."""
-    found = _SIZE.fullmatch(text)
+    found = re.fullmatch(_SIZE, text)
     if found is None or len(found[1]) > 30:
         raise DockerfileError(f"invalid size {text!r}", hint="write a number of bytes, or 512k, 64m, 1g")
     value = int(float(found[1]) * 1024 ** " kmgtp".index(found[2].lower() or " "))
@@ -74,8 +76,9 @@ def fields(text: str) -> list[str]:
     """One line of comma-separated values; a field in double quotes may have commas, and `""` for a quote."""
     found: list[str] = []
     position = 0
+    field = re.compile(_FIELD)
     while True:
-        match = _FIELD.match(text, position)
+        match = field.match(text, position)
         if match is None:
             raise DockerfileError(f"a double quote out of place in {text!r}")
         quoted, plain = match.groups()
@@ -83,6 +86,3 @@ def fields(text: str) -> list[str]:
         if match.end() == len(text):
             return found
         position = match.end() + 1
-
-
-_FIELD = re.compile(r'(?:"((?:[^"]|"")*+)"|([^",]*+))(?=,|\Z)')

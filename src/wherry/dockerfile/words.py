@@ -19,7 +19,7 @@ Lookup = Callable[[str], "str | None"]
 DEEPEST = 64
 
 _PLAIN = re.compile(r"[^$'\"\\`<}/]+")
-_RUNS = re.compile(f"[{SPACE}]+|[^{SPACE}]+")
+_RUNS = f"[{SPACE}]+|[^{SPACE}]+"
 _NAME = re.compile(r"\w*")
 _SPECIAL = "@*#?-$!0"
 
@@ -71,7 +71,7 @@ class _Words:
         self._open = False
 
     def add(self, text: str) -> None:
-        for run in _RUNS.findall(text):
+        for run in re.findall(_RUNS, text):
             if run[0] not in SPACE:
                 self.add_quoted(run)
             elif self._open:

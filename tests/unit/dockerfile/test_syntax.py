@@ -285,3 +285,12 @@ def test_time_is_linear(kind: str) -> None:
             pass
 
     assert_linear(run, 16_000)
+
+
+@pytest.mark.parametrize("text", ["x" * 10**6, "ENV a=b " + "c" * 10**6, "RUN --" + "x" * 10**6 + " y"])
+def test_messages_do_not_quote_a_whole_megabyte(text: str) -> None:
+    with pytest.raises(DockerfileError) as error:
+        typed(parse(f"FROM a\n{text}\n"))
+    assert len(str(error.value)) < 1000
+    assert len(error.value.excerpt) < 5000
+    assert len(error.value.hint) < 1000
