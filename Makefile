@@ -43,8 +43,8 @@ lint: $(VENV)/test-tools ## check style and types
 	@$(BIN)/mypy
 
 .PHONY: bench
-bench: $(VENV)/test-tools $(VENV)/test-packages ## measure, and compare with other builders (ARGS=--quick)
-	@PYTHONPATH=tests $(BIN)/python tests/bench/bench.py $(ARGS)
+bench: $(VENV)/test-tools $(VENV)/test-packages ## measure, and compare with other builders (ARGS="--quick --with buildah")
+	@PYTHONPATH=tests $(BIN)/python -m bench.bench $(ARGS)
 
 .PHONY: clean
 clean: ## remove .venv and the tools' caches; images stay

@@ -1,0 +1,220 @@
+"""What a build costs, as a table: `make bench`, or `PYTHONPATH=tests python -m bench.bench --quick`.
+
+Nothing is asserted here. wherry is measured in a store of its own, in memory. With `--with
+docker,buildah,buildctl` others stand beside it: buildah has a store of its own too, docker's and BuildKit's
+build caches are EMPTIED. All of them read the same base image from a registry on loopback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from bench import measure
+from bench.builders import Buildah, Buildctl, Builder, Docker, Wherry
+from bench.measure import Failure, Sample
+from support import bases, folders
+
+FIVE = """\
+FROM {base}
+COPY hello.txt /hello.txt
+RUN cat hello.txt > copy.txt
+ENV A=b
+CMD ["cat", "copy.txt"]
+"""
+
+
+class Scale(NamedTuple):
+    """How much is done. Sizes are bytes."""
+
+    files: int = 50_000
+    file_size: int = 4096
+    large: int = 1 << 30
+    repeats: int = 3
+    rebuilds: int = 10
+
+
+QUICK = Scale(files=5_000, large=100 << 20, repeats=1, rebuilds=3)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="a tenth of the files, fewer repeats")
+    parser.add_argument("--with", dest="others", default="", metavar="NAME,...", help="other builders")
+    options = parser.parse_args(arguments)
+    scale = QUICK if options.quick else Scale()
+    scratch = Path(tempfile.mkdtemp(prefix="wherry-bench-", dir=folders.fast()))
+    try:
+        with bases.served(scratch) as registry:
+            builders = _builders(scratch, options.others)
+            print_limits(scratch, scale)
+            print_table(builders, registry, scratch, scale)
+            for builder in builders:
+                builder.close()
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return 0
+
+
+def _builders(scratch: Path, others: str) -> list[Builder]:
+    known: dict[str, Builder] = {"buildah": Buildah(scratch), "docker": Docker(), "buildctl": Buildctl()}
+    chosen: list[Builder] = [Wherry(scratch)]
+    for name in filter(None, others.split(",")):
+        builder = known.get(name)
+        if builder is None:
+            sys.exit(f"bench: no builder {name!r}: there are {', '.join(known)}")
+        if builder.available():
+            chosen.append(builder)
+        else:
+            print(f"{name} is not installed, or does not work here\n")
+    return chosen
+
+
+class Case(NamedTuple):
+    title: str
+    samples: Callable[[Builder], Iterator[Sample]]
+
+
+def print_table(builders: list[Builder], registry: str, scratch: Path, scale: Scale) -> None:
+    names = "".join(f"{builder.name:>24}" for builder in builders)
+    print(f"{'BUILD (median time, peak memory)':<44}{names}")
+    for case in cases(registry, scratch, scale):
+        print(f"{case.title:<44}", end="", flush=True)
+        failures = []
+        for builder in builders:
+            try:
+                sample = measure.median(list(case.samples(builder)))
+                print(f"{_time(sample.seconds) + _memory(sample.memory):>24}", end="", flush=True)
+            except Failure as failure:
+                print(f"{'failed':>24}", end="", flush=True)
+                failures.append(f"    {builder.name}: {failure}")
+        print("", *failures, sep="\n" if failures else "")
+
+
+def cases(registry: str, scratch: Path, scale: Scale) -> Iterator[Case]:
+    """In order: a case may stand on what the one before it has left."""
+    base = f"{registry}/busybox:latest"
+    five = context(scratch / "five", FIVE.format(base=base))
+    (five / "hello.txt").write_text("hello\n")
+    runs = context(
+        scratch / "runs",
+        f"FROM {base}\n" + "".join(f"RUN echo {number} > f{number}\n" for number in range(20)),
+    )
+    many = context(scratch / "many", f"FROM {base}\nCOPY . /files/\n")
+    write_many(many, scale)
+    large = context(scratch / "large", f"FROM {base}\nCOPY large.bin /\n")
+    write_large(large / "large.bin", scale.large)
+
+    yield Case("five instructions, cold", cold(base, five, scale.repeats))
+    yield Case("five instructions, nothing to do", warm(five, scale.rebuilds))
+    yield Case("20 small RUNs, cold", cold(base, runs, scale.repeats))
+    title = f"COPY of {scale.files} files ({scale.files * scale.file_size >> 20} MiB)"
+    yield Case(f"{title}, cold", cold(base, many, scale.repeats))
+    yield Case(f"{title}, unchanged", warm(many, scale.repeats))
+    yield Case(f"{title}, one changed", changed(many, scale.repeats))
+    yield Case(f"COPY of one file ({scale.large >> 20} MiB), cold", cold(base, large, scale.repeats))
+    yield Case(
+        "pull and unpack debian:bookworm-slim", pulled(f"{registry}/debian:bookworm-slim", scale.repeats)
+    )
+
+
+def cold(base: str, folder: Path, repeats: int) -> Callable[[Builder], Iterator[Sample]]:
+    def samples(builder: Builder) -> Iterator[Sample]:
+        for _ in range(repeats):
+            builder.reset(base)
+            yield builder.build(folder)
+
+    return samples
+
+
+def warm(folder: Path, repeats: int) -> Callable[[Builder], Iterator[Sample]]:
+    def samples(builder: Builder) -> Iterator[Sample]:
+        builder.build(folder)
+        for _ in range(repeats):
+            yield builder.build(folder)
+
+    return samples
+
+
+def changed(folder: Path, repeats: int) -> Callable[[Builder], Iterator[Sample]]:
+    def samples(builder: Builder) -> Iterator[Sample]:
+        for number in range(repeats):
+            (folder / "d00" / "f00000").write_bytes(f"{builder.name} {number}".encode().ljust(4096))
+            yield builder.build(folder)
+
+    return samples
+
+
+def pulled(reference: str, repeats: int) -> Callable[[Builder], Iterator[Sample]]:
+    return lambda builder: (builder.pull(reference) for _ in range(repeats))
+
+
+def context(folder: Path, dockerfile: str) -> Path:
+    folder.mkdir()
+    (folder / "Dockerfile").write_text(dockerfile)
+    return folder
+
+
+def write_many(folder: Path, scale: Scale) -> None:
+    """Files of different content, 500 a folder."""
+    for number in range(scale.files):
+        place = folder / f"d{number // 500:02}"
+        if number % 500 == 0:
+            place.mkdir()
+        (place / f"f{number:05}").write_bytes(f"{number}\n".encode() * (scale.file_size // 8))
+
+
+def write_large(path: Path, size: int) -> None:
+    """Bytes that do not compress."""
+    with path.open("wb") as file:
+        for _ in range(size >> 20):
+            file.write(os.urandom(1 << 20))
+
+
+def print_limits(scratch: Path, scale: Scale) -> None:
+    """What this machine can do at best, measured in the same run."""
+    block = os.urandom(32 << 20)
+    rate = len(block) / measure.timed(lambda: hashlib.sha256(block).digest(), 3)
+    probe = context(scratch / "probe", "")
+    write_many(probe, scale)
+    walk = measure.timed(lambda: [None for _ in walked(probe)], 3)
+    read = measure.timed(lambda: [hashlib.sha256(path.read_bytes()) for path in map(Path, walked(probe))], 1)
+    shutil.rmtree(probe)
+    print(f"{'WHAT THE MACHINE ALLOWS':<44}")
+    print(f"{'start of an interpreter':<44}{_time(measure.interpreter()):>12}")
+    print(f"{'sha256, one core':<44}{rate / 1e9:>7.2f} GB/s")
+    print(f"{f'walk of {scale.files} files':<44}{_time(walk):>12}")
+    print(f"{f'walk, read and sha256 of {scale.files} files':<44}{_time(read):>12}")
+    print(f"{f'sha256 of {scale.large >> 20} MiB':<44}{_time(scale.large / rate):>12}\n")
+
+
+def walked(folder: str | Path) -> Iterator[str]:
+    """Files below a folder, each with the lstat that a builder needs."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from walked(entry.path)
+            else:
+                entry.stat(follow_symlinks=False)
+                yield entry.path
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.2f} s"
+
+
+def _memory(size: int) -> str:
+    return f"{size / 1e6:>8.0f} MB"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
