@@ -294,6 +294,41 @@ def test_signals_go_to_the_process(box: Wherry) -> None:
     running.stderr.close()
 
 
+@pytest.mark.parametrize("delay", [0.05, 0.1, 0.15, 0.2, 0.3, 0.6])
+def test_interrupted_at_any_time_nothing_is_left(box: Wherry, delay: float) -> None:
+    script = "trap 'exit 3' INT; while :; do sleep 0.05; done"
+    running = box.start("run", "--rm", "busybox", "sh", "-c", script)
+    time.sleep(delay)
+    running.send_signal(signal.SIGINT)
+    running.communicate(timeout=20)
+    until(lambda: box.ok("ps", "-aq") == "")
+    until(lambda: not processes_with(script))
+
+
+def processes_with(words: str) -> list[str]:
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            line = Path("/proc", pid, "cmdline").read_bytes()
+        except OSError:
+            continue
+        if words.encode() in line:
+            found.append(pid)
+    return found
+
+
+@pytest.mark.needs("docker-registry", "skopeo", "mmdebstrap")
+def test_image_is_pulled_where_it_is_missing(wherry: Wherry, registry: str) -> None:
+    name = f"{registry}/busybox:latest"
+    result = wherry("run", "--rm", "--network", "none", name, "echo", "pulled")
+    assert (result.code, result.out) == (0, "pulled\n")
+    assert f"Unable to find image '{name}' locally" in result.err
+    assert wherry("run", "--rm", "--network", "none", name, "true").err == ""
+    missing = wherry("run", "--rm", f"{registry}/no-such-image", "true")
+    assert missing.code == 125
+    assert "no-such-image" in missing.err
+
+
 def monitor_of(box: Wherry, name: str) -> int:
     folder = box.root / "containers" / os.readlink(box.root / "containers" / "names" / name)
     pid: int = json.loads((folder / "state.json").read_text())["monitor"][0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from typing import NamedTuple
 
 from wherry.base.errors import NotFound, WherryError
@@ -13,6 +14,7 @@ from wherry.oci.digest import Digest
 from wherry.store.store import Store
 
 _ID = re.compile(r"[0-9a-f]{64}")
+_LEFT = 60.0
 _PREFIX = re.compile(r"[0-9a-f]{1,64}")
 
 
@@ -83,7 +85,13 @@ class Containers:
             names = [name for name in os.listdir(self._path) if _ID.fullmatch(name)]
         except FileNotFoundError:
             return []
-        found = [container for name in names if (container := self.get(name))]
+        found = []
+        for name in names:
+            container = self.get(name)
+            if container:
+                found.append(container)
+            else:
+                self._sweep(name)
         return sorted(found, key=lambda container: container.spec.created, reverse=True)
 
     def delete(self, container: Container) -> None:
@@ -115,6 +123,19 @@ class Containers:
                     self.delete(container)
                     return None
             return container._replace(state=state)
+
+    def _sweep(self, name: str) -> None:
+        """Delete what a killed `create` or `delete` left: a folder that has had no spec for some time."""
+        from wherry.container.trees import remove
+
+        path = f"{self._path}/{name}"
+        try:
+            is_left = not os.path.exists(f"{path}/spec.json") and time.time() - os.stat(path).st_mtime > _LEFT
+            if is_left:
+                remove(path)
+        except (FileNotFoundError, WherryError):
+            # Somebody else does the same, or has not the right to.
+            pass
 
     def _take_name(self, spec: Spec) -> Spec:
         while not spec.name:

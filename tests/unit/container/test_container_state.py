@@ -126,6 +126,16 @@ def test_images_in_use(containers: Containers, store: Store) -> None:
     assert [item.spec.name for item in images_in_use(store)["sha256:" + "1" * 64]] == ["one"]  # type: ignore[index]
 
 
+def test_what_a_kill_left_is_swept(containers: Containers) -> None:
+    fresh, old = Path(containers.folder(FIRST).path), Path(containers.folder(SECOND).path)
+    for folder in (fresh, old):
+        (folder / "root" / "upper").mkdir(parents=True)
+    os.utime(old, (0, 0))
+    assert containers.all() == []
+    assert fresh.exists()
+    assert not old.exists()
+
+
 def test_random_names() -> None:
     assert len({random_name(lambda _name: False) for _ in range(50)}) > 40
     taken: list[str] = []

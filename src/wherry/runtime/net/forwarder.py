@@ -238,8 +238,10 @@ class _Connection:
     def _reset(item: socket.socket) -> None:
         try:
             item.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        finally:
-            item.close()
+        except OSError:
+            # It is closed to both sides already: there is nobody left to tell.
+            pass
+        item.close()
 
 
 class _Relay:
