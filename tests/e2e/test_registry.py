@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import shutil
 import signal
 import stat
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 
 from support import busybox, remote
-from support.cli import Wherry
+from support.cli import COMMAND, Wherry
 from support.registry import serve
 from support.trees import tree
 from wherry.store.store import Store
@@ -181,6 +182,21 @@ def test_login_needs_a_way_to_ask(wherry: Wherry, locked: str) -> None:
     assert (result.code, "--password-stdin" in result.err, "wrong one" in result.err) == (1, True, False)
 
 
+def test_login_asks_on_a_terminal(wherry: Wherry, locked: str, tmp_path: Path) -> None:
+    process, terminal = pty.fork()
+    if process == 0:
+        os.execve(COMMAND[0], [*COMMAND, "login", locked], wherry.environment)
+    shown = b""
+    for question, answer in ((b"Username", b"ann"), (b"Password", PASSWORD.encode()), (b"Succeeded", b"")):
+        while question not in shown:
+            shown += os.read(terminal, 1000)
+        os.write(terminal, answer + b"\n")
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
+    os.close(terminal)
+    assert PASSWORD.encode() not in shown
+    assert locked in (tmp_path / "docker" / "config.json").read_text()
+
+
 def test_save_is_read_by_skopeo_and_umoci(wherry: Wherry, tmp_path: Path) -> None:
     image_id = _image(wherry, "box:v1")
     archive = tmp_path / "box.tar"
@@ -238,7 +254,7 @@ def test_save_writes_no_archive_to_a_terminal(wherry: Wherry, tmp_path: Path) ->
     _image(wherry, "box:v1")
     main, terminal = os.openpty()
     process = subprocess.Popen(
-        [*_command(), "save", "box:v1"],
+        [*COMMAND, "save", "box:v1"],
         stdin=subprocess.DEVNULL,
         stdout=terminal,
         stderr=subprocess.PIPE,
@@ -249,12 +265,6 @@ def test_save_writes_no_archive_to_a_terminal(wherry: Wherry, tmp_path: Path) ->
     os.close(main)
     assert process.returncode == 1
     assert b"refusing to write an archive to a terminal" in err
-
-
-def _command() -> list[str]:
-    from support.cli import COMMAND
-
-    return COMMAND
 
 
 def test_what_is_not_there(wherry: Wherry, host: str) -> None:

@@ -19,7 +19,10 @@ def run(args: argparse.Namespace) -> int:
     from wherry.cli.transfers import PUSH, Transfers
     from wherry.registry.push import push
 
-    reference = references.parse(args.name).with_default_tag()
+    reference = references.parse(args.name)
+    if not args.quiet and not reference.tag and not reference.digest:
+        print(f"Using default tag: {references.DEFAULT_TAG}")
+    reference = reference.with_default_tag()
     with Store.open() as store:
         image_id = store.images.id_of(reference)
         if image_id is None:

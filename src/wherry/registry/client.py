@@ -19,8 +19,9 @@ from wherry.oci.digest import Digest
 from wherry.oci.reference import Reference
 from wherry.registry.auth import Authority, denied
 from wherry.registry.credentials import Credentials
+from wherry.registry.failures import Broken
 from wherry.registry.hosts import base_url, origin
-from wherry.registry.transport import Body, Broken, Response, Retries, Transport, redirected
+from wherry.registry.transport import Body, Response, Retries, Transport, redirected
 
 _ACCEPT = ", ".join(
     (*media.MANIFESTS, *media.INDEXES, media.DOCKER_SCHEMA1_SIGNED, media.DOCKER_SCHEMA1, "*/*;q=0.1")

@@ -6,12 +6,13 @@ The only module that knows urllib3. A credential is sent to the origin it was me
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from wherry.base.errors import Corrupt, WherryError
+from wherry.registry.failures import Broken, Unreachable, failure, host_of, reason_of
 from wherry.registry.hosts import is_loopback, origin
 
 if TYPE_CHECKING:
@@ -42,14 +43,6 @@ class Retries(NamedTuple):
 
         wait: float = self.first * 2 ** (attempt - 1) * uniform(0.8, 1.2)
         return min(max(wait, asked), self.longest)
-
-
-class Broken(WherryError):
-    """A connection that was refused, lost or silent; the same request may succeed later."""
-
-
-class Unreachable(Broken):
-    """No connection came about at all: trying again at once is of no use."""
 
 
 class Body(Protocol):
@@ -88,17 +81,17 @@ class Response:
         try:
             return self._raw.read(size, decode_content=False)
         except (HTTPError, OSError) as error:
-            raise Broken(f"the connection to {_host(self.url)} broke: {_reason(error)}") from None
+            raise Broken(f"the connection to {host_of(self.url)} broke: {reason_of(error)}") from None
 
     def body(self, limit: int) -> bytes:
         """All of it; Corrupt where it has more than `limit` bytes."""
         if (self.length or 0) > limit:
-            raise Corrupt(f"{_host(self.url)} sent a document of {self.length} bytes, over {limit}")
+            raise Corrupt(f"{host_of(self.url)} sent a document of {self.length} bytes, over {limit}")
         blocks, size = [], 0
         while block := self.read():
             size += len(block)
             if size > limit:
-                raise Corrupt(f"{_host(self.url)} sent a document of more than {limit} bytes")
+                raise Corrupt(f"{host_of(self.url)} sent a document of more than {limit} bytes")
             blocks.append(block)
         return b"".join(blocks)
 
@@ -175,7 +168,7 @@ class Transport:
             if origin(target) != origin(url):
                 headers.pop("Authorization", None)
             url = target
-        raise WherryError(f"{_host(url)} redirects without end: {MAX_REDIRECTS} redirects were followed")
+        raise WherryError(f"{host_of(url)} redirects without end: {MAX_REDIRECTS} redirects were followed")
 
     def _once(self, method: str, url: str, headers: Mapping[str, str], body: Body | bytes | None) -> Response:
         from urllib3.exceptions import HTTPError, LocationValueError
@@ -194,7 +187,7 @@ class Transport:
         except LocationValueError:
             raise WherryError(f"not a URL that can be asked: {url[:200]!r}") from None
         except (HTTPError, OSError) as error:
-            raise _failure(url, error) from None
+            raise failure(url, error) from None
         self._answered.add(origin(url))
         return Response(raw, url)
 
@@ -228,7 +221,7 @@ class Transport:
             return urllib3.ProxyManager(proxy, **settings)  # type: ignore[arg-type]
         except (HTTPError, AssertionError, ValueError):
             raise WherryError(
-                f"the proxy for {_host(url)} is not a URL", hint="correct http_proxy and https_proxy"
+                f"the proxy for {host_of(url)} is not a URL", hint="correct http_proxy and https_proxy"
             ) from None
 
 
@@ -243,10 +236,10 @@ def redirected(url: str, location: str) -> str:
     except ValueError:
         valid = False
     if not valid:
-        raise WherryError(f"{_host(url)} redirects to something that is no URL: {location[:200]!r}")
+        raise WherryError(f"{host_of(url)} redirects to something that is no URL: {location[:200]!r}")
     if url.startswith("https:") and parts.scheme == "http":
         raise WherryError(
-            f"{_host(url)} redirects from https to http, to {parts.hostname}: refused",
+            f"{host_of(url)} redirects from https to http, to {parts.hostname}: refused",
             hint="the registry's own address is set wrongly behind its TLS proxy, or somebody interferes",
         )
     return target
@@ -299,70 +292,3 @@ def _retry_after(text: str) -> float:
         return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
     except (ValueError, TypeError, OverflowError):
         return 0.0
-
-
-def _failure(url: str, error: Exception) -> WherryError:
-    from urllib3.exceptions import NewConnectionError, ProxyError, SSLError
-
-    host, reason = _host(url), _reason(error)
-    if isinstance(error, SSLError):
-        return _tls_failure(host, error)
-    if isinstance(error, ProxyError):
-        return Unreachable(
-            f"cannot reach {host} through the proxy: {reason}",
-            hint="check http_proxy, https_proxy and no_proxy",
-        )
-    if isinstance(error, NewConnectionError):
-        return Unreachable(
-            f"cannot reach {host}: {reason}", hint="check the name, the network and that the registry runs"
-        )
-    return Broken(f"the connection to {host} broke: {reason}", hint="try again")
-
-
-def _tls_failure(host: str, error: Exception) -> Unreachable:
-    import ssl
-
-    cause = next((item for item in _chain(error) if isinstance(item, ssl.SSLError)), None)
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return Unreachable(
-            f"{host} has a certificate that is not trusted: {cause.verify_message}",
-            hint="set SSL_CERT_FILE to a bundle that has its CA",
-        )
-    reason = (cause.reason if cause else "") or "no TLS"
-    return Unreachable(
-        f"{host} does not speak TLS as expected: {reason.lower().replace('_', ' ')}",
-        hint="only registries on loopback addresses are spoken to in plain http",
-    )
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An exception, what it was raised from, and so on."""
-    seen: BaseException | None = error
-    while seen is not None:
-        yield seen
-        seen = seen.__cause__ or seen.__context__
-
-
-def _reason(error: BaseException) -> str:
-    """The cause in a few words: the operating system's where there is one."""
-    from socket import gaierror
-
-    for seen in _chain(error):
-        if isinstance(seen, gaierror):
-            return "its name is not known"
-        if isinstance(seen, TimeoutError):
-            return "no answer in time"
-        if isinstance(seen, OSError) and seen.strerror:
-            return seen.strerror.lower()
-    text = str(error)
-    if "timed out" in text:
-        return "no answer in time"
-    if "IncompleteRead" in text or "without response" in text:
-        return "it was closed too early"
-    return text[:200]
-
-
-def _host(url: str) -> str:
-    from urllib.parse import urlsplit
-
-    return urlsplit(url).netloc.rpartition("@")[2]

@@ -61,7 +61,9 @@ def test_bars_on_a_terminal(terminal: tuple[io.TextIOWrapper, int], monkeypatch:
         emit._next = 0.0
         emit(Transfer(0, "layer", 1_000_000, 2_000_000))
         emit(Transfer(0, "layer", 2_000_000, 2_000_000))
-    shown = os.read(main, 10_000).decode()
+    shown = ""
+    while "Pull complete\r\n" not in shown:
+        shown += os.read(main, 10_000).decode()
     bar = "=" * 15 + ">" + " " * 14
     assert f"layer: Downloading [{bar}] 1.00MB/2.00MB" in shown
     assert "\x1b[1F\x1b[J" in shown

@@ -12,7 +12,8 @@ from threading import Thread
 import pytest
 
 from wherry.base.errors import WherryError
-from wherry.registry.transport import Retries, Transport, Unreachable
+from wherry.registry.failures import Unreachable
+from wherry.registry.transport import Retries, Transport
 from wherry.testing.registry import Answer, Drop, Fault, Registry
 
 QUICK = Retries(attempts=3, first=0.001)
