@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import BinaryIO
@@ -17,16 +17,22 @@ from wherry.layer.layers import Layers
 from wherry.layer.writer import Layer
 from wherry.snapshot import pyc
 from wherry.snapshot.scan import SECOND, Changes, scan
+from wherry.snapshot.stub import stub_of
 from wherry.snapshot.view import View
 
 
-def changes(upper: str, lower: View, *, clamp: int | None = None) -> tuple[Entry, ...]:
+def changes(
+    upper: str, lower: View, *, clamp: int | None = None, mountpoints: Sequence[str] = ()
+) -> tuple[Entry, ...]:
     """What overlay's folder `upper` changes in the image `lower`; `upper` is only read."""
+    stub = stub_of(lower, mountpoints)
     with _reading(upper), Folders(upper) as folders:
-        return scan(folders, lower, current_form(), clamp).entries
+        return scan(folders, lower, stub, current_form(), clamp).entries
 
 
-def commit(layers: Layers, upper: str, lower: View, *, clamp: int | None) -> Layer | None:
+def commit(
+    layers: Layers, upper: str, lower: View, *, clamp: int | None, mountpoints: Sequence[str] = ()
+) -> Layer | None:
     """The layer of what `upper` changes in `lower`; None where that is nothing.
 
     `upper` must be mounted no more. It lies in the store's `tmp/` and is taken over: first it is made to
@@ -34,9 +40,11 @@ def commit(layers: Layers, upper: str, lower: View, *, clamp: int | None) -> Lay
     another machine are the same, on this parent and on any other.
 
     Times are whole seconds, and those that the step set no later than `clamp` (seconds since 1970).
+    `mountpoints` are those that `overlay` was given.
     """
+    stub = stub_of(lower, mountpoints)
     with _reading(upper), Folders(upper) as folders:
-        found = scan(folders, lower, current_form(), clamp)
+        found = scan(folders, lower, stub, current_form(), clamp)
         if not found.entries:
             return None
         _settle(folders, found, lower, clamp)

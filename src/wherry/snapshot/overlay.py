@@ -4,13 +4,6 @@ The trees are given to mount(2) by descriptors (`/proc/self/fd/N`): 127 of them 
 options wherever the store lies, no name needs escaping, and no working directory is involved, so that
 threads can mount at once. The new mount calls (fsopen, fsconfig "lowerdir+") would need Linux 6.8 and a
 second way for older kernels, and give nothing more.
-
-On top of the image's layers, right below the changes, lies one more: the stub. It has empty files and
-folders for the mounts of a container (`/proc`, `/etc/hosts` ...) that the image lacks. Whoever mounts finds
-a place, so nothing is made in the upper folder that would have to be told from real changes afterwards. The
-folders above them are there with the image's modes and owners, so the stub is not to be noticed. (Docker
-has an "init layer" for this. It lies there for the same reason: at the bottom, an opaque folder or a
-whiteout of the image would hide it.)
 """
 
 from __future__ import annotations
@@ -23,14 +16,11 @@ from typing import NamedTuple
 
 from wherry.base.errors import Denied, WherryError
 from wherry.layer.apply import USER, current_form
-from wherry.layer.entry import DIRECTORY, Entry
 from wherry.layer.layers import Layers
 from wherry.oci.digest import Digest
+from wherry.snapshot.stub import make_like, make_stub, stub_of
 from wherry.snapshot.view import View
 from wherry.store.store import Store, remove_tree
-
-MOUNTPOINTS = ("/dev/", "/etc/hostname", "/etc/hosts", "/etc/resolv.conf", "/proc/", "/sys/")
-"""What every container has mounts on; folders end with a slash."""
 
 _OPTIONS = "metacopy=off,redirect_dir=nofollow,index=off,xino=off"
 """The upper folder becomes a layer: no file in it may be a pointer to one below, as some kernels' defaults
@@ -73,7 +63,8 @@ def overlay(
     mounted = Mounted(f"{scratch}/root", f"{scratch}/upper", f"{scratch}/work")
     stub = f"{scratch}/stub"
     _make_upper(mounted.upper, view)
-    _make_stub(stub, view, (*MOUNTPOINTS, *mountpoints))
+    remove_tree(stub)
+    make_stub(stub_of(view, mountpoints), stub)
     lowers = [stub, *(layers.tree(diff_id) for diff_id in _highest_of_each(diff_ids))]
     # A work folder from before is marked by `volatile`, and would be refused.
     remove_tree(mounted.work)
@@ -107,41 +98,7 @@ def _make_upper(path: str, view: View) -> None:
         return
     root = view.lookup("")
     assert root is not None
-    _like(path, root.entry)
-
-
-def _make_stub(path: str, view: View, mountpoints: Sequence[str]) -> None:
-    remove_tree(path)
-    os.mkdir(path)
-    for mountpoint in mountpoints:
-        place = view.resolve(mountpoint)
-        if view.lookup(place) is None:
-            _make_place(path, view, place, mountpoint.endswith("/"))
-
-
-def _make_place(stub: str, view: View, place: str, is_folder: bool) -> None:
-    """An empty folder or file at `place`, and the folders above it as they are in the image."""
-    parts = place.split("/")
-    for count in range(1, len(parts) + is_folder):
-        folder = "/".join(parts[:count])
-        found = view.lookup(folder)
-        if found is not None and found.entry.kind != DIRECTORY:
-            return  # A file of the image is in the way; whoever mounts there says so.
-        if os.path.isdir(f"{stub}/{folder}"):
-            continue
-        os.mkdir(f"{stub}/{folder}")
-        _like(f"{stub}/{folder}", found.entry if found else Entry(folder, DIRECTORY, 0o755))
-    if not is_folder:
-        os.close(os.open(f"{stub}/{place}", os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644))
-
-
-def _like(path: str, entry: Entry) -> None:
-    """Makes a new folder of ours look as `entry` says."""
-    os.chown(path, entry.uid, entry.gid)
-    for name, value in entry.xattrs:
-        os.setxattr(path, name, value)
-    os.chmod(path, entry.mode)
-    os.utime(path, ns=(entry.mtime, entry.mtime))
+    make_like(path, root.entry)
 
 
 def _mount(store: Store, mounted: Mounted, lowers: Sequence[str], durable: bool) -> None:

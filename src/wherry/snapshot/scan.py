@@ -35,6 +35,7 @@ from wherry.layer.entry import (
     Entry,
 )
 from wherry.layer.folders import Folders
+from wherry.snapshot.stub import Stub
 from wherry.snapshot.view import View
 
 SECOND = 1_000_000_000
@@ -86,18 +87,21 @@ class _Folder:
         """Whether a folder of lower layers is to be seen through it."""
 
 
-def scan(folders: Folders, lower: View, form: OverlayForm, clamp: int | None = None) -> Changes:
-    """What the upper folder `folders` changes in `lower`; it is only read.
+def scan(folders: Folders, lower: View, stub: Stub, form: OverlayForm, clamp: int | None = None) -> Changes:
+    """What the upper folder `folders` changes in `lower` with the `stub` on it; it is only read.
 
     `clamp`: no time that the step set is later, in seconds since 1970 (SOURCE_DATE_EPOCH).
     """
-    return _Scan(folders, lower, form, clamp).run()
+    return _Scan(folders, lower, stub, form, clamp).run()
 
 
 class _Scan:
-    def __init__(self, folders: Folders, lower: View, form: OverlayForm, clamp: int | None) -> None:
+    def __init__(
+        self, folders: Folders, lower: View, stub: Stub, form: OverlayForm, clamp: int | None
+    ) -> None:
         self._folders = folders
         self._lower = lower
+        self._stub = stub
         self._form = form
         self._clamp = clamp
         self._entries: list[Entry] = []
@@ -142,7 +146,10 @@ class _Scan:
         before = found.entry if found else None
         if item.entry is None or item.entry.kind == WHITEOUT:
             self._take_nothing(path, is_socket=item.entry is None, hides=before is not None)
-        elif item.entry.kind == DIRECTORY:
+            return
+        # a folder or file of the stub may have been copied up too
+        before = before or self._stub.get(path)
+        if item.entry.kind == DIRECTORY:
             self._take_folder(item.entry, before, item.opaque)
         elif item.links > 1 and item.entry.kind == FILE:
             self._add_shared(item, before)

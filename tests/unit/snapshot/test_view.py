@@ -25,11 +25,11 @@ def layers(tmp_path: Path) -> Iterator[Layers]:
 Item = Entry | tuple[Entry, bytes]
 
 
-def folder(path: str, mode: int = 0o755) -> Entry:
+def folder(path: str, mode: int = 0o755) -> Item:
     return Entry(path, DIRECTORY, mode)
 
 
-def file(path: str, text: str = "") -> tuple[Entry, bytes]:
+def file(path: str, text: str = "") -> Item:
     return Entry(path, FILE, 0o644, size=len(text)), text.encode()
 
 
@@ -177,7 +177,7 @@ def test_the_last_link_can_be_left_alone(layers: Layers) -> None:
 
 
 def test_forty_links_are_followed_and_no_more(layers: Layers) -> None:
-    chain = [Entry(f"l{number}", SYMLINK, link=f"l{number + 1}") for number in range(41)]
+    chain: list[Item] = [Entry(f"l{number}", SYMLINK, link=f"l{number + 1}") for number in range(41)]
     view = view_of(layers, [*chain, file("l41"), Entry("circle", SYMLINK, link="circle")])
     assert view.resolve("l1") == "l41"
     with pytest.raises(WherryError, match="too many symbolic links in /l0"):
