@@ -5,8 +5,12 @@ port=$1 image=my-flask-app:v1 container=wherry-demo
 cd "$(dirname "$0")/.."
 source tools/bases.sh
 
+show() {
+    if [ -t 1 ]; then printf '\n\033[1m$ %s\033[0m\n' "$*"; else printf '\n$ %s\n' "$*"; fi
+}
+
 say() {
-    printf '\n\033[1m%s\033[0m\n' "\$ wherry $*"
+    show wherry "$@"
     wherry "$@"
 }
 
@@ -20,7 +24,7 @@ say build -t "$image" --build-arg "PYTHON=$python_tag" examples/flask
 wherry rm -f "$container" >/dev/null 2>&1 || true
 trap 'wherry rm -f "$container" >/dev/null 2>&1 || true' EXIT
 say run -d --name "$container" -p "$port:5000" "$image"
-printf '\n\033[1m%s\033[0m\n' "\$ curl http://127.0.0.1:$port/"
+show curl "http://127.0.0.1:$port/"
 python tools/ask.py "http://127.0.0.1:$port/" || {
     wherry logs "$container" >&2
     exit 1

@@ -87,7 +87,8 @@ def _make_layer(
         nonlocal version
         if line.startswith(script.VERSION_MARK):
             version = recipes.upstream(line.removeprefix(script.VERSION_MARK))
-        emit(Output(1, 2, f"{line}\n".encode(), time.monotonic()))
+        elif not line.startswith("I: running --"):
+            emit(Output(1, 2, f"{line}\n".encode(), time.monotonic()))
 
     emit(Started(1, f"[bootstrap] {recipe.name} from {recipe.suite}", begun))
     with store.scratch("bootstrap") as folder:

@@ -32,16 +32,22 @@ def dpkg_options(recipe: Recipe) -> list[str]:
 
 
 def check_version(recipe: Recipe) -> str:
-    """Before anything is downloaded: tell the main package's version, and stop where it is another one."""
-    return f"""set -e
-export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG"
-apt-get update --error-on=any >&2
-version=$(apt-cache show --no-all-versions {recipe.family.main} | sed -n 's/^Version: //p' | head -n 1)
-echo "{VERSION_MARK}$version" >&2
-number=$(echo "$version" | sed -e 's/^[0-9]*://' -e 's/[^0-9.].*//')
-wanted={shlex.quote(recipe.version)}
-[ -z "$wanted" ] || case "$number." in "$wanted".*) ;; *) exit 1 ;; esac
-"""
+    """Before anything is downloaded: tell the main package's version, and stop where it is another one.
+
+    On one line, because mmdebstrap shows it.
+    """
+    main = recipe.family.main
+    lines = (
+        "set -e",
+        'export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG"',
+        "apt-get update --error-on=any >&2",
+        f"version=$(apt-cache show --no-all-versions {main} | sed -n 's/^Version: //p' | head -n 1)",
+        f'echo "{VERSION_MARK}$version" >&2',
+        "number=$(echo \"$version\" | sed -e 's/^[0-9]*://' -e 's/[^0-9.].*//')",
+        f"wanted={shlex.quote(recipe.version)}",
+        '[ -z "$wanted" ] || case "$number." in "$wanted".*) ;; *) exit 1 ;; esac',
+    )
+    return "; ".join(lines)
 
 
 def in_root(command: str) -> str:
