@@ -16,7 +16,6 @@ import signal
 import socket
 import sys
 import time
-import traceback
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import NoReturn
@@ -56,11 +55,10 @@ def supervise(
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         _tell_failure(starter, WherryError(f"cannot run the container: {place}{error.strerror}"))
-        traceback.print_exc()
+        _print_trace()
     except BaseException as error:
-        what = WherryError(f"the container's monitor failed: {error!r}", excerpt=traceback.format_exc())
+        what = WherryError(f"the container's monitor failed: {error!r}", excerpt=_print_trace())
         _tell_failure(starter, what)
-        traceback.print_exc()
     finally:
         sys.stderr.flush()
         os._exit(code)
@@ -178,6 +176,14 @@ def _stand_alone(folder: Folder, keep: set[int]) -> None:
         os.dup2(source, target)
     namespace.close_all_but({0, 1, 2, *keep})
     sys.stdout = sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+
+
+def _print_trace() -> str:
+    import traceback
+
+    text = traceback.format_exc()
+    print(text, file=sys.stderr)
+    return text
 
 
 def _check_starter(starter: socket.socket) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 from typing import NamedTuple
@@ -79,6 +78,8 @@ def _address_and_host(head: str, word: str) -> tuple[str, str]:
     if not head or re.fullmatch(r"[0-9]+(-[0-9]+)?", head):
         return "", head
     address, _, host = head.rpartition(":")
+    import ipaddress
+
     bare = address[1:-1] if address.startswith("[") and address.endswith("]") else address
     try:
         return str(ipaddress.ip_address(bare)), host

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import socket
 import time
 from collections.abc import Sequence
@@ -44,7 +43,7 @@ def create(store: Store, wanted: Options) -> str:
     with store.lease():
         image = store.images.find(wanted.image)
         execution = image.config.execution
-        container_id = secrets.token_hex(32)
+        container_id = os.urandom(32).hex()
         spec = Spec(
             id=container_id,
             name=wanted.name,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -27,7 +26,7 @@ def resolve(wanted: Sequence[Volume], declared: Sequence[str]) -> tuple[Volume, 
     paths = dict.fromkeys("/" + os.path.normpath(path).strip("/") for path in declared)
     added = [Volume("volume", "", path, anonymous=True) for path in paths if path not in {*taken, "/"}]
     named = [
-        volume._replace(source=secrets.token_hex(32)) if volume.anonymous else volume
+        volume._replace(source=os.urandom(32).hex()) if volume.anonymous else volume
         for volume in (*wanted, *added)
     ]
     return tuple(sorted(named, key=lambda volume: volume.target.count("/")))

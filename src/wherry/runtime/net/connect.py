@@ -8,7 +8,6 @@ the one of Debian 12 loses the answers of UDP ports whose numbers differ inside 
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import shutil
 from collections.abc import Sequence
@@ -86,7 +85,4 @@ def _by_slirp(netns: str, _nameservers: Sequence[str], log: int) -> Network | No
 
 
 def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address.partition("%")[0]).is_loopback
-    except ValueError:
-        return True
+    return address.startswith("127.") or address.partition("%")[0] == "::1"
