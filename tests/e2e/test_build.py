@@ -256,8 +256,6 @@ def test_kill_9_leaves_no_process_and_a_store_that_works(shared: Wherry, context
     assert list((shared.root / "tmp").iterdir())
     (folder / "Dockerfile").write_text("FROM busybox\nRUN echo fine > /fine\n")
     shared.ok("build", "-t", "t-after-kill", folder)
-    with Store.open(str(shared.root)) as store:
-        store.sweep()
     assert not list((shared.root / "tmp").iterdir())
 
 

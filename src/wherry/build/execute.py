@@ -57,6 +57,7 @@ class Executor:
         self._emit = emit
         # Mounts need a namespace of this process's own, and only a process without threads can get one.
         idmap.enter()
+        store.sweep()
         self._layers = Layers(store)
         self._names = NameCache(self._layers)
         self._runtime = Native()

@@ -101,17 +101,29 @@ class Store:
 
         Its lock tells `sweep` that its maker lives. The lock is on the folder itself, so it goes with it.
         """
-        path = f"{self.root}/tmp/{kind}-{os.getpid()}-{os.urandom(6).hex()}"
         try:
-            os.mkdir(path, 0o700)
+            path, descriptor = self._locked_folder(kind)
         except OSError as error:
             raise WherryError(f"cannot write to the store {self.root}: {error.strerror}") from None
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield path
         finally:
             remove_tree(path)
+            os.close(descriptor)
+
+    def _locked_folder(self, kind: str) -> tuple[str, int]:
+        """A new folder below tmp/ and the descriptor that locks it."""
+        while True:
+            path = f"{self.root}/tmp/{kind}-{os.getpid()}-{os.urandom(6).hex()}"
+            os.mkdir(path, 0o700)
+            try:
+                descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                continue
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if os.path.isdir(path):
+                return path, descriptor
+            # Somebody swept it in the moment between its making and its locking.
             os.close(descriptor)
 
     def sweep(self) -> int:
