@@ -236,6 +236,8 @@ def test_volumes(box: Wherry, tmp_path: Path) -> None:
     run = ("run", "--rm", "--network", "none")
     assert box.ok(*run, "-v", f"{tmp_path}/here:/mnt", "busybox", "cat", "/mnt/file") == "host\n"
     assert box.ok(*run, "-v", "./here:/mnt:ro", "busybox", "cat", "/mnt/file", cwd=tmp_path) == "host\n"
+    file = f"{tmp_path}/here/file:/etc/new.conf:ro"
+    assert box.ok(*run, "-v", file, "busybox", "cat", "/etc/new.conf") == "host\n"
     refused = box(*run, "-v", f"{tmp_path}/here:/mnt:ro", "busybox", "touch", "/mnt/new")
     assert "Read-only file system" in refused.err
     box.ok(*run, "-v", f"{tmp_path}/made:/mnt", "busybox", "touch", "/mnt/new")
@@ -246,6 +248,14 @@ def test_volumes(box: Wherry, tmp_path: Path) -> None:
     box.ok(*run, "-v", "data:/data", "busybox", "sh", "-c", "rm /data/seed; echo kept > /data/mine")
     assert box.ok(*run, "-v", "data:/data", "busybox", "ls", "/data") == "mine\n"
     assert (box.root / "volumes" / "data" / "_data" / "mine").read_text() == "kept\n"
+
+
+def test_volume_over_a_link_that_leads_out(box: Wherry) -> None:
+    """In the container the link ends at its own /etc: that is what is copied, and what is covered."""
+    run = ("run", "--rm", "--network", "none", "-v", "stolen:/escape", "busybox")
+    assert "notes.txt" in box.ok(*run, "ls", "/etc").split()
+    assert "notes.txt" in os.listdir(box.root / "volumes" / "stolen" / "_data")
+    assert "shadow" not in os.listdir(box.root / "volumes" / "stolen" / "_data")
 
 
 def test_anonymous_volumes_go_with_rm(box: Wherry) -> None:

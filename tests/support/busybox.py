@@ -48,12 +48,11 @@ def _archive() -> bytes:
         _add_file(archive, "etc/passwd", _PASSWD.encode())
         _add_file(archive, "etc/group", _GROUP.encode())
         _add_file(archive, "etc/notes.txt", b"not a program\n")
+        _add_link(archive, "escape", "../../../../etc")
         archive.add(PROGRAM, "bin/busybox")
         for applet in applets:
             if applet != "busybox":
-                link = tarfile.TarInfo(f"bin/{applet}")
-                link.type, link.linkname = tarfile.SYMTYPE, "busybox"
-                archive.addfile(link)
+                _add_link(archive, f"bin/{applet}", "busybox")
     return target.getvalue()
 
 
@@ -61,6 +60,12 @@ def _add_folder(archive: tarfile.TarFile, name: str, mode: int, owner: int = 0) 
     folder = tarfile.TarInfo(name)
     folder.type, folder.mode, folder.uid, folder.gid = tarfile.DIRTYPE, mode, owner, owner
     archive.addfile(folder)
+
+
+def _add_link(archive: tarfile.TarFile, name: str, target: str) -> None:
+    link = tarfile.TarInfo(name)
+    link.type, link.linkname = tarfile.SYMTYPE, target
+    archive.addfile(link)
 
 
 def _add_file(archive: tarfile.TarFile, name: str, content: bytes, owner: int = 0) -> None:

@@ -74,10 +74,9 @@ class Streams:
         """No more is coming: stdin is closed once all that was fed is written. A terminal stays open."""
         if not self._terminal:
             self._ended = True
-            self.flush()
 
     def flush(self) -> None:
-        """Write what the process takes now."""
+        """Write what the process takes now. At the end of what was fed, `input` is closed, and -1 from then on."""
         if self.input < 0:
             return
         try:

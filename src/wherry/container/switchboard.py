@@ -124,16 +124,12 @@ class Switchboard:
         for client in list(self._clients):
             if not client.flush():
                 self._drop(client)
-        self._streams.flush()
+        self._feed()
         lagging = self._is_lagging()
         for descriptor in self._streams.outputs:
             self._watch(descriptor, 0 if lagging else _READ, partial(self._output, descriptor))
         if self._streams.input >= 0:
-            self._watch(
-                self._streams.input,
-                _WRITE if self._streams.has_held else 0,
-                lambda _mask: self._streams.flush(),
-            )
+            self._watch(self._streams.input, _WRITE if self._streams.has_held else 0, self._feed)
         for client in self._clients:
             mask = (0 if self._streams.is_full else _READ) | (_WRITE if client.waiting else 0)
             self._watch(client.connection, mask, partial(self._client, client))
@@ -141,13 +137,20 @@ class Switchboard:
     def _watch(
         self, item: socket.socket | int, mask: int, handler: Callable[[int], None] | None = None
     ) -> None:
-        known = self._events.get_map().get(item)
+        known = self._events.get_map().get(item) if item != -1 else None
         if known and known.events == mask:
             return
         if known:
             self._events.unregister(item)
         if mask:
             self._events.register(item, mask, handler)
+
+    def _feed(self, _mask: int = 0) -> None:
+        """Input that has come to its end is closed: its number must not be watched when it is used again."""
+        descriptor = self._streams.input
+        self._streams.flush()
+        if self._streams.input < 0:
+            self._watch(descriptor, 0)
 
     def _is_lagging(self) -> bool:
         return any(client.attached and client.size >= _LAG for client in self._clients)
