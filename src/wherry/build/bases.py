@@ -16,53 +16,54 @@ from wherry.store.store import Store
 class Bases:
     """Images by the name in a Dockerfile; each name means one image for the whole of a build."""
 
-    def __init__(self, store: Store, platform: Platform, pull: bool, emit: Emit) -> None:
+    def __init__(self, store: Store, pull: bool, emit: Emit) -> None:
         self._store = store
-        self._platform = platform
         self._pull = pull
         self._emit = emit
-        self._found: dict[str, Image] = {}
+        self._found: dict[tuple[str, Platform], Image] = {}
 
-    def find(self, name: str, where: Location | None) -> Image:
+    def find(self, name: str, where: Location | None, platform: Platform) -> Image:
         """The image called `name`. Errors say where in the Dockerfile it was asked for."""
-        if name not in self._found:
+        key = (name, platform)
+        if key not in self._found:
             try:
-                self._found[name] = self._resolve(name)
+                self._found[key] = self._resolve(name, platform)
             except WherryError as error:
                 error.where = error.where or where
                 raise
-        return self._found[name]
+        return self._found[key]
 
-    def _resolve(self, name: str) -> Image:
+    def _resolve(self, name: str, platform: Platform) -> Image:
         image = None if self._pull else self._store.images.resolve(name)
         if image is not None:
-            self._check_platform(name, image)
+            _check_platform(name, image, platform)
             return image
         reference = references.parse(name).with_default_tag()
         try:
-            return self._fetch(reference)
+            return self._fetch(reference, platform)
         except WherryError as error:
             raise _explained(error, reference) from None
 
-    def _fetch(self, reference: Reference) -> Image:
+    def _fetch(self, reference: Reference, platform: Platform) -> Image:
         from wherry.registry.pull import pull
 
         began = time.monotonic()
         self._emit(Started(0, f"[internal] pull {reference.familiar}", began))
         try:
-            image = pull(self._store, reference, self._platform, self._emit, 0)
+            image = pull(self._store, reference, platform, self._emit, 0)
         except WherryError as error:
             self._emit(Failed(0, error.message))
             raise
         self._emit(Done(0, time.monotonic() - began))
         return image
 
-    def _check_platform(self, name: str, image: Image) -> None:
-        if image.config.platform != self._platform:
-            raise WherryError(
-                f"the image {name} in the store is for {image.config.platform}, not for {self._platform}",
-                hint="build with --pull to fetch the right one",
-            )
+
+def _check_platform(name: str, image: Image, platform: Platform) -> None:
+    if image.config.platform != platform:
+        raise WherryError(
+            f"the image {name} in the store is for {image.config.platform}, not for {platform}",
+            hint="build with --pull to fetch the right one",
+        )
 
 
 def _explained(error: WherryError, reference: Reference) -> WherryError:

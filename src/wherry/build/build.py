@@ -21,7 +21,7 @@ from wherry.build.options import Options
 from wherry.build.plan import Plan
 from wherry.build.records import Recorder
 from wherry.build.solve import Outcome, solve
-from wherry.build.stage import Recorded
+from wherry.build.stage import Recorded, Wanted
 from wherry.build.worker import Worker
 from wherry.dockerfile import parser
 from wherry.dockerfile.errors import DockerfileError
@@ -30,7 +30,6 @@ from wherry.oci import digest as digests
 from wherry.oci import platform as platforms
 from wherry.oci.config import History, ImageConfig
 from wherry.oci.digest import Digest
-from wherry.oci.platform import Platform
 from wherry.store.store import Store
 
 if TYPE_CHECKING:
@@ -60,11 +59,11 @@ def build(store: Store, options: Options, emit: Emit = ignore) -> Built:
     arguments = scope.Arguments(given, scope.of_platform(platform, platforms.host(), options.target))
     epoch = times.epoch(given.get("SOURCE_DATE_EPOCH"))
     with store.lease(), _sources_shown(dockerfile):
-        bases = Bases(store, platform, options.pull, emit)
-        plan = planning.plan(dockerfile, options.target, arguments, bases.find)
+        bases = Bases(store, options.pull, emit)
+        plan = planning.plan(dockerfile, Wanted(options.target, platform, arguments, bases.find))
         with _context(store, options, definition) as context:
             outcomes = _solve(store, plan, context, options, arguments, epoch, emit)
-        config = _config(plan, outcomes, platform, options, epoch)
+        config = _config(plan, outcomes, options, epoch)
         image = _export(store, config, options, len(plan.steps) + 1, emit)
     for name in plan.unused_arguments:
         emit(Note("warning", f"build argument {name!r} is not used by the Dockerfile"))
@@ -116,7 +115,7 @@ def _solve(
     epoch: int,
     emit: Emit,
 ) -> list[Outcome]:
-    recorder = Recorder(store, context, str(options.platform or platforms.host()), epoch)
+    recorder = Recorder(store, context, epoch)
 
     def executor() -> Executor:
         # Imported on the first step that has to be executed: it costs more than a build with nothing to do.
@@ -143,14 +142,12 @@ def _solve(
         worker.close()
 
 
-def _config(
-    plan: Plan, outcomes: list[Outcome], platform: Platform, options: Options, epoch: int
-) -> ImageConfig:
+def _config(plan: Plan, outcomes: list[Outcome], options: Options, epoch: int) -> ImageConfig:
     """The image's config: its bytes depend on the inputs of the build and on nothing else."""
     created = times.rfc3339(epoch)
     labels = dict(plan.execution.labels) | dict(options.labels)
     return ImageConfig(
-        platform=platform,
+        platform=plan.platform,
         execution=plan.execution._replace(labels=tuple(labels.items())),
         diff_ids=outcomes[plan.last].chain,
         history=(

@@ -21,8 +21,9 @@ from wherry.build.step import Copy, Folder, Run, Step
 from wherry.build.viewfiles import ViewFiles
 from wherry.layer.layers import Layers
 from wherry.layer.writer import Layer
+from wherry.oci import platform as platforms
 from wherry.oci.digest import Digest
-from wherry.runtime import idmap
+from wherry.runtime import emulation, idmap
 from wherry.runtime.mounts import remove_created
 from wherry.runtime.native import ExecFailed, Native, Running
 from wherry.runtime.spec import Container
@@ -104,6 +105,7 @@ class Executor:
         return diff_id
 
     def _run(self, step: Step, operation: Run, parent: Chain) -> Layer | None:
+        emulation.check(platforms.parse(step.platform))
         view = self._view(parent)
         log = run.Log(self._log_path(step), step.number + 1, self._emit)
         failed = True

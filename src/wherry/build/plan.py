@@ -6,13 +6,12 @@ ONBUILD), so bases are asked for as they are met, by the callable that the calle
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
 from wherry.base.errors import Location, NotFound
 from wherry.build.scope import Arguments
-from wherry.build.stage import Planner, Recorded
+from wherry.build.stage import Planner, Recorded, Wanted
 from wherry.build.step import Operation, Step
 from wherry.dockerfile.errors import DockerfileError, did_you_mean
 from wherry.dockerfile.expansion import expanded
@@ -21,9 +20,7 @@ from wherry.dockerfile.parser import Dockerfile
 from wherry.dockerfile.typed import Program, program
 from wherry.dockerfile.words import expand
 from wherry.oci.config import Execution, ImageConfig
-from wherry.store.images import Image
-
-FindBase = Callable[[str, Location | None], Image]
+from wherry.oci.platform import Platform
 
 
 class Plan(NamedTuple):
@@ -34,6 +31,7 @@ class Plan(NamedTuple):
     execution: Execution
     base: ImageConfig | None
     """Of the image that the target's chain of stages begins with; None for scratch."""
+    platform: Platform
     history: tuple[Recorded, ...]
     author: str
     unused_arguments: tuple[str, ...]
@@ -44,7 +42,7 @@ class Graph:
 
     def __init__(self) -> None:
         self.steps: list[Step] = []
-        self._numbers: dict[tuple[Operation, int | None, tuple[int, ...]], int] = {}
+        self._numbers: dict[tuple[Operation, int | None, tuple[int, ...], str], int] = {}
 
     def add(
         self,
@@ -54,37 +52,37 @@ class Graph:
         name: str,
         where: Location | None,
         stage: str,
+        platform: str,
     ) -> int:
-        key = (operation, parent, inputs)
+        key = (operation, parent, inputs, platform)
         if key not in self._numbers:
             number = len(self.steps)
             self._numbers[key] = number
-            self.steps.append(Step(number, operation, parent, inputs, name, where, stage))
+            self.steps.append(Step(number, operation, parent, inputs, name, where, stage, platform))
         return self._numbers[key]
 
 
-def plan(dockerfile: Dockerfile, target: str, arguments: Arguments, find_base: FindBase) -> Plan:
-    """The graph for the stage `target` ("": the last one) and the stages that it needs; others are left out.
+def plan(dockerfile: Dockerfile, wanted: Wanted) -> Plan:
+    """The graph for the stage that is wanted and the stages that it needs; others are left out.
 
     Raises DockerfileError with the place and the source lines.
     """
     parsed = program(dockerfile)
     try:
-        return _plan(parsed, dockerfile, target, arguments, find_base)
+        return _plan(parsed, dockerfile, wanted)
     except DockerfileError as error:
         raise dockerfile.located(error, error.where) if error.where else error from None
 
 
-def _plan(
-    parsed: Program, dockerfile: Dockerfile, target: str, arguments: Arguments, find_base: FindBase
-) -> Plan:
+def _plan(parsed: Program, dockerfile: Dockerfile, wanted: Wanted) -> Plan:
+    arguments = wanted.arguments
     _declare_globals(parsed, dockerfile, arguments)
     stages = [_with_base(stage, dockerfile, arguments) for stage in parsed.stages]
-    chosen = _target(stages, target)
+    chosen = _target(stages, wanted.target)
     graph = Graph()
     planners: dict[int, Planner] = {}
     for number in sorted(_needed(stages, chosen)):
-        planner = Planner(graph.add, arguments, find_base, dockerfile.escape, _label(stages, number))
+        planner = Planner(graph.add, wanted, dockerfile.escape, _label(stages, number))
         planner.begin(stages[number], planners.get(_stage_named(stages, stages[number].base.image, number)))
         planner.follow(stages[number].instructions, partial(_origin, stages, planners, number))
         planners[number] = planner
@@ -94,6 +92,7 @@ def _plan(
         last.step,
         last.execution,
         last.base,
+        last.platform,
         tuple(last.history),
         last.author,
         tuple(arguments.unused()),

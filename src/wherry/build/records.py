@@ -26,10 +26,9 @@ _HASH_AT_ONCE = 4 * 1024 * 1024
 class Recorder:
     """The records of one build's steps."""
 
-    def __init__(self, store: Store, context: Context | None, platform: str, epoch: int) -> None:
+    def __init__(self, store: Store, context: Context | None, epoch: int) -> None:
         self._store = store
         self._context = context
-        self._platform = platform
         self._epoch = epoch
         self._gathered: dict[int, Gathered] = {}
         self._lock = threading.Lock()
@@ -51,7 +50,7 @@ class Recorder:
         if isinstance(operation, Copy) and not content.startswith("chain"):
             # What the sources are called does not matter where their content is in the key.
             operation = operation._replace(patterns=(), inline=())
-        return exact_key(recipe(operation, self._platform, self._epoch), digests.chain_id(parent), content)
+        return exact_key(recipe(operation, step.platform, self._epoch), digests.chain_id(parent), content)
 
     def write(
         self,
@@ -69,7 +68,7 @@ class Recorder:
         for key in keys:
             self._store.records.put(
                 key,
-                recipe(step.operation, self._platform, self._epoch),
+                recipe(step.operation, step.platform, self._epoch),
                 digests.chain_id(parent),
                 layer,
                 seconds,

@@ -20,7 +20,9 @@ from wherry.dockerfile.expansion import expanded
 from wherry.dockerfile.ports import exposed
 from wherry.dockerfile.typed import trigger
 from wherry.dockerfile.words import expand
+from wherry.oci import platform as platforms
 from wherry.oci.config import Execution, Healthcheck, ImageConfig
+from wherry.oci.platform import Platform
 from wherry.store.images import Image
 
 DEFAULT_ENVIRONMENT = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",)
@@ -43,30 +45,38 @@ class AddStep(Protocol):
         name: str,
         where: Location | None,
         stage: str,
+        platform: str,
     ) -> int: ...
 
 
-FindImage = Callable[[str, Location | None], Image]
+FindImage = Callable[[str, Location | None, Platform], Image]
 FindStage = Callable[[str], "Planner | None"]
+
+
+class Wanted(NamedTuple):
+    """What planning is given beside the Dockerfile. `target` is a stage's name or number, "" the last one."""
+
+    target: str
+    platform: Platform
+    arguments: Arguments
+    find_image: FindImage
 
 
 class Planner:
     """Follows a stage's instructions. When it is done, `step` is its last one and `execution` its config."""
 
-    def __init__(
-        self, add: AddStep, arguments: Arguments, find_image: FindImage, escape: str, label: str
-    ) -> None:
+    def __init__(self, add: AddStep, wanted: Wanted, escape: str, label: str) -> None:
         self.execution = Execution()
         self.base: ImageConfig | None = None
         self.author = ""
         self.history: list[Recorded] = []
         self.step = -1
         self.label = label
+        self.platform = wanted.platform
         self._add = add
-        self._arguments = arguments
-        self._find_image = find_image
+        self._find_image = wanted.find_image
         self._escape = escape
-        self._scope = Scope(arguments)
+        self._scope = Scope(wanted.arguments)
         self._cmd_is_set = False
         self._count = 0
         self._total = 0
@@ -76,14 +86,14 @@ class Planner:
         """FROM: another stage, `scratch`, or an image. `parent` is the stage where it is one."""
         base = stage.base
         if base.platform:
-            raise Unsupported("FROM --platform is not supported by this version", where=base.location)
+            self.platform = platforms.parse(base.platform)
         if parent is not None:
             self._inherit(parent)
         elif base.image == "scratch":
             self.execution = Execution(env=DEFAULT_ENVIRONMENT)
             self._take_triggers()
         else:
-            image = self._find_image(base.image, base.location)
+            image = self._find_image(base.image, base.location, self.platform)
             self.base = image.config
             self.execution = image.config.execution
             self._take_triggers()
@@ -92,7 +102,9 @@ class Planner:
         name = self._name(f"FROM {base.image}")
         if parent is None:
             diff_ids = self.base.diff_ids if self.base else ()
-            self.step = self._add(Base(diff_ids), None, (), name, base.location, self.label)
+            self.step = self._add(
+                Base(diff_ids), None, (), name, base.location, self.label, str(self.platform)
+            )
 
     def follow(self, instructions: Sequence[ins.Instruction], find_stage: FindStage) -> None:
         self._find_stage = find_stage
@@ -105,6 +117,7 @@ class Planner:
 
     def _inherit(self, parent: Planner) -> None:
         self.execution = parent.execution
+        self.platform = parent.platform
         self.base = parent.base
         self.author = parent.author
         self.history = list(parent.history)
@@ -265,16 +278,20 @@ class Planner:
         stage = self._find_stage(instruction.origin)
         if stage is not None:
             return stage.step, f"stage {instruction.origin!r}"
-        image = self._find_image(instruction.origin, instruction.location)
+        image = self._find_image(instruction.origin, instruction.location, self.platform)
         name = f"FROM {instruction.origin}"
-        step = self._add(Base(image.config.diff_ids), None, (), name, instruction.location, self.label)
+        step = self._add(
+            Base(image.config.diff_ids), None, (), name, instruction.location, self.label, str(self.platform)
+        )
         return step, f"image {instruction.origin!r}"
 
     def _make(
         self, instruction: ins.Instruction, operation: Operation, inputs: tuple[int, ...], text: str
     ) -> None:
         name = self._name(legible.line(instruction.original))
-        self.step = self._add(operation, self.step, inputs, name, instruction.location, self.label)
+        self.step = self._add(
+            operation, self.step, inputs, name, instruction.location, self.label, str(self.platform)
+        )
         self.history.append(Recorded(text, self.step))
 
     # small helpers

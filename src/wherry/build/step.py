@@ -36,12 +36,27 @@ class Run(NamedTuple):
     """Here-documents that are programs of their own: (name, text), seen as /dev/pipes/<name>."""
 
 
+class Remote(NamedTuple):
+    """A source of ADD that has to be fetched: `text` as the instruction has it.
+
+    `checksum` is `sha256:...` of a file's content, or the beginning of a commit's hash; `unpack` is about
+    files, `keep_git_dir` about repositories.
+    """
+
+    text: str
+    is_git: bool = False
+    checksum: str = ""
+    keep_git_dir: bool = False
+    unpack: bool = False
+
+
 class Copy(NamedTuple):
     """Files from the build context, or from the step `source` of another stage, to `target`.
 
     `patterns` are as written, expanded; `target` is absolute and keeps its trailing slash; `inline` are
     here-documents as (name, content); `owner` is as written (`user:group`), looked up in the parent; `mode`
     is `--chmod`, octal or symbolic; `unpack` opens local archives (ADD); `source_label` is for messages.
+    `context` names one of `--build-context`; `remotes` are those of the patterns that have to be fetched.
     """
 
     patterns: tuple[str, ...]
@@ -52,6 +67,10 @@ class Copy(NamedTuple):
     unpack: bool = False
     source_label: str = ""
     inline: tuple[tuple[str, str], ...] = ()
+    excludes: tuple[str, ...] = ()
+    parents: bool = False
+    context: str = ""
+    remotes: tuple[Remote, ...] = ()
 
 
 class Folder(NamedTuple):
@@ -76,18 +95,37 @@ class Step(NamedTuple):
     where: Location | None
     stage: str
     """Name or number of the stage; for `--no-cache-filter` and logs."""
+    platform: str = ""
 
 
 def recipe(operation: Operation, platform: str, epoch: int) -> Digest:
     """The digest of what a step does, without what it stands on.
 
-    A COPY's `source` is a number of this graph and says nothing in another one: the files' content takes
-    its place (`content` of `exact_key`). `epoch` is the time that files get, where the user has set one.
+    A COPY's `source` is a number of this graph and says nothing in another one, nor does the name of a
+    context: the files' content takes their place (`content` of `exact_key`). `epoch` is the time that files
+    get, where the user has set one.
     """
     if isinstance(operation, Copy):
-        operation = operation._replace(source=None if operation.source is None else 0, source_label="")
-    document = [RECIPE_VERSION, type(operation).__name__, platform, epoch, operation]
+        source = None if operation.source is None else 0
+        operation = operation._replace(source=source, source_label="", context="")
+    document = [RECIPE_VERSION, type(operation).__name__, platform, epoch, _document(operation)]
     return digests.of(json.dumps(document, separators=(",", ":")).encode("utf-8", "surrogateescape"))
+
+
+_FIRST_FIELDS = {"Base": 1, "Run": 6, "Copy": 8, "Folder": 2}
+"""How many fields each operation had when RECIPE_VERSION began."""
+
+
+def _document(operation: Operation) -> list[object]:
+    """All fields. Those that came later stand there by name, and only where they say something, so that they
+    change no recipe that does not use them."""
+    first = _FIRST_FIELDS[type(operation).__name__]
+    document: list[object] = list(operation[:first])
+    for name in operation._fields[first:]:
+        value = getattr(operation, name)
+        if value != operation._field_defaults[name]:
+            document.append([name, value])
+    return document
 
 
 def exact_key(recipe_digest: Digest, parent: Digest, content: str = "") -> Digest:

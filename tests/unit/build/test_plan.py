@@ -1,0 +1,173 @@
+"""From instructions to a graph: stages, targets, arguments, platforms, the config and its history."""
+
+from __future__ import annotations
+
+import pytest
+
+from wherry.base.errors import Location, NotFound, WherryError
+from wherry.build import scope
+from wherry.build.plan import Plan, plan
+from wherry.build.stage import Wanted
+from wherry.build.step import Base, Copy, Folder, Run
+from wherry.dockerfile.parser import parse
+from wherry.oci import digest as digests
+from wherry.oci.config import Execution, History, ImageConfig
+from wherry.oci.platform import Platform
+from wherry.store.images import Image
+
+AMD64 = Platform("linux", "amd64")
+ARM64 = Platform("linux", "arm64")
+
+LAYER = digests.of(b"layer")
+
+IMAGES = {
+    "base": ImageConfig(
+        AMD64,
+        Execution(env=("PATH=/bin", "FROM_BASE=1"), cmd=("sh",), working_dir="/base"),
+        (LAYER,),
+        (History(created_by="base"),),
+    ),
+    "parent": ImageConfig(AMD64, Execution(onbuild=("RUN first", "COPY a b"))),
+}
+
+asked: list[tuple[str, Platform]] = []
+
+
+def find(name: str, where: Location | None, platform: Platform) -> Image:
+    asked.append((name, platform))
+    if name not in IMAGES:
+        raise NotFound(f"no {name}", where=where)
+    return Image(digests.of(name.encode()), IMAGES[name], 0, None)
+
+
+def planned(text: str, target: str = "", platform: Platform = AMD64, **given: str) -> Plan:
+    asked.clear()
+    arguments = scope.Arguments(given, scope.of_platform(platform, AMD64, target))
+    return plan(parse(text), Wanted(target, platform, arguments, find))
+
+
+def names(found: Plan) -> list[str]:
+    return [step.name for step in found.steps]
+
+
+def runs(found: Plan) -> list[str]:
+    return [step.operation.args[-1] for step in found.steps if isinstance(step.operation, Run)]
+
+
+def test_one_stage() -> None:
+    found = planned("FROM base\nRUN make\nENV A=1\nCOPY x /y\nWORKDIR z\n")
+    assert names(found) == ["[1/4] FROM base", "[2/4] RUN make", "[3/4] COPY x /y", "[4/4] WORKDIR z"]
+    assert [step.parent for step in found.steps] == [None, 0, 1, 2]
+    assert found.steps[0].operation == Base((LAYER,))
+    assert found.steps[3].operation == Folder("/base/z", "")
+    assert [item.text for item in found.history] == [
+        "RUN /bin/sh -c make", "ENV A=1", "COPY x /y", "WORKDIR /base/z",
+    ]  # fmt: skip
+    assert [item.step for item in found.history] == [1, None, 2, 3]
+
+
+def test_only_what_the_target_needs() -> None:
+    text = (
+        "FROM nowhere AS unused\nFROM base AS one\nRUN 1\nFROM base AS two\nRUN 2\n"
+        "FROM scratch\nCOPY --from=one / /\n"
+    )
+    assert runs(planned(text)) == ["1"]
+    assert runs(planned(text, "two")) == ["2"]
+    assert runs(planned(text, "2")) == ["2"]
+    assert runs(planned(text, "ONE")) == ["1"]
+    with pytest.raises(NotFound, match="target stage 'three'"):
+        planned(text, "three")
+
+
+def test_names_show_the_stage_where_there_are_several() -> None:
+    found = planned("FROM base AS b\nRUN 1\nFROM scratch\nCOPY --from=b / /\n")
+    assert names(found) == [
+        "[b 1/2] FROM base", "[b 2/2] RUN 1", "[stage-1 1/2] FROM scratch", "[stage-1 2/2] COPY --from=b / /",
+    ]  # fmt: skip
+
+
+def test_a_later_stage_of_the_same_name_counts_and_no_stage_refers_to_itself() -> None:
+    found = planned("FROM base AS x\nRUN 1\nFROM base AS x\nRUN 2\nFROM x\n")
+    assert runs(found) == ["2"]
+    with pytest.raises(NotFound, match="no self"):
+        planned("FROM self AS self\n")
+
+
+def test_equal_steps_on_equal_parents_are_one() -> None:
+    text = (
+        "FROM base AS a\nRUN same\nFROM base AS b\nRUN same\nRUN b\n"
+        "FROM scratch\nCOPY --from=a / /\nCOPY --from=b / /\n"
+    )
+    assert runs(planned(text)) == ["same", "b"]
+
+
+def test_arguments_and_variables() -> None:
+    text = "ARG G=g\nFROM base\nARG G\nARG A=a$G\nENV E=$A-$FROM_BASE\nRUN x\nENV A=env\nRUN y\n"
+    environments = [
+        dict(step.operation.environment) for step in planned(text).steps if isinstance(step.operation, Run)
+    ]
+    assert environments[0] == {"G": "g", "A": "ag", "PATH": "/bin", "FROM_BASE": "1", "E": "ag-1"}
+    assert environments[1]["A"] == "env"
+    given = planned(text, A="given")
+    assert "RUN |2 A=given G=g /bin/sh -c x" in [item.text for item in given.history]
+
+
+def test_from_takes_global_arguments_only() -> None:
+    assert asked_for("ARG B=base\nFROM $B\n") == ["base"]
+    assert asked_for("ARG B=none\nFROM ${B}\n", B="base") == ["base"]
+    with pytest.raises(WherryError, match="should not be blank"):
+        planned("FROM $NONE\n")
+
+
+def asked_for(text: str, **given: str) -> list[str]:
+    planned(text, "", AMD64, **given)
+    return [name for name, _ in asked]
+
+
+def test_platform_arguments_and_the_platform_of_a_stage() -> None:
+    text = (
+        "FROM --platform=$BUILDPLATFORM base AS build\nARG TARGETARCH\nRUN for $TARGETARCH\n"
+        "FROM base\nCOPY --from=build / /\n"
+    )
+    found = planned(text, platform=ARM64)
+    assert asked == [("base", AMD64), ("base", ARM64)]
+    assert [step.platform for step in found.steps] == [
+        "linux/amd64",
+        "linux/amd64",
+        "linux/arm64",
+        "linux/arm64",
+    ]
+    (run,) = [step.operation for step in found.steps if isinstance(step.operation, Run)]
+    assert dict(run.environment)["TARGETARCH"] == "arm64"
+    assert found.platform == ARM64
+
+
+def test_onbuild_comes_first_and_once() -> None:
+    found = planned("FROM parent AS child\nRUN second\nFROM child\nRUN third\n")
+    assert runs(found) == ["first", "second", "third"]
+    assert found.execution.onbuild == ()
+
+
+def test_cmd_is_dropped_with_a_new_entrypoint() -> None:
+    assert planned('FROM base\nENTRYPOINT ["e"]\n').execution.cmd is None
+    assert planned('FROM base\nCMD ["c"]\nENTRYPOINT ["e"]\n').execution.cmd == ("c",)
+    assert planned('FROM base\nENTRYPOINT ["e"]\nCMD ["c"]\n').execution.cmd == ("c",)
+
+
+def test_shell_is_used_by_run_cmd_and_entrypoint() -> None:
+    found = planned('FROM base\nSHELL ["bash", "-e"]\nRUN x\nCMD y\n')
+    assert found.execution.cmd == ("bash", "-e", "y")
+    assert found.steps[1].operation.args == ("bash", "-e", "x")  # type: ignore[union-attr]
+
+
+def test_targets_of_copy() -> None:
+    found = planned("FROM base\nCOPY a .\nCOPY a ./\nCOPY a x\nCOPY a ../x/\nCOPY a /\n")
+    targets = [step.operation.target for step in found.steps if isinstance(step.operation, Copy)]
+    assert targets == ["/base/", "/base/", "/base/x", "/x/", "/"]
+
+
+def test_an_error_has_its_place_and_lines() -> None:
+    with pytest.raises(WherryError) as caught:
+        planned("FROM base\nENV A=1\nCOPY a b c\n")
+    assert str(caught.value.where) == "Dockerfile:3"
+    assert "3 | >>> COPY a b c" in caught.value.excerpt
