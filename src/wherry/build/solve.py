@@ -118,27 +118,42 @@ class _Crew:
         self._changed = threading.Condition()
         self._waiting = [step for step in steps if outcomes[step.number] is None]
         self._running = 0
+        self._alive = 0
         self._failure: BaseException | None = None
 
     def work(self) -> None:
         count = min(self._size, len(self._waiting))
-        threads = [threading.Thread(target=self._loop, daemon=True) for _ in range(count)]
-        for thread in threads:
-            thread.start()
         try:
-            # A join without a timeout cannot be interrupted by Ctrl-C on every platform.
-            for thread in threads:
-                while thread.is_alive():
-                    thread.join(0.5)
+            for _ in range(count):
+                with self._changed:
+                    self._alive += 1
+                threading.Thread(target=self._loop, daemon=True).start()
+            self._await_end()
         except BaseException as error:
             self._fail(error)
-            for thread in threads:
-                thread.join(10)
+            self._await_end(10)
             raise
         if self._failure is not None:
             raise self._failure
 
+    def _await_end(self, seconds: float | None = None) -> None:
+        """Until every thread has ended.
+
+        Not by joining them: CPython 3.11 takes a thread for ended when Ctrl-C interrupts its join, and a
+        second join does not wait for what the thread still has to clean up.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._alive == 0, seconds)
+
     def _loop(self) -> None:
+        try:
+            self._work_off()
+        finally:
+            with self._changed:
+                self._alive -= 1
+                self._changed.notify_all()
+
+    def _work_off(self) -> None:
         while (step := self._take()) is not None:
             try:
                 outcome = self._do(step)
