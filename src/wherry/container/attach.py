@@ -186,5 +186,11 @@ class _Foreground:
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(descriptor, data) :]
+    """BrokenPipeError where nobody reads any more."""
+    try:
+        while data:
+            data = data[os.write(descriptor, data) :]
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise WherryError(f"cannot write the container's output: {error.strerror}") from None
