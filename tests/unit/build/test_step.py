@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from wherry.build.step import RECIPE_VERSION, Base, Copy, Folder, Operation, Run, exact_key, recipe
+from wherry.build.step import RECIPE_VERSION, Base, Copy, Folder, Operation, Remote, Run, exact_key, recipe
 from wherry.oci.digest import Digest
 
 RUN = Run(("/bin/sh", "-c", "make"), (("PATH", "/bin"), ("A", "1")), "app", "/src")
@@ -44,6 +44,10 @@ def test_version_and_recipes_are_golden() -> None:
         (COPY, "mode", "754"),
         (COPY, "unpack", True),
         (COPY, "inline", (("f", "text"),)),
+        (COPY, "excludes", ("*.md",)),
+        (COPY, "parents", True),
+        (COPY, "remotes", (Remote("https://a/b"),)),
+        (COPY, "remotes", (Remote("https://a/b", checksum="sha256:1"),)),
         (FOLDER, "path", "/ap"),
         (FOLDER, "owner", ""),
     ],
@@ -51,6 +55,25 @@ def test_version_and_recipes_are_golden() -> None:
 def test_every_field_counts(operation: Any, field: str, value: object) -> None:
     changed = operation._replace(**{field: value})
     assert recipe(changed, "linux/amd64", 0) != recipe(operation, "linux/amd64", 0)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("text", "https://a/c"),
+        ("is_git", True),
+        ("checksum", "1"),
+        ("keep_git_dir", True),
+        ("unpack", True),
+    ],
+)
+def test_every_field_of_a_remote_source_counts(field: str, value: object) -> None:
+    remote = Remote("https://a/b")
+    digests = {
+        recipe(COPY._replace(remotes=(item,)), "p", 0)
+        for item in (remote, remote._replace(**{field: value}))  # type: ignore[arg-type]
+    }
+    assert len(digests) == 2
 
 
 def test_platform_and_epoch_count() -> None:
@@ -62,9 +85,9 @@ def test_operations_of_equal_fields_differ() -> None:
     assert recipe(Folder("a", "b"), "p", 0) != recipe(Base((Digest("a"), Digest("b"))), "p", 0)
 
 
-def test_the_number_and_the_label_of_a_source_do_not_count() -> None:
+def test_number_label_and_name_of_a_source_do_not_count() -> None:
     one = COPY._replace(source=1, source_label="stage 'a'")
-    other = COPY._replace(source=7, source_label="stage 'b'")
+    other = COPY._replace(source=7, source_label="stage 'b'", context="c")
     assert recipe(one, "p", 0) == recipe(other, "p", 0)
 
 
