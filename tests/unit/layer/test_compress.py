@@ -48,6 +48,8 @@ def test_other_programs_read_it(compression: str, program: str) -> None:
 @settings(deadline=None)
 @given(st.binary(max_size=3000), st.sampled_from(["gzip", "zstd", "none"]))
 def test_what_comes_out_is_what_went_in(data: bytes, compression: str) -> None:
+    if compression == "none":
+        data = b"a tar's name " + data  # no compressor's first bytes, as no tar begins with them
     assert decompressed(io.BytesIO(compress(data, compression))).read() == data
 
 
