@@ -76,7 +76,7 @@ class Streams:
             self._ended = True
 
     def flush(self) -> None:
-        """Write what the process takes now. At the end of what was fed, `input` is closed, and -1 from then on."""
+        """Write what the process takes now. At the end of what was fed, `input` is closed and becomes -1."""
         if self.input < 0:
             return
         try:
