@@ -140,6 +140,7 @@ def renew_alike(root: Path) -> None:
 def renew_with_the_same_file(root: Path) -> None:
     renew(root / "d/e")
     (root / "d/e/y").write_text("low")
+    os.utime(root / "d/e/y", ns=(OLD, OLD))
 
 
 def folder_to_file(root: Path) -> None:
@@ -364,11 +365,14 @@ def test_what_is_no_change_does_not_come_along_to_another_parent(run: Run) -> No
     def check(step: Step) -> None:
         def change(root: Path) -> None:
             (root / "d/new").touch()
+            (root / "d/fresh").mkdir()  # marked opaque by overlay, with nothing to hide
             os.chown(root / "d/x", 0, 0)
 
         layer = step.commit(change)
         other = step.add(
             Entry("d", DIRECTORY, 0o755),
+            Entry("d/fresh", DIRECTORY, 0o755),
+            Entry("d/fresh/old", FILE, 0o644, size=3),
             Entry("d/x", FILE, 0o600, 7, 7, size=3),
         )
         assert layer
@@ -379,6 +383,7 @@ def test_what_is_no_change_does_not_come_along_to_another_parent(run: Run) -> No
         ):
             assert os.stat(f"{mounted.path}/d/x").st_uid == 7
             assert os.path.exists(f"{mounted.path}/d/new")
+            assert os.listdir(f"{mounted.path}/d/fresh") == ["old"]
 
     run(check)
 
