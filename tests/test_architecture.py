@@ -1,7 +1,7 @@
 """The shape of the code: imports run one way, downwards, and a build with nothing to do imports little.
 
 The direction is that of docs/architecture.md. All imports count, those within functions too: a lazy import
-hides the time that a module takes, not that it is needed. Imports for types alone (`if TYPE_CHECKING:`) do not.
+hides the time that a module takes, not that it is needed. Imports for types alone do not.
 """
 
 from __future__ import annotations

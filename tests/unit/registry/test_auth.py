@@ -72,7 +72,7 @@ def test_a_token_that_ran_out_is_renewed(store: Store, image: Made, tmp_path: Pa
         remote.publish(server, "app:v1", image)
         with pytest.raises(Denied):
             _pull(store, server, _known(tmp_path, server.host))
-        server.lifetime = 0.05
+        server.lifetime = 60.0
         server.faults.append(Fault("GET", "/blobs/", Answer(401, _challenge(server)), times=1))
         _pull(store, server, _known(tmp_path, server.host))
 
