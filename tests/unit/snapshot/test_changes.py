@@ -365,15 +365,15 @@ def test_what_is_no_change_does_not_come_along_to_another_parent(run: Run) -> No
     def check(step: Step) -> None:
         def change(root: Path) -> None:
             (root / "d/new").touch()
-            (root / "d/fresh").mkdir()  # marked opaque by overlay, with nothing to hide
+            renew(root / "empty")  # marked opaque by overlay, with nothing to hide
             os.chown(root / "d/x", 0, 0)
 
         layer = step.commit(change)
         other = step.add(
             Entry("d", DIRECTORY, 0o755),
-            Entry("d/fresh", DIRECTORY, 0o755),
-            Entry("d/fresh/old", FILE, 0o644, size=3),
             Entry("d/x", FILE, 0o600, 7, 7, size=3),
+            Entry("empty", DIRECTORY, 0o755),
+            Entry("empty/old", FILE, 0o644, size=3),
         )
         assert layer
         chain = (other, layer.diff_id)
@@ -383,7 +383,7 @@ def test_what_is_no_change_does_not_come_along_to_another_parent(run: Run) -> No
         ):
             assert os.stat(f"{mounted.path}/d/x").st_uid == 7
             assert os.path.exists(f"{mounted.path}/d/new")
-            assert os.listdir(f"{mounted.path}/d/fresh") == ["old"]
+            assert os.listdir(f"{mounted.path}/empty") == ["old"]
 
     run(check)
 
