@@ -116,8 +116,10 @@ class Switchboard:
     def _turn(self) -> None:
         self._update()
         for key, mask in self._events.select(0.5 if self._ended_at else None):
-            if key.fd in self._events.get_map():
-                key.data(mask)
+            # An earlier event of this turn may have closed it, or changed what it is watched for.
+            now = self._events.get_map().get(key.fd)
+            if now is not None and now.fileobj is key.fileobj and mask & now.events:
+                now.data(mask & now.events)
 
     def _update(self) -> None:
         """Watch exactly what can make progress now."""

@@ -159,6 +159,26 @@ def test_reset_is_passed_on() -> None:
         assert reset.wait(10)
 
 
+def test_both_sides_leave_in_the_same_turn() -> None:
+    """The first event closes both sockets; the second one, found at the same time, is about a closed one."""
+    servers: list[socket.socket] = []
+    with serving(servers.append) as port:
+        listeners = reserve([Port("127.0.0.1", 0, port)])
+        forwarder = Forwarder(listeners)
+        outside = chosen(listeners)[0].host
+        for count in range(1, 6):
+            client = socket.create_connection(("127.0.0.1", outside), 10)
+            while len(servers) < count:
+                forwarder.turn(0.1)
+            client.sendall(b"x")
+            forwarder.turn(1)
+            for item in (client, servers[-1]):
+                item.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+                item.close()
+            forwarder.turn(1)
+        release(listeners)
+
+
 def test_many_connections_at_once() -> None:
     with serving(digest_answer) as port, forwarding(port) as outside:
         clients = [socket.create_connection(("127.0.0.1", outside), 20) for _ in range(300)]

@@ -68,18 +68,19 @@ class Forwarder:
     def turn(self, patience: float) -> None:
         """Handle what is ready now, waiting up to `patience` seconds for something to be."""
         for key, mask in self._events.select(patience):
-            # An earlier event of this turn may have closed it.
-            if key.fileobj in self._events.get_map():
-                key.data(mask)
-        now = time.monotonic()
+            # An earlier event of this turn may have closed the socket, and a new one may have its number.
+            now = self._events.get_map().get(key.fd)
+            if now is not None and now.fileobj is key.fileobj and mask & now.events:
+                now.data(mask & now.events)
+        moment = time.monotonic()
         for relay in self._relays:
-            relay.expire(now)
-        if self._paused_until and now >= self._paused_until:
+            relay.expire(moment)
+        if self._paused_until and moment >= self._paused_until:
             self._listen()
 
     def watch(self, item: socket.socket, mask: int, handler: Callable[[int], None]) -> None:
         """Call `handler` with what is ready of `mask`; 0 stops watching."""
-        known = item in self._events.get_map()
+        known = item.fileno() in self._events.get_map()
         if not mask:
             if known:
                 self._events.unregister(item)
