@@ -15,7 +15,7 @@ from wherry.build.stage import Planner, Recorded, Wanted
 from wherry.build.step import Operation, Step
 from wherry.dockerfile.errors import DockerfileError, did_you_mean
 from wherry.dockerfile.expansion import expanded
-from wherry.dockerfile.instructions import Copy, Stage
+from wherry.dockerfile.instructions import Copy, Instruction, Run, Stage
 from wherry.dockerfile.parser import Dockerfile
 from wherry.dockerfile.typed import Program, program
 from wherry.dockerfile.words import expand
@@ -162,9 +162,18 @@ def _needed(stages: list[Stage], chosen: int) -> set[int]:
         needed.add(number)
         pending.append(_stage_named(stages, stages[number].base.image, number))
         for instruction in stages[number].instructions:
-            if isinstance(instruction, Copy) and instruction.origin:
-                pending.append(_source_stage(stages, instruction.origin, number))
+            for origin in _origins(instruction):
+                pending.append(_source_stage(stages, origin, number))
     return needed
+
+
+def _origins(instruction: Instruction) -> list[str]:
+    """What its `from` options name: stages, and what is none."""
+    if isinstance(instruction, Copy):
+        return [instruction.origin] if instruction.origin else []
+    if isinstance(instruction, Run):
+        return [mount.origin for mount in instruction.mounts if mount.origin]
+    return []
 
 
 def _origin(stages: list[Stage], planners: dict[int, Planner], before: int, name: str) -> Planner | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from wherry.base.errors import Location, Unsupported
 from wherry.build import legible
@@ -24,6 +24,9 @@ from wherry.oci import platform as platforms
 from wherry.oci.config import Execution, Healthcheck, ImageConfig
 from wherry.oci.platform import Platform
 from wherry.store.images import Image
+
+if TYPE_CHECKING:
+    from wherry.build import mounts as mounting
 
 DEFAULT_ENVIRONMENT = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",)
 DEFAULT_SHELL = ("/bin/sh", "-c")
@@ -228,14 +231,37 @@ class Planner:
             network=instruction.network,
             scripts=((script.file, script.text),) if script.file else (),
         )
-        self._make(instruction, operation, (), legible.run(args, arguments))
+        inputs: tuple[int, ...] = ()
+        if instruction.mounts:
+            mounts, inputs = self._mounts(instruction)
+            operation = operation._replace(mounts=mounts)
+        self._make(instruction, operation, inputs, legible.run(args, arguments))
+
+    def _mounts(self, instruction: ins.Run) -> mounting.Planned:
+        from wherry.build import mounts as mounting
+
+        location, platform = instruction.location, str(self.platform)
+
+        def find(origin: str) -> mounting.Tree:
+            if not origin:
+                return mounting.Tree("the build context")
+            step, label = self._source(origin, location)
+            return mounting.Tree(label, step)
+
+        def copied(operation: CopyOperation, what: str) -> int:
+            nothing = self._add(Base(()), None, (), "", location, self.label, platform)
+            inputs = () if operation.source is None else (operation.source,)
+            name = f"[internal] mount {what}"
+            return self._add(operation, nothing, inputs, name, location, self.label, platform)
+
+        return mounting.plan(instruction.mounts, self.execution.working_dir, find, copied)
 
     def _copy(self, instruction: ins.Copy) -> None:
         _refuse(instruction, "COPY", parents=instruction.parents, exclude=bool(instruction.excludes))
         operation = self._copying(instruction)
         inputs: tuple[int, ...] = ()
         if instruction.origin:
-            source, label = self._source(instruction)
+            source, label = self._source(instruction.origin, instruction.location)
             operation = operation._replace(source=source, source_label=label)
             inputs = (source,)
         self._make(instruction, operation, inputs, legible.copy("COPY", instruction))
@@ -273,17 +299,15 @@ class Planner:
             inline=tuple((file.name, file.content) for file in instruction.files),
         )
 
-    def _source(self, instruction: ins.Copy) -> tuple[int, str]:
+    def _source(self, origin: str, where: Location) -> tuple[int, str]:
         """The step whose files `--from` means: the last of a stage, or an image's."""
-        stage = self._find_stage(instruction.origin)
+        stage = self._find_stage(origin)
         if stage is not None:
-            return stage.step, f"stage {instruction.origin!r}"
-        image = self._find_image(instruction.origin, instruction.location, self.platform)
-        name = f"FROM {instruction.origin}"
-        step = self._add(
-            Base(image.config.diff_ids), None, (), name, instruction.location, self.label, str(self.platform)
-        )
-        return step, f"image {instruction.origin!r}"
+            return stage.step, f"stage {origin!r}"
+        image = self._find_image(origin, where, self.platform)
+        name = f"FROM {origin}"
+        step = self._add(Base(image.config.diff_ids), None, (), name, where, self.label, str(self.platform))
+        return step, f"image {origin!r}"
 
     def _make(
         self, instruction: ins.Instruction, operation: Operation, inputs: tuple[int, ...], text: str
@@ -357,4 +381,12 @@ def _refuse_unsupported_run(instruction: ins.Run) -> None:
         raise Unsupported(
             f"RUN --mount=type={mount.kind} is not supported by this version", where=instruction.location
         )
-    _refuse(instruction, "RUN", security=instruction.security != "sandbox", device=bool(instruction.devices))
+    if instruction.security != "sandbox":
+        raise Unsupported(
+            f"RUN --security={instruction.security} is not supported by this version: every RUN is sandboxed",
+            where=instruction.location,
+        )
+    for device in instruction.devices:
+        raise Unsupported(
+            f"RUN --device={device.name} is not supported by this version", where=instruction.location
+        )

@@ -24,6 +24,31 @@ class Base(NamedTuple):
     diff_ids: tuple[Digest, ...]
 
 
+class Mount(NamedTuple):
+    """One mount of a RUN (`build/mounts.py`); `target` is absolute, "" for a secret that is a variable only.
+
+    `input` is an index into the step's inputs, for what comes from another step, and `source` a path there;
+    `label` says what it comes from, for messages. `size` is in bytes, 0 is no limit; `env` is the variable
+    that holds a secret, or that names an agent's socket. Values of secrets, and whether there are any, are
+    no inputs.
+    """
+
+    kind: str
+    target: str
+    input: int | None = None
+    source: str = ""
+    read_only: bool = True
+    id: str = ""
+    sharing: str = ""
+    required: bool = False
+    mode: int | None = None
+    uid: int | None = None
+    gid: int | None = None
+    size: int = 0
+    env: str = ""
+    label: str = ""
+
+
 class Run(NamedTuple):
     """A process. `environment` is all that it sees of ENV and ARG; proxies and host CAs are not inputs."""
 
@@ -34,6 +59,7 @@ class Run(NamedTuple):
     network: str = "default"
     scripts: tuple[tuple[str, str], ...] = ()
     """Here-documents that are programs of their own: (name, text), seen as /dev/pipes/<name>."""
+    mounts: tuple[Mount, ...] = ()
 
 
 class Remote(NamedTuple):
@@ -102,12 +128,14 @@ def recipe(operation: Operation, platform: str, epoch: int) -> Digest:
     """The digest of what a step does, without what it stands on.
 
     A COPY's `source` is a number of this graph and says nothing in another one, nor does the name of a
-    context: the files' content takes their place (`content` of `exact_key`). `epoch` is the time that files
-    get, where the user has set one.
+    context: the files' content takes their place (`content` of `exact_key`). What messages call a source says
+    nothing either. `epoch` is the time that files get, where the user has set one.
     """
     if isinstance(operation, Copy):
         source = None if operation.source is None else 0
         operation = operation._replace(source=source, source_label="", context="")
+    elif isinstance(operation, Run):
+        operation = operation._replace(mounts=tuple(mount._replace(label="") for mount in operation.mounts))
     document = [RECIPE_VERSION, type(operation).__name__, platform, epoch, _document(operation)]
     return digests.of(json.dumps(document, separators=(",", ":")).encode("utf-8", "surrogateescape"))
 
