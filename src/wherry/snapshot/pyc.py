@@ -13,6 +13,9 @@ import os
 from collections.abc import Mapping, Set
 from typing import NamedTuple
 
+from wherry.layer.entry import FILE
+from wherry.snapshot.view import View
+
 _FIRST_WITH_FLAGS = 3390
 """Magic number of 3.7's first alpha. Python 3 counts up from 3000."""
 _PYTHON_3 = range(3000, 20000)
@@ -37,6 +40,24 @@ def source_of(path: str) -> str:
         above, slash, _ = folder.rpartition("/")
         return f"{above}{slash}{name.split('.', 1)[0]}.py"
     return f"{folder}{slash}{name.removesuffix('.pyc')}.py"
+
+
+def recorded_times(view: View, source: str) -> set[int]:
+    """The times (seconds) that bytecode of the file `source` records in a snapshot."""
+    folder, _, name = source.rpartition("/")
+    stem = name.removesuffix(".py")
+    cache = f"{folder}/__pycache__".lstrip("/")
+    paths = [f"{cache}/{name}" for name in view.children(cache) if name.split(".", 1)[0] == stem]
+    times = set()
+    for path in (*paths, f"{source}c"):
+        found = view.lookup(path)
+        if found is None or found.entry.kind != FILE:
+            continue
+        with view.open(found) as file:
+            header = file.read(16)
+        if (offset := _offset_of_time(header)) >= 0:
+            times.add(int.from_bytes(header[offset : offset + 4], "little"))
+    return times
 
 
 def follow(descriptor: int, path: str, sources: Sources, clamp: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -217,7 +218,6 @@ def test_an_archive_does_not_write_through_its_own_links(store: Store, context: 
 
 
 def test_two_clones_give_the_same_image(store: Store, tmp_path: Path) -> None:
-    import os
     import shutil
 
     from support.cli import write_files
@@ -251,3 +251,21 @@ def test_no_cache_executes_all_with_the_same_result(store: Store, context: Conte
 def test_unused_stages_are_not_built(store: Store, context: Context) -> None:
     text = "FROM nowhere.invalid/none AS unused\nRUN false\nFROM scratch AS used\nCOPY a /\nFROM used\n"
     assert made(store, context, text).steps == 2
+
+
+def test_bytecode_of_another_version_is_not_taken_for_a_copied_source(store: Store, context: Context) -> None:
+    import py_compile
+
+    from wherry.build.times import DEFAULT_EPOCH
+    from wherry.layer.layers import Layers
+    from wherry.snapshot.view import View
+
+    folder = context({"one/app.py": "x = 1\n", "two/app.py": "x = 2\n", "two/lib.py": "y = 1\n"})
+    source = folder / "one" / "app.py"
+    os.utime(source, (DEFAULT_EPOCH, DEFAULT_EPOCH))
+    cached = py_compile.compile(str(source), str(folder / "one" / "__pycache__" / "app.cpython-311.pyc"))
+    assert cached and int.from_bytes(Path(cached).read_bytes()[8:12], "little") == DEFAULT_EPOCH
+    built = made(store, context, "FROM scratch\nCOPY one /app\nCOPY two /app\n")
+    view = View(Layers(store), store.images.get(built.image).config.diff_ids)
+    times = {name: view.lookup(f"app/{name}").entry.mtime for name in ("app.py", "lib.py")}  # type: ignore[union-attr]
+    assert times == {"app.py": (DEFAULT_EPOCH + 1) * 10**9, "lib.py": DEFAULT_EPOCH * 10**9}

@@ -20,7 +20,10 @@ from wherry.dockerfile import modes
 from wherry.layer.entry import DIRECTORY, FILE, SYMLINK, Entry
 from wherry.layer.layers import Layers
 from wherry.layer.writer import Layer, LayerWriter
+from wherry.snapshot import pyc
 from wherry.snapshot.view import View
+
+SECOND = 1_000_000_000
 
 
 class Copied(NamedTuple):
@@ -125,6 +128,14 @@ class _Placement:
         mode = source.mode
         if self._mode is not None and source.kind != SYMLINK:
             mode = self._mode.apply(mode, folder=source.kind == DIRECTORY)
-        return source._replace(
-            path=path, uid=uid, gid=gid, mode=mode, mtime=self._mtime, digest=b"", offset=-1
-        )
+        mtime = self._time_of(path) if path.endswith(".py") else self._mtime
+        return source._replace(path=path, uid=uid, gid=gid, mode=mode, mtime=mtime, digest=b"", offset=-1)
+
+    def _time_of(self, path: str) -> int:
+        """A Python source must not get the time that bytecode in the parent records: Python would take the
+        bytecode, which is another version's, for the new source's."""
+        mtime = self._mtime
+        recorded = pyc.recorded_times(self._parent, path)
+        while mtime // SECOND & 0xFFFF_FFFF in recorded:
+            mtime += SECOND
+        return mtime
