@@ -93,14 +93,14 @@ class Executor:
             files = self._context.reader()
             gathered = self._recorder.gathered(step)
         if unknown_bytes(gathered) is None:
-            content = content_of(gathered)
+            content = content_of(gathered, operation.unpack)
             record = self._recorder.at(self._recorder.key(step, parent, content))
             if record is not None and not self._settings.no_cache:
                 self._recorder.write(step, parent, inputs, record.layer, record.seconds, content)
                 return record.layer
         copied = copying.execute(operation, gathered, files, self._view(parent), self._layers, self._mtime)
         diff_id = copied.layer.diff_id if copied.layer else None
-        content = content_of(copied.gathered)
+        content = content_of(copied.gathered, operation.unpack)
         self._recorder.write(step, parent, inputs, diff_id, time.monotonic() - began, content)
         return diff_id
 

@@ -94,7 +94,7 @@ def follow(files: Files, path: str) -> Entry | None:
 
 def _matches(files: Files, pattern: str) -> Iterator[Source]:
     clean = posixpath.normpath("/" + pattern).lstrip("/")
-    if not _is_wild(clean):
+    if not is_wild(clean):
         entry = follow(files, clean)
         if entry is None:
             raise files.missing(pattern)
@@ -112,7 +112,7 @@ def _expand(files: Files, folder: str, parts: list[str]) -> Iterator[str]:
     base = follow(files, folder)
     if base is None or base.kind != DIRECTORY:
         return
-    candidates = filter(_component(part).fullmatch, files.names(base.path)) if _is_wild(part) else [part]
+    candidates = filter(_component(part).fullmatch, files.names(base.path)) if is_wild(part) else [part]
     for name in candidates:
         path = f"{folder}/{name}" if folder else name
         if rest:
@@ -121,7 +121,8 @@ def _expand(files: Files, folder: str, parts: list[str]) -> Iterator[str]:
             yield path
 
 
-def _is_wild(text: str) -> bool:
+def is_wild(text: str) -> bool:
+    """Whether the text has to be matched, not looked up; an escaped character too needs that."""
     return any(character in text for character in "*?[\\")
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from wherry.base.errors import WherryError
-from wherry.build import files as trees
+from wherry.build import narrowing
 from wherry.build.contenthash import TreeHash
-from wherry.build.files import Files, Source
-from wherry.build.step import Copy
+from wherry.build.files import Files, Source, select
+from wherry.build.step import Copy, Remote
+from wherry.dockerfile.ignore import Patterns
 from wherry.layer.entry import DIRECTORY, FILE, Entry
 
 
@@ -23,6 +25,8 @@ class Item(NamedTuple):
     data: bytes | None = None
     named: bool = False
     """A source of its own, not something in a folder that is: ADD unpacks only these."""
+    origin: str = ""
+    """The source that was fetched and has it; "" for the context or the stage that is copied from."""
 
 
 class Gathered(NamedTuple):
@@ -34,30 +38,74 @@ class Gathered(NamedTuple):
     nothing: bool = False
 
 
-def gather(operation: Copy, files: Files) -> Gathered:
-    """All that the operation copies. A folder means its content (Dockerfile reference, "COPY")."""
-    sources = trees.select(files, operation.patterns)
-    items: dict[str, Item] = {}
-    for source in sources:
-        for item in _items(source, files):
-            _enter(items, item)
+NOTHING: Mapping[str, Files] = MappingProxyType({})
+
+
+def gather(operation: Copy, files: Files, remotes: Mapping[str, Files] = NOTHING) -> Gathered:
+    """All that the operation copies. A folder means its content (Dockerfile reference, "COPY").
+
+    `remotes` has a tree for each of the operation's sources that had to be fetched.
+    """
+    selected = _Selected(operation)
+    fetched = {remote.text: remote for remote in operation.remotes}
+    for pattern in operation.patterns:
+        if pattern in fetched:
+            selected.fetched(fetched[pattern], remotes[pattern])
+        elif operation.parents:
+            selected.with_parents(files, pattern)
+        else:
+            selected.plain(files, pattern)
     for item in _inline(operation):
-        _enter(items, item)
-    lone = len(operation.inline) == 1 if not sources else _is_lone_file(sources, operation)
-    return Gathered(tuple(items.values()), lone, nothing=not sources and not operation.inline)
+        selected.enter(item)
+    return selected.gathered()
 
 
-def _is_lone_file(sources: list[Source], operation: Copy) -> bool:
-    return len(sources) == 1 and not operation.inline and sources[0].entry.kind != DIRECTORY
+class _Selected:
+    """What is selected, by name, as the sources are gone through."""
 
+    def __init__(self, operation: Copy) -> None:
+        self._operation = operation
+        self._excluded = Patterns(operation.excludes) if operation.excludes else None
+        self._items: dict[str, Item] = {}
+        self._files = 0
+        self._folders = 0
 
-def _items(source: Source, files: Files) -> Iterator[Item]:
-    if source.entry.kind != DIRECTORY:
-        yield Item(source.name, source.entry, named=True)
-        return
-    prefix = len(source.entry.path) + 1 if source.entry.path else 0
-    for entry in files.walk(source.entry.path):
-        yield Item(entry.path[prefix:], entry)
+    def plain(self, files: Files, pattern: str) -> None:
+        for source in select(files, (pattern,)):
+            self._source(source, files, Item("", source.entry, named=True))
+
+    def fetched(self, remote: Remote, files: Files) -> None:
+        """The one file of a URL, or the content of a repository."""
+        for name in [""] if remote.is_git else files.names(""):
+            entry = files.lookup(name)
+            assert entry is not None
+            self._source(Source(name, entry), files, Item("", entry, named=remote.unpack, origin=remote.text))
+
+    def with_parents(self, files: Files, pattern: str) -> None:
+        found = narrowing.with_parents(files, pattern, self._excluded)
+        if found is None:
+            return
+        self._folders += 1
+        for name, entry in found:
+            self.enter(Item(name, entry))
+
+    def _source(self, source: Source, files: Files, like: Item) -> None:
+        if source.entry.kind == DIRECTORY:
+            self._folders += 1
+            for name, entry in narrowing.below(files, source.entry.path, self._excluded):
+                self.enter(like._replace(name=name, entry=entry, named=False))
+        elif self._excluded is None or not self._excluded.excludes(source.name):
+            self._files += 1
+            self.enter(like._replace(name=source.name))
+
+    def enter(self, item: Item) -> None:
+        _enter(self._items, item)
+
+    def gathered(self) -> Gathered:
+        inline = len(self._operation.inline)
+        lone = not self._folders and self._files + inline == 1
+        nothing = not (self._folders or self._files or inline)
+        return Gathered(tuple(self._items.values()), lone, nothing)
 
 
 def _enter(items: dict[str, Item], item: Item) -> None:
@@ -81,12 +129,21 @@ def _inline(operation: Copy) -> Iterator[Item]:
         yield Item(name, Entry(name, FILE, 0o644, size=len(data), digest=digest), data)
 
 
-def content_of(gathered: Gathered) -> str:
-    """The digest of what is copied; every regular file's entry must have its own by now."""
+def content_of(gathered: Gathered, unpack: bool = False) -> str:
+    """The digest of what is copied; every regular file's entry must have its own by now.
+
+    With `unpack` it says too which files may be unpacked: ADD of an archive is not ADD of a folder with one.
+    """
     digest = TreeHash()
     for item in gathered.items:
         digest.add(item.entry._replace(path=item.name, mtime=0, offset=-1))
-    return ("file " if gathered.lone else "tree ") + digest.hexdigest()
+    kind = "file" if gathered.lone else "nothing" if gathered.nothing else "tree"
+    if not unpack:
+        return f"{kind} {digest.hexdigest()}"
+    named = hashlib.sha256(
+        "\0".join(item.name for item in gathered.items if item.named).encode("utf-8", "surrogateescape")
+    )
+    return f"{kind} {digest.hexdigest()} {named.hexdigest()}"
 
 
 def unknown_bytes(gathered: Gathered) -> int | None:

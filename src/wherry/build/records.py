@@ -23,6 +23,10 @@ _HASH_AT_ONCE = 4 * 1024 * 1024
 """Bytes of unknown files that a look-up reads; where there are more, copying reads them on its way."""
 
 
+_BY_NAME = ("chain", "fetched")
+"""What stands for whole trees begins so: which part of them is copied is for the recipe to say."""
+
+
 class Recorder:
     """The records of one build's steps."""
 
@@ -47,9 +51,9 @@ class Recorder:
 
     def key(self, step: Step, parent: Chain, content: str = "") -> Digest:
         operation = step.operation
-        if isinstance(operation, Copy) and not content.startswith("chain"):
+        if isinstance(operation, Copy) and not content.startswith(_BY_NAME):
             # What the sources are called does not matter where their content is in the key.
-            operation = operation._replace(patterns=(), inline=())
+            operation = operation._replace(patterns=(), inline=(), excludes=(), parents=False, remotes=())
         return exact_key(recipe(operation, step.platform, self._epoch), digests.chain_id(parent), content)
 
     def write(
@@ -95,7 +99,7 @@ class Recorder:
                 return None
             gathered = with_digests(gathered, self._context.hash_file)
             self._gathered[step.number] = gathered
-        return content_of(gathered)
+        return content_of(gathered, step.operation.unpack)
 
 
 def _chain_content(inputs: list[Chain]) -> str:
