@@ -30,6 +30,7 @@ LEVELS = [
 
 SIBLINGS = {
     "container": {"runtime", "snapshot"},
+    "lint": {"dockerfile"},
     "output": {"snapshot"},
 }
 """Imports that are allowed within a level; there are no others."""

@@ -26,12 +26,18 @@ class WordError(DockerfileError):
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str:
     """A hint naming the candidate within two edits of `word` (case aside), or nothing."""
-    best, distance = "", 3
-    for candidate in candidates:
-        found = _edits(word.lower(), candidate.lower())
-        if found < distance:
-            best, distance = candidate, found
+    best = closest(word.lower(), ((candidate.lower(), candidate) for candidate in candidates))
     return f"did you mean {best}?" if best else ""
+
+
+def closest(word: str, candidates: Iterable[tuple[str, str]]) -> str:
+    """The second of the pair whose first is nearest to `word`, within two edits; else nothing."""
+    best, distance = "", 3
+    for candidate, name in candidates:
+        found = _edits(word, candidate)
+        if found < distance:
+            best, distance = name, found
+    return best
 
 
 def _edits(one: str, other: str) -> int:

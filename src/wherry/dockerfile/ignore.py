@@ -80,6 +80,10 @@ class Patterns:
     def __bool__(self) -> bool:
         return bool(self._groups)
 
+    def keeps_any(self) -> bool:
+        """Whether a pattern is written with `!`."""
+        return any(group.keeps for group in self._groups)
+
     def excludes(self, path: str) -> bool:
         """Whether `path`, relative to the root and clean (no `./`, no slash at the end), is left out."""
         if path in ("", "."):

@@ -1,0 +1,117 @@
+"""What rules look at: a Dockerfile's stages with their variables known, and what surrounds the build."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from wherry.base.errors import Location, WherryError
+from wherry.dockerfile.ignore import Patterns
+from wherry.dockerfile.instructions import From, Instruction
+from wherry.dockerfile.parser import Dockerfile, Node
+from wherry.oci.config import ImageConfig
+
+
+def _nothing(_path: str) -> bool:
+    return False
+
+
+def _no_base(_name: str) -> ImageConfig | None:
+    return None
+
+
+class Surroundings(NamedTuple):
+    """What the Dockerfile does not say itself.
+
+    `arguments` are the `--build-arg` values, `predefined` the platform arguments. `find_base` gives the
+    config of an image that is at hand, None for others. `ignored` is None without an ignore file, and
+    where there is no context folder; `exists` asks for a file in that folder. `target` is the stage to be
+    built; with `every_stage` the others are looked at as well.
+    """
+
+    arguments: Mapping[str, str] = {}
+    predefined: Mapping[str, str] = {}
+    find_base: Callable[[str], ImageConfig | None] = _no_base
+    ignored: Patterns | None = None
+    exists: Callable[[str], bool] = _nothing
+    has_context: bool = False
+    target: str = ""
+    every_stage: bool = True
+
+
+class Words(NamedTuple):
+    """A word of FROM: its text, its value, and the names in it that have a value or have none."""
+
+    text: str
+    value: str
+    found: frozenset[str] = frozenset()
+    missing: frozenset[str] = frozenset()
+
+
+class Step(NamedTuple):
+    """An instruction of a stage. `instruction` is `written` with its variables expanded.
+
+    `undefined` are the names it uses that nothing defines, `visible` those that it could have meant.
+    `environment` and `shell` (None: the default) are as the instruction finds them.
+    """
+
+    node: Node
+    written: Instruction
+    instruction: Instruction
+    undefined: tuple[str, ...]
+    visible: tuple[str, ...]
+    environment: Mapping[str, str]
+    shell: tuple[str, ...] | None
+
+    @property
+    def where(self) -> Location:
+        return self.written.location
+
+
+class Stage(NamedTuple):
+    """A stage; `parent` is the number of the stage that it stands on, or -1.
+
+    `is_known` tells that the environment it begins with is known. The last four fields are those of the
+    image it leaves. Where `is_used` is False it has no steps: the target does not need it.
+    """
+
+    number: int
+    node: Node
+    base: From
+    image: Words
+    platform: Words
+    default_image: str
+    parent: int
+    is_known: bool
+    is_used: bool = False
+    steps: tuple[Step, ...] = ()
+    user: str = ""
+    exposes: bool = False
+    has_healthcheck: bool = False
+    workdir_is_set: bool = False
+
+    @property
+    def where(self) -> Location:
+        return self.base.location
+
+    @property
+    def is_scratch(self) -> bool:
+        return self.parent < 0 and self.image.value == "scratch"
+
+
+class Subject(NamedTuple):
+    """`error` is why `stages` end early; `target` is the number of the stage to be built."""
+
+    dockerfile: Dockerfile
+    stages: tuple[Stage, ...]
+    global_names: tuple[str, ...]
+    surroundings: Surroundings
+    target: int = -1
+    unknown_bases: tuple[str, ...] = ()
+    error: WherryError | None = None
+
+    def steps(self) -> tuple[Step, ...]:
+        return tuple(step for stage in self.stages for step in stage.steps)
+
+    def location(self, node: Node) -> Location:
+        return self.dockerfile.location(node)

@@ -1,0 +1,296 @@
+"""From a parsed Dockerfile to what rules look at: stages, and for each instruction the variables it sees.
+
+The scopes are those of the build (wherry.build.scope), told apart further: a name that no ARG and no ENV
+declares is kept, where a build would take it for empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from wherry.base.errors import WherryError
+from wherry.dockerfile import instructions as ins
+from wherry.dockerfile.errors import DockerfileError
+from wherry.dockerfile.expansion import expanded
+from wherry.dockerfile.mounts import Mount
+from wherry.dockerfile.parser import Dockerfile, Node
+from wherry.dockerfile.typed import Program, program, trigger
+from wherry.dockerfile.words import expand
+from wherry.lint.subject import Stage, Step, Subject, Surroundings, Words
+
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def walk(dockerfile: Dockerfile, surroundings: Surroundings) -> Subject:
+    """Raises nothing: what cannot be read is `error`, and the instructions before it are looked at."""
+    try:
+        return _Walk(dockerfile, program(dockerfile), surroundings, None).run()
+    except DockerfileError as error:
+        line = error.where.line if error.where else 0
+        before = tuple(node for node in dockerfile.instructions if node.start_line < line)
+        sound = dockerfile._replace(instructions=before)
+        return _Walk(sound, _program(sound), surroundings, error).run()
+
+
+def _program(dockerfile: Dockerfile) -> Program:
+    """The stages, none where there is no FROM."""
+    try:
+        return program(dockerfile)
+    except DockerfileError:
+        return Program((), ())
+
+
+class _Recorder:
+    """A lookup that remembers what it was asked for."""
+
+    def __init__(self, *scopes: Mapping[str, str | None]) -> None:
+        self._scopes = scopes
+        self.found: set[str] = set()
+        self.missing: dict[str, None] = {}
+
+    def __call__(self, name: str) -> str | None:
+        for scope in self._scopes:
+            value = scope.get(name)
+            if value is not None:
+                self.found.add(name)
+                return value
+        self.missing[name] = None
+        return None
+
+
+class _State:
+    """What a stage has at one point. The dicts are replaced, not changed: steps keep them."""
+
+    def __init__(self) -> None:
+        self.environment: Mapping[str, str] = {"PATH": _PATH}
+        self.declared: Mapping[str, str | None] = {}
+        self.shell: tuple[str, ...] | None = None
+        self.user = ""
+        self.exposes = False
+        self.has_healthcheck = False
+        self.workdir_is_set = False
+        self.is_known = True
+        self.triggers: tuple[ins.Instruction, ...] = ()
+
+    def child(self) -> _State:
+        state = _State()
+        state.__dict__ |= self.__dict__
+        return state
+
+
+class _Walk:
+    def __init__(
+        self, dockerfile: Dockerfile, parsed: Program, surroundings: Surroundings, error: WherryError | None
+    ) -> None:
+        self._dockerfile = dockerfile
+        self._program = parsed
+        self._around = surroundings
+        self._error = error
+        self._escape = dockerfile.escape
+        self._unknown: dict[str, None] = {}
+        self._nodes: list[tuple[Node, ...]] = []  # by stage
+
+    def run(self) -> Subject:
+        self._globals = self._declare_globals(self._around.arguments)
+        self._defaults = self._declare_globals({})
+        stages = self._stages()
+        target = _target(stages, self._around.target)
+        used = set(range(len(stages))) if self._around.every_stage else needed(stages, self._program, target)
+        states: dict[int, _State] = {}
+        for number in sorted(used):
+            stages[number] = self._follow(stages[number], self._program.stages[number].instructions, states)
+        names = (argument.name for item in self._program.arguments for argument in item.arguments)
+        return Subject(
+            self._dockerfile,
+            tuple(stages),
+            tuple(dict.fromkeys((*self._globals, *names))),
+            self._around,
+            target,
+            tuple(self._unknown),
+            self._error,
+        )
+
+    def _declare_globals(self, given: Mapping[str, str]) -> dict[str, str | None]:
+        scope: dict[str, str | None] = dict(self._around.predefined)
+        for instruction in self._program.arguments:
+            for argument in instruction.arguments:
+                value = given.get(argument.name)
+                if value is None and argument.default is not None:
+                    value = self._expand(argument.default, _Recorder(scope), instruction)
+                if value is not None:
+                    scope[argument.name] = value
+        return scope
+
+    def _stages(self) -> list[Stage]:
+        stages: list[Stage] = []
+        position = len(self._program.arguments)
+        for number, (base, following) in enumerate(self._program.stages):
+            node = self._dockerfile.instructions[position]
+            end = position + 1 + len(following)
+            self._nodes.append(self._dockerfile.instructions[position + 1 : end])
+            position = end
+            image = self._words(base.image, base)
+            default = self._expand(base.image, _Recorder(self._defaults), base, quiet=True)
+            parent = named(stages, image.value)
+            platform = self._words(base.platform, base)
+            stages.append(Stage(number, node, base, image, platform, default, parent, is_known=True))
+        return stages
+
+    def _words(self, text: str, instruction: ins.Instruction) -> Words:
+        recorder = _Recorder(self._globals)
+        value = self._expand(text, recorder, instruction)
+        return Words(text, value, frozenset(recorder.found), frozenset(recorder.missing))
+
+    def _expand(
+        self, text: str, recorder: _Recorder, instruction: ins.Instruction, *, quiet: bool = False
+    ) -> str:
+        try:
+            return expand(text, recorder, self._escape)
+        except DockerfileError as error:
+            if not quiet:
+                self._fail(error, instruction)
+            return ""
+
+    def _fail(self, error: DockerfileError, instruction: ins.Instruction) -> None:
+        if self._error is None:
+            self._error = self._dockerfile.located(error, instruction.location)
+
+    def _follow(
+        self, stage: Stage, instructions: tuple[ins.Instruction, ...], states: dict[int, _State]
+    ) -> Stage:
+        state = states[stage.parent].child() if stage.parent in states else self._base(stage.image.value)
+        triggers, state.triggers = state.triggers, ()
+        for item in triggers:
+            self._apply(item, state, _Recorder(state.environment, state.declared))
+        steps = [
+            self._step(node, instruction, state)
+            for node, instruction in zip(self._nodes[stage.number], instructions, strict=True)
+        ]
+        states[stage.number] = state
+        return stage._replace(
+            steps=tuple(steps),
+            is_used=True,
+            is_known=state.is_known,
+            user=state.user,
+            exposes=state.exposes,
+            has_healthcheck=state.has_healthcheck,
+            workdir_is_set=state.workdir_is_set,
+        )
+
+    def _base(self, image: str) -> _State:
+        state = _State()
+        if image == "scratch":
+            return state
+        config = self._around.find_base(image) if image else None
+        if config is None:
+            self._unknown[image] = None
+            state.is_known = False
+            return state
+        execution = config.execution
+        state.environment = {**state.environment, **execution.environment()}
+        state.shell = execution.shell
+        state.user = execution.user
+        state.exposes = bool(execution.exposed_ports)
+        state.has_healthcheck = execution.healthcheck is not None
+        try:
+            state.triggers = tuple(trigger(text) for text in execution.onbuild)
+        except DockerfileError:
+            state.triggers = ()  # the build will tell
+        return state
+
+    def _step(self, node: Node, written: ins.Instruction, state: _State) -> Step:
+        recorder = _Recorder(state.environment, state.declared)
+        environment, shell = state.environment, state.shell
+        declared = state.declared
+        instruction = self._apply(written, state, recorder)
+        undefined = tuple(name for name in recorder.missing if name not in declared)
+        visible = (*environment, *(name for name, value in declared.items() if value)) if undefined else ()
+        return Step(node, written, instruction, undefined, visible, environment, shell)
+
+    def _apply(self, written: ins.Instruction, state: _State, recorder: _Recorder) -> ins.Instruction:
+        """The instruction expanded, and its effect on `state`."""
+        try:
+            instruction = expanded(written, recorder, self._escape)
+        except DockerfileError as error:
+            self._fail(error, written)
+            return written
+        match instruction:
+            case ins.Env():
+                state.environment = {**state.environment, **dict(instruction.pairs)}
+            case ins.Arg():
+                self._declare(instruction, state, recorder)
+            case ins.Shell():
+                state.shell = instruction.command
+            case ins.User():
+                state.user = instruction.user
+            case ins.Expose():
+                state.exposes = True
+            case ins.Healthcheck():
+                state.has_healthcheck = True
+            case ins.Workdir():
+                state.workdir_is_set = True
+            case ins.Onbuild():
+                state.triggers = (*state.triggers, instruction.trigger)
+        return instruction
+
+    def _declare(self, instruction: ins.Arg, state: _State, recorder: _Recorder) -> None:
+        declared = dict(state.declared)
+        for argument in instruction.arguments:
+            value = self._around.arguments.get(argument.name)
+            if value is None and argument.default is None:
+                value = self._globals.get(argument.name)
+            elif value is None and argument.default is not None:
+                inner = _Recorder(state.environment, declared)
+                value = self._expand(argument.default, inner, instruction)
+                recorder.missing.update(dict.fromkeys(n for n in inner.missing if n not in declared))
+            declared[argument.name] = value
+        state.declared = declared
+
+
+def named(stages: list[Stage] | tuple[Stage, ...], name: str) -> int:
+    """The last of `stages` with that name, or -1."""
+    for stage in reversed(stages):
+        if stage.base.name and stage.base.name == name.lower():
+            return stage.number
+    return -1
+
+
+def _target(stages: list[Stage], target: str) -> int:
+    if not target:
+        return len(stages) - 1
+    found = named(stages, target)
+    if found < 0 and target.isascii() and target.isdigit() and int(target) < len(stages):
+        return int(target)
+    return found
+
+
+def needed(stages: list[Stage] | tuple[Stage, ...], parsed: Program, target: int) -> set[int]:
+    """The stages that `target` is built from, itself included."""
+    found: set[int] = set()
+    pending = [target]
+    while pending:
+        number = pending.pop()
+        if number < 0 or number in found:
+            continue
+        found.add(number)
+        pending.append(stages[number].parent)
+        for instruction in parsed.stages[number].instructions:
+            pending += [source(stages, origin, number) for origin in origins(instruction)]
+    return found
+
+
+def origins(instruction: ins.Instruction) -> list[str]:
+    """What its `--from=` and `--mount=from=` name."""
+    if isinstance(instruction, ins.Copy):
+        return [instruction.origin] if instruction.origin else []
+    if isinstance(instruction, ins.Run):
+        mounts: tuple[Mount, ...] = instruction.mounts
+        return [mount.origin for mount in mounts if mount.origin]
+    return []
+
+
+def source(stages: list[Stage] | tuple[Stage, ...], name: str, before: int) -> int:
+    """The stage that `--from=name` means in the stage `before`; -1: an image or a named context."""
+    if name.isascii() and name.isdigit() and int(name) < before:
+        return int(name)
+    return named(stages[:before], name)
