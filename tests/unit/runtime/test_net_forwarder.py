@@ -36,7 +36,8 @@ def serving(handle: Callable[[socket.socket], None], address: str = "127.0.0.1")
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family) as listener:
         listener.bind((address, 0))
-        listener.listen()
+        # A queue that overflows makes Linux use SYN cookies, which can lose a connection's first 3 bytes.
+        listener.listen(1024)
         port: int = listener.getsockname()[1]
 
         def accept() -> None:
