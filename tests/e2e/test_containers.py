@@ -190,12 +190,10 @@ def test_random_port_on_one_address(box: Wherry) -> None:
     until(lambda: answers(int(match[1])))
 
 
-def without(*programs: str) -> dict[str, str]:
-    """An environment in whose PATH some programs are not found."""
-    folders = ("/usr/sbin", "/usr/bin", "/sbin", "/bin")
-    place = Path(os.environ["PYTEST_DEBUG_TEMPROOT"], f"wherry-path-{os.getpid()}-{'-'.join(programs)}")
-    place.mkdir(exist_ok=True)
-    for folder in folders:
+def without(place: Path, *programs: str) -> dict[str, str]:
+    """An environment in whose PATH, a new folder `place`, some programs are not found."""
+    place.mkdir()
+    for folder in ("/usr/sbin", "/usr/bin", "/sbin", "/bin"):
         for name in os.listdir(folder):
             link = place / name
             if name not in programs and not link.is_symlink():
@@ -204,9 +202,10 @@ def without(*programs: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("missing", [("pasta",), ("pasta", "slirp4netns")])
-def test_port_without_pasta(box: Wherry, missing: tuple[str, ...]) -> None:
+def test_port_without_pasta(box: Wherry, tmp_path: Path, missing: tuple[str, ...]) -> None:
     port = free()
-    result = box("run", "-d", "-p", f"{port}:8080", "busybox", "sh", "-c", SERVE, env=without(*missing))
+    env = without(tmp_path / "path", *missing)
+    result = box("run", "-d", "-p", f"{port}:8080", "busybox", "sh", "-c", SERVE, env=env)
     assert result.code == 0, result.err
     assert ("cannot reach the network outside" in result.err) == ("slirp4netns" in missing)
     until(lambda: answers(port))
