@@ -11,12 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from support import ordinary
+from support import folders, ordinary
 from support.cli import Wherry
 from wherry.bootstrap import sources
 from wherry.store.store import Store
 
 pytestmark = pytest.mark.needs("mmdebstrap")
+
+
+@pytest.fixture(autouse=True)
+def _fast_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """mmdebstrap writes a whole system before it packs it."""
+    monkeypatch.setenv("TMPDIR", folders.fast())
 
 
 def apt_with_login(folder: Path) -> dict[str, str]:
@@ -73,6 +79,24 @@ def test_busybox_is_the_same_twice(wherry: Wherry, tmp_path: Path) -> None:
     assert first.code == 0, first.err
     assert "[bootstrap] busybox" in first.err
     assert other.ok("bootstrap", "-q", "busybox") == first.out
+
+
+@pytest.mark.parametrize(
+    ("base", "command", "says"),
+    [
+        ("python:3.11-slim", "python --version && test $PYTHON_VERSION", "Python 3.11."),
+        ("python:3.11-slim", "pip --version && ! ls /usr/lib/python3*/EXTERNALLY-MANAGED", "(python 3.11)"),
+        ("python:3.11-slim", "python -m venv /v && /v/bin/pip --version", "/v/lib/python3.11"),
+        ("node:18-slim", "node --version && npm --version && test $NODE_VERSION", "v18."),
+        ("node:18-slim", "id node", "uid=1000(node) gid=1000(node)"),
+        ("nginx:latest", "nginx -t 2>&1 && cat /etc/nginx/conf.d/default.conf", "test is successful"),
+        ("busybox:latest", "id -u nobody && ls -d /tmp /root /etc/group && vi --help 2>&1", "65534"),
+        ("debian:bookworm-slim", "cat /etc/os-release && ! ls /usr/share/doc/bash/changelog*", "bookworm"),
+        ("debian:bookworm-slim", "perl -e 'print 1' && ! dpkg -s perl && test -d /dev/pts", "1"),
+    ],
+)
+def test_a_base_has_what_docker_s_has(shared: Wherry, base: str, command: str, says: str) -> None:
+    assert says in shared.ok("run", "--rm", base, "sh", "-ec", command)
 
 
 @pytest.mark.parametrize(
