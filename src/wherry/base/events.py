@@ -63,7 +63,13 @@ class Note(NamedTuple):
     text: str
 
 
-Event = Started | Cached | Output | Transfer | Done | Failed | Note
+class Summary(NamedTuple):
+    """Lines that stand below all else when the work is over, whatever came of it."""
+
+    lines: tuple[str, ...]
+
+
+Event = Started | Cached | Output | Transfer | Done | Failed | Note | Summary
 Emit = Callable[[Event], None]
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from wherry.base.errors import WherryError
 from wherry.base.events import Done, Emit, Note, Output, Started, ignore
 from wherry.build import definition as definitions
+from wherry.build import linting, scope, times
 from wherry.build import plan as planning
-from wherry.build import scope, times
 from wherry.build.bases import Bases
 from wherry.build.contenthash import FileDigests
 from wherry.build.context import Context
@@ -58,10 +58,11 @@ def build(store: Store, options: Options, emit: Emit = ignore) -> Built:
     given = scope.given(options.arguments, os.environ)
     arguments = scope.Arguments(given, scope.of_platform(platform, platforms.host(), options.target))
     epoch = times.epoch(given.get("SOURCE_DATE_EPOCH"))
-    with store.lease(), _sources_shown(dockerfile):
+    with store.lease(), _sources_shown(dockerfile), linting.warned(store, options, emit) as check:
         bases = Bases(store, options.pull, emit)
         plan = planning.plan(dockerfile, Wanted(options.target, platform, arguments, bases.find))
         with _context(store, options, definition) as context:
+            check(dockerfile, given, context.ignored)
             outcomes = _solve(store, plan, context, options, arguments, epoch, emit)
         config = _config(plan, outcomes, options, epoch)
         image = _export(store, config, options, len(plan.steps) + 1, emit)

@@ -28,7 +28,7 @@ class Context:
 
     def __init__(self, root: str, ignored: Patterns, digests: FileDigests) -> None:
         self.root = root
-        self._ignored = ignored
+        self.ignored = ignored
         self._digests = digests
         self._root_fd = _open_root(root)
         self._open_folder: tuple[str, int] = ("", os.dup(self._root_fd))
@@ -36,8 +36,8 @@ class Context:
     def lookup(self, path: str) -> Entry | None:
         if not path:
             return Entry("", DIRECTORY, os.fstat(self._root_fd).st_mode & 0o7777)
-        excluded = self._ignored.excludes(path)
-        if excluded and not self._ignored.may_keep_below(path):
+        excluded = self.ignored.excludes(path)
+        if excluded and not self.ignored.may_keep_below(path):
             return None
         parent, _, name = path.rpartition("/")
         try:
@@ -61,7 +61,7 @@ class Context:
 
     def _walk(self, folder: int, prefix: str) -> Iterator[Entry]:
         """Walks `folder` and closes it; each folder is opened beneath the descriptor of its parent."""
-        ignored = self._ignored
+        ignored = self.ignored
         try:
             with os.scandir(folder) as listing:
                 items = sorted(listing, key=_name)
@@ -208,7 +208,7 @@ class Context:
 
     def reader(self) -> Context:
         """Another view of the same context, for another thread."""
-        return Context(self.root, self._ignored, self._digests)
+        return Context(self.root, self.ignored, self._digests)
 
     def close(self) -> None:
         os.close(self._root_fd)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from enum import Enum
 
-from wherry.base.events import Cached, Done, Event, Failed, Note, Output, Started, Transfer
+from wherry.base.events import Cached, Done, Event, Failed, Note, Output, Started, Summary, Transfer
 from wherry.base.text import harmless, one_line
 
 TAIL = 6
@@ -59,10 +59,14 @@ class Board:
         self.started = started
         self.steps: dict[int, Step] = {}
         self.fresh: list[Step | Note] = []
+        self.summaries: list[Summary] = []
 
     def take(self, event: Event, now: float) -> None:
         if isinstance(event, Note):
             self.fresh.append(event)
+            return
+        if isinstance(event, Summary):
+            self.summaries.append(event)
             return
         step = self._step(event, now)
         if isinstance(event, Output):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from typing import NamedTuple
 
-from wherry.base.events import Note
+from wherry.base.events import Note, Summary
 from wherry.base.text import clipped, one_line
 from wherry.oci import digest as digests
 from wherry.ui.board import TAIL, Board, Status, Step
@@ -40,6 +40,11 @@ def total(board: Board, title: str, now: float, finished: bool = False) -> Line:
     """`[+] Building 3.2s (5/7)`."""
     text = f"[+] {title} {now - board.started:.1f}s ({board.ended()}/{len(board.steps)})"
     return Line(text + (" FINISHED" if finished else ""), "bold")
+
+
+def summary(item: Summary) -> list[Line]:
+    """What stands below the total line."""
+    return [Line(""), *(Line(f" {one_line(text)}", "yellow") for text in item.lines)]
 
 
 def live(board: Board, title: str, now: float, columns: int, rows: int) -> list[Line]:

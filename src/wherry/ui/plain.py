@@ -15,7 +15,7 @@ from threading import Lock, Timer, current_thread
 from types import TracebackType
 from typing import TextIO
 
-from wherry.base.events import Cached, Done, Emit, Event, Failed, Note, Output, Started, Transfer
+from wherry.base.events import Cached, Done, Emit, Event, Failed, Note, Output, Started, Summary, Transfer
 from wherry.base.text import harmless, one_line
 from wherry.ui.units import bytes_of
 
@@ -69,6 +69,9 @@ class Plain:
             if isinstance(event, Note):
                 prefix = "WARNING: " if event.level == "warning" else ""
                 self._write(f"{prefix}{one_line(event.text)}\n")
+                return
+            if isinstance(event, Summary):
+                self._write("\n" + "".join(f" {one_line(line)}\n" for line in event.lines))
                 return
             step = self._take(event)
             if step is self._floor or self._floor is None:
