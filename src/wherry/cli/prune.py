@@ -9,6 +9,7 @@ import time
 from wherry.base.errors import WherryError
 from wherry.cli import filters
 from wherry.container.containers import images_in_use
+from wherry.runtime import idmap
 from wherry.store.gc import Reclaimed, Scope, collect
 from wherry.store.store import Store
 from wherry.ui import units
@@ -39,12 +40,13 @@ def run(args: argparse.Namespace) -> int:
     if not args.force and not _confirmed(_warning(images, records, args.all)):
         raise WherryError("nothing was removed", hint="answer y, or use -f")
     with Store.open() as store:
+        idmap.enter_as_user()
         scope = Scope(
             everything=args.all,
             images=images,
             records=records,
             until=until,
-            in_use=images_in_use(store).keys(),
+            in_use=images_in_use,
             labels=tuple(wanted.get("label", ())),
         )
         reclaimed = collect(store, scope)

@@ -15,6 +15,7 @@ from wherry.oci import digest as digests
 from wherry.oci import reference as references
 from wherry.oci.digest import Digest
 from wherry.oci.reference import Reference
+from wherry.runtime import idmap
 from wherry.store.gc import Scope, collect
 from wherry.store.images import Image
 from wherry.store.store import Store
@@ -29,6 +30,7 @@ def register(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     with Store.open() as store:
+        idmap.enter_as_user()
         deleted: list[Digest] = []
         code = each(
             args.images,

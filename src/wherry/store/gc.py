@@ -7,7 +7,7 @@ holds a lease, so nothing is deleted between its look-up and its use.
 from __future__ import annotations
 
 import os
-from collections.abc import Set
+from collections.abc import Callable, Collection, Set
 from typing import NamedTuple
 
 from wherry.oci import digest as digests
@@ -26,10 +26,14 @@ class Reclaimed(NamedTuple):
     size: int
 
 
+def _nothing(_store: Store) -> Collection[Digest]:
+    return ()
+
+
 class Scope(NamedTuple):
     """What may go: `everything` also takes tagged images and all records; `until` spares what is younger.
 
-    `in_use` are the images of containers: they and their layers always stay. `labels` (`key` or
+    `in_use` gives the images of containers, asked when nobody else is in the store: they stay. `labels` (`key` or
     `key=value`) limit the images to those that bear all of them. Without `images` no image goes, without
     `records` no record; what nothing refers to any more is swept in any case.
     """
@@ -38,14 +42,14 @@ class Scope(NamedTuple):
     images: bool = True
     records: bool = True
     until: float | None = None
-    in_use: Set[Digest] = frozenset()
+    in_use: Callable[[Store], Collection[Digest]] = _nothing
     labels: tuple[str, ...] = ()
 
 
 def collect(store: Store, scope: Scope) -> Reclaimed:
     """Delete all that is garbage in `scope`; waits for builds, pulls and starts in progress."""
     with store.exclusive():
-        images = _drop_images(store, scope)
+        images = _drop_images(store, scope, set(scope.in_use(store)))
         records = _drop_records(store, scope)
         layers, size = _sweep_layers(store)
         size += _sweep_blobs(store)
@@ -54,19 +58,16 @@ def collect(store: Store, scope: Scope) -> Reclaimed:
     return Reclaimed(images, records, layers, size)
 
 
-def _drop_images(store: Store, scope: Scope) -> tuple[Digest, ...]:
-    dropped = tuple(image.id for image in store.images.all() if _may_go(store, image, scope))
+def _drop_images(store: Store, scope: Scope, in_use: Set[Digest]) -> tuple[Digest, ...]:
+    images = (image for image in store.images.all() if image.id not in in_use)
+    dropped = tuple(image.id for image in images if _may_go(store, image, scope))
     for image_id in dropped:
         store.images.delete(image_id)
     return dropped
 
 
 def _may_go(store: Store, image: Image, scope: Scope) -> bool:
-    if (
-        not scope.images
-        or image.id in scope.in_use
-        or (scope.until is not None and image.created > scope.until)
-    ):
+    if not scope.images or (scope.until is not None and image.created > scope.until):
         return False
     labels = dict(image.config.execution.labels)
     for wanted in scope.labels:

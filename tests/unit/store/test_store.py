@@ -170,7 +170,7 @@ class TestCollection:
     def test_everything(self, store: Store) -> None:
         used = image(store, "used", layer(store, "used"))
         store.images.tag(references.parse("app"), image(store, "named", layer(store, "named")))
-        reclaimed = collect(store, Scope(everything=True, in_use={used}))
+        reclaimed = collect(store, Scope(everything=True, in_use=lambda _: {used}))
         assert [found.id for found in store.images.all()] == [used]
         assert len(reclaimed.layers) == 1
 
