@@ -33,8 +33,8 @@ def _nothing(_store: Store) -> Collection[Digest]:
 class Scope(NamedTuple):
     """What may go: `everything` also takes tagged images and all records; `until` spares what is younger.
 
-    `in_use` gives the images of containers, asked when nobody else is in the store: they stay. `labels` (`key` or
-    `key=value`) limit the images to those that bear all of them. Without `images` no image goes, without
+    `in_use` gives the images of containers, asked when nobody else is in the store: they stay. `labels`
+    (`key` or `key=value`) limit the images to those that bear all of them. Without `images` no image goes, without
     `records` no record; what nothing refers to any more is swept in any case.
     """
 
@@ -108,8 +108,6 @@ def _sweep_layers(store: Store) -> tuple[tuple[Digest, ...], int]:
         size += disk_usage(folder)
         blobs = store.layers.blobs_of(diff_id)
         store.layers.forget(diff_id)
-        for path in (store.path(store.layers.link(diff_id)),):
-            os.unlink(path)
         remove_tree(folder)
         size += sum(store.blobs.delete(blob.digest) for blob in blobs)
     return tuple(sorted(doomed)), size

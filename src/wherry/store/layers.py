@@ -5,8 +5,6 @@ The content of a layer (index, tar stream, tree) is `layer/layers.py`'s; here is
 
 from __future__ import annotations
 
-import os
-
 from wherry.oci import digest as digests
 from wherry.oci.descriptor import Descriptor
 from wherry.oci.digest import Digest
@@ -21,18 +19,6 @@ class LayerTable:
     def folder(self, diff_id: Digest) -> str:
         """Where the layer's index, tar and tree are; it may not exist yet."""
         return f"{self._root}/layers/{digests.hex_of(diff_id)}"
-
-    def link(self, diff_id: Digest) -> str:
-        """A short name of the tree, relative to the store's root: `l/<16 hex>`.
-
-        mount(2) takes one page of options, and 127 long folder names do not fit.
-        """
-        name = f"l/{digests.hex_of(diff_id)[:16]}"
-        try:
-            os.symlink(f"../layers/{digests.hex_of(diff_id)}/fs", f"{self._root}/{name}")
-        except FileExistsError:
-            pass
-        return name
 
     def add(self, diff_id: Digest, size: int) -> None:
         """Enter a layer whose content is in its folder; `size` is its tar stream's, in bytes."""

@@ -5,7 +5,6 @@
       lock                        shared while a command adds or uses content, exclusive while prune deletes
       blobs/sha256/<hex>          configs, manifests, compressed layers: immutable, named by their digest
       layers/<hex of diff ID>/    one layer: `index`, and `tar` (stream) or `fs/` (tree in overlay's form)
-      l/<16 hex>                  short links to layers' trees, for mount(2)
       tmp/<kind>-<pid>-<random>/  unfinished work; its maker holds a lock on it, unheld things are swept
       cache/                      digests of build contexts' files; may be deleted at any time
       logs/                       whole output of the steps that failed
@@ -31,7 +30,7 @@ from wherry.store.images import Images
 from wherry.store.layers import LayerTable
 from wherry.store.records import Records
 
-_FOLDERS = ("blobs/sha256", "layers", "l", "tmp", "cache", "logs", "containers", "volumes")
+_FOLDERS = ("blobs/sha256", "layers", "tmp", "cache", "logs", "containers", "volumes")
 
 
 def default_root() -> str:
