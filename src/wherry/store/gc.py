@@ -34,8 +34,8 @@ class Scope(NamedTuple):
     """What may go: `everything` also takes tagged images and all records; `until` spares what is younger.
 
     `in_use` gives the images of containers, asked when nobody else is in the store: they stay. `labels`
-    (`key` or `key=value`) limit the images to those that bear all of them. Without `images` no image goes, without
-    `records` no record; what nothing refers to any more is swept in any case.
+    (`key` or `key=value`) limit the images to those that bear all of them. Without `images` no image goes,
+    without `records` no record; what nothing refers to any more is swept in any case.
     """
 
     everything: bool = False
