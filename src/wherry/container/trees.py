@@ -53,31 +53,52 @@ def _remove_as_owner(path: str) -> str:
 
 
 def copy_into(source: int, target: int) -> None:
-    """Copy all below the folder `source` into the folder `target` (descriptors), with owners, modes, times
-    and extended attributes; links stay links, devices and sockets are left out. `target` itself gets the
-    owner and the mode of `source`, so that a user of the image may write to the volume.
+    """Copy all below the folder `source` into the empty folder `target` (descriptors), with owners, modes,
+    times and extended attributes; links of both kinds stay links, devices and sockets are left out. `target`
+    itself gets the owner and the mode of `source`, so that a user of the image may write to the volume.
     """
-    for name in os.listdir(source):
-        _copy_one(source, target, name)
-    _copy_metadata(source, target)
+    _Copy(target).folder(source, target, "")
 
 
-def _copy_one(source: int, target: int, name: str) -> None:
-    status = os.stat(name, dir_fd=source, follow_symlinks=False)
-    if stat.S_ISLNK(status.st_mode):
-        os.symlink(os.readlink(name, dir_fd=source), name, dir_fd=target)
-        os.chown(name, status.st_uid, status.st_gid, dir_fd=target, follow_symlinks=False)
-    elif stat.S_ISDIR(status.st_mode):
-        os.mkdir(name, 0o700, dir_fd=target)
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-        inner_source, inner_target = os.open(name, flags, dir_fd=source), os.open(name, flags, dir_fd=target)
-        try:
-            copy_into(inner_source, inner_target)
-        finally:
-            os.close(inner_source)
-            os.close(inner_target)
-    elif stat.S_ISREG(status.st_mode):
+class _Copy:
+    """One copy under way: busybox has a hundred names for one file, and a copy of each would be a flood."""
+
+    def __init__(self, top: int) -> None:
+        self._top = top
+        self._linked: dict[tuple[int, int], str] = {}
+        """Files with several names, by device and inode: the path below `top` of the first copy."""
+
+    def folder(self, source: int, target: int, path: str) -> None:
+        for name in os.listdir(source):
+            self._one(source, target, name, f"{path}{name}")
+        _copy_metadata(source, target)
+
+    def _one(self, source: int, target: int, name: str, path: str) -> None:
+        status = os.stat(name, dir_fd=source, follow_symlinks=False)
+        if stat.S_ISLNK(status.st_mode):
+            os.symlink(os.readlink(name, dir_fd=source), name, dir_fd=target)
+            os.chown(name, status.st_uid, status.st_gid, dir_fd=target, follow_symlinks=False)
+        elif stat.S_ISDIR(status.st_mode):
+            os.mkdir(name, 0o700, dir_fd=target)
+            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+            inner_source = os.open(name, flags, dir_fd=source)
+            inner_target = os.open(name, flags, dir_fd=target)
+            try:
+                self.folder(inner_source, inner_target, f"{path}/")
+            finally:
+                os.close(inner_source)
+                os.close(inner_target)
+        elif stat.S_ISREG(status.st_mode):
+            self._file(source, target, name, path, status)
+
+    def _file(self, source: int, target: int, name: str, path: str, status: os.stat_result) -> None:
+        inode = status.st_dev, status.st_ino
+        if first := self._linked.get(inode):
+            os.link(first, name, src_dir_fd=self._top, dst_dir_fd=target, follow_symlinks=False)
+            return
         _copy_file(source, target, name)
+        if status.st_nlink > 1:
+            self._linked[inode] = path
 
 
 def _copy_file(source: int, target: int, name: str) -> None:

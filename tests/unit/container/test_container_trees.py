@@ -85,3 +85,19 @@ def test_removal(tmp_path: Path, source: Path) -> None:
 def test_removal_that_cannot_be_is_told() -> None:
     with pytest.raises(WherryError, match="cannot delete /proc/self"):
         trees.remove("/proc/self/task")
+
+
+def test_a_file_with_several_names_is_copied_once(tmp_path: Path) -> None:
+    """busybox's /bin would be 500 MB otherwise."""
+    source = tmp_path / "source"
+    (source / "inner").mkdir(parents=True)
+    (source / "one").write_text("shared")
+    os.link(source / "one", source / "inner" / "two")
+    os.link(source / "one", source / "three")
+    (source / "same").write_text("shared")
+    place = fill(tmp_path / "store", source)
+    one = (place / "one").stat()
+    assert one.st_nlink == 3
+    assert (place / "inner" / "two").stat().st_ino == one.st_ino == (place / "three").stat().st_ino
+    assert (place / "same").stat().st_nlink == 1
+    assert (place / "three").read_text() == "shared"
