@@ -38,7 +38,7 @@ def warned(store: Store, options: Options, emit: Emit) -> Iterator[Check]:
         report = linter.check(dockerfile, surroundings(store, options, given, ignored))
         reports.append(report)
         if violation := report.violation():
-            raise WherryError(violation)
+            raise WherryError(violation, hint="see `wherry build --check`")
 
     try:
         yield check
@@ -86,6 +86,6 @@ def surroundings(
 def summary(report: Report) -> Summary:
     """As BuildKit ends a build: how many, then one line for each."""
     count = len(report.findings)
-    head = f"{count} warning{'' if count == 1 else 's'} found:"
+    head = f"{count} warning{'' if count == 1 else 's'} found (use --check to expand):"
     lines = (f"- {item.rule.name}: {item.message} (line {item.where.line})" for item in report.findings)
     return Summary((head, *lines))
