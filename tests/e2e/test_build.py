@@ -194,7 +194,8 @@ def test_a_failing_run_shows_where_why_and_its_log(shared: Wherry, context: Cont
         ("FROM busybox\nUSER nobody-here\nRUN true\n", "nobody-here", "Dockerfile:3"),
         ("FROM 127.0.0.1:1/none\n", "connection refused", "Dockerfile:1"),
         ("RUN true\n", "no build stage", "Dockerfile:1"),
-        ("FROM busybox\nRUN --mount=type=cache,target=/c true\n", "RUN --mount=type=cache", "Dockerfile:2"),
+        ("FROM busybox\nRUN --security=insecure true\n", "RUN --security=insecure", "Dockerfile:2"),
+        ("FROM busybox\nRUN --device=a.b/c=d true\n", "RUN --device=a.b/c=d", "Dockerfile:2"),
         ("", "no instructions", "Dockerfile:1"),
     ],
 )

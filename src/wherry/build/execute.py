@@ -13,8 +13,9 @@ from wherry.base.errors import WherryError
 from wherry.base.events import Emit
 from wherry.build.context import Context
 from wherry.build.gather import content_of, gather, unknown_bytes
+from wherry.build.lending import Agent, Secret
 from wherry.build.operations import copy as copying
-from wherry.build.operations import folder, run
+from wherry.build.operations import folder, mounts, run
 from wherry.build.records import Recorder
 from wherry.build.solve import Cancelled, Chain
 from wherry.build.step import Copy, Folder, Run, Step
@@ -31,6 +32,7 @@ from wherry.snapshot import changes
 from wherry.snapshot.names import NameCache
 from wherry.snapshot.overlay import overlay
 from wherry.snapshot.view import View
+from wherry.store.records import Record
 from wherry.store.store import Store
 
 
@@ -43,6 +45,8 @@ class Settings(NamedTuple):
     """Seconds since 1970: the time that files in layers get."""
     no_cache: bool = False
     surroundings: run.Surroundings = run.Surroundings()
+    secrets: tuple[Secret, ...] = ()
+    agents: tuple[Agent, ...] = ()
 
 
 class Executor:
@@ -61,6 +65,9 @@ class Executor:
         store.sweep()
         self._layers = Layers(store)
         self._names = NameCache(self._layers)
+        self._lender = mounts.Lender(
+            store, self._layers, settings.secrets, settings.agents, self._check_not_cancelled
+        )
         self._runtime = Native()
         self._processes: set[Running] = set()
         self._cancelled = False
@@ -70,12 +77,11 @@ class Executor:
         try:
             if isinstance(step.operation, Copy):
                 return self._copy(step, step.operation, parent, inputs)
+            if isinstance(step.operation, Run):
+                return self._run(step, step.operation, parent, inputs)
+            assert isinstance(step.operation, Folder)
             began = time.monotonic()
-            if isinstance(step.operation, Folder):
-                layer = folder.execute(step.operation, self._view(parent), self._layers, self._mtime)
-            else:
-                assert isinstance(step.operation, Run)
-                layer = self._run(step, step.operation, parent)
+            layer = folder.execute(step.operation, self._view(parent), self._layers, self._mtime)
         except WherryError as error:
             error.where = error.where or step.where
             raise
@@ -94,9 +100,8 @@ class Executor:
             gathered = self._recorder.gathered(step)
         if unknown_bytes(gathered) is None:
             content = content_of(gathered, operation.unpack)
-            record = self._recorder.at(self._recorder.key(step, parent, content))
-            if record is not None and not self._settings.no_cache:
-                self._recorder.write(step, parent, inputs, record.layer, record.seconds, content)
+            record = self._known(step, parent, inputs, content)
+            if record is not None:
                 return record.layer
         copied = copying.execute(operation, gathered, files, self._view(parent), self._layers, self._mtime)
         diff_id = copied.layer.diff_id if copied.layer else None
@@ -104,30 +109,55 @@ class Executor:
         self._recorder.write(step, parent, inputs, diff_id, time.monotonic() - began, content)
         return diff_id
 
-    def _run(self, step: Step, operation: Run, parent: Chain) -> Layer | None:
+    def _run(self, step: Step, operation: Run, parent: Chain, inputs: list[Chain]) -> Digest | None:
         emulation.check(platforms.parse(step.platform))
-        view = self._view(parent)
+        began = time.monotonic()
+        shown = [mounts.Input(chain, self._view(chain)) for chain in inputs]
+        content = mounts.content(operation, shown) if shown else ""
+        record = self._known(step, parent, inputs, content) if shown else None
+        if record is not None:
+            return record.layer
         log = run.Log(self._log_path(step), step.number + 1, self._emit)
         failed = True
         try:
-            with self._store.scratch("run") as scratch:
-                with overlay(self._store, self._layers, parent, scratch, view=view) as mounted:
-                    container = run.container(
-                        operation, mounted.path, view, scratch, self._settings.surroundings
-                    )
-                    process = self._process(container, operation, log)
-                    remove_created(mounted.path, process.created)
-                layer = changes.commit(self._layers, mounted.upper, view, clamp=self._settings.epoch)
+            layer = self._ran(operation, parent, shown, log)
             failed = False
-            return layer
         finally:
             log.close(keep=failed)
+        diff_id = layer.diff_id if layer else None
+        self._recorder.write(step, parent, inputs, diff_id, time.monotonic() - began, content)
+        return diff_id
+
+    def _ran(self, operation: Run, parent: Chain, shown: list[mounts.Input], log: run.Log) -> Layer | None:
+        view = self._view(parent)
+        with self._store.scratch("run") as scratch:
+            with (
+                self._lender.lend(operation, shown, scratch) as lent,
+                overlay(
+                    self._store, self._layers, parent, scratch, view=view, mountpoints=lent.places
+                ) as mounted,
+            ):
+                container = run.container(
+                    operation, mounted.path, view, scratch, self._settings.surroundings, lent
+                )
+                process = self._process(container, operation, log)
+                remove_created(mounted.path, process.created)
+            return changes.commit(
+                self._layers, mounted.upper, view, clamp=self._settings.epoch, mountpoints=lent.places
+            )
+
+    def _known(self, step: Step, parent: Chain, inputs: list[Chain], content: str) -> Record | None:
+        """The record of a result from the same files, now to be found from here too."""
+        if self._settings.no_cache:
+            return None
+        record = self._recorder.at(self._recorder.key(step, parent, content))
+        if record is not None:
+            self._recorder.write(step, parent, inputs, record.layer, record.seconds, content)
+        return record
 
     def _process(self, container: Container, operation: Run, log: run.Log) -> Running:
         """Run to the end; `run.Failure` where it did not succeed."""
-        with self._lock:
-            if self._cancelled:
-                raise Cancelled()
+        self._check_not_cancelled()
         command = " ".join(operation.args)
         try:
             process = run.run(self._runtime, container, log, self._started)
@@ -135,11 +165,15 @@ class Executor:
             raise run.Failure(command, error.message, log) from None
         with self._lock:
             self._processes.discard(process)
-            if self._cancelled:
-                raise Cancelled()
+        self._check_not_cancelled()
         if code := process.wait():
             raise run.Failure(command, f"exit code: {code}", log)
         return process
+
+    def _check_not_cancelled(self) -> None:
+        with self._lock:
+            if self._cancelled:
+                raise Cancelled()
 
     def _started(self, process: Running) -> None:
         with self._lock:

@@ -1,9 +1,9 @@
 """RUN --mount, planned: what each mount is, and which steps give what it shows.
 
 What a mount shows of a build context is a step of its own, a COPY onto nothing: so it is what COPY would see,
-it is copied when it has changed and at no other time, and its layer is part of the key of the RUN. A cache that
-begins with files is filled from such a step too. What a bind shows of a stage or an image is that stage's own
-step, and nothing is copied.
+it is copied when it has changed and at no other time, and its layer is part of the key of the RUN. A cache
+that begins with files is filled from such a step too. What a bind shows of a stage or an image is that
+stage's own step, and nothing is copied.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _SHOWN = {"origin": "from"}
 
 
 class Tree(NamedTuple):
-    """What `from=` means: the step `step` of a stage or image, or a context (its name; "" is the main one)."""
+    """What `from=` means: the step of a stage or image, or a context (its name; "" is the main one)."""
 
     label: str
     step: int | None = None
@@ -57,8 +57,8 @@ def plan(
     """The mounts of one RUN whose working folder is `folder`.
 
     `find` says what a `from=` means; `copied` adds a step that copies onto nothing and gives its number; its
-    second argument is what is copied, for people. Mounts come out sorted by their targets, as BuildKit has
-    them, so that one may lie in another; of two for the same target the later one is seen.
+    second argument is what is copied, for people. Mounts come out sorted by target, as BuildKit has them,
+    so that one may lie in another; of two for the same target the later one is seen.
     """
     planner = _Planner(folder, find, copied)
     mounts = [planner.one(mount) for mount in written]
@@ -68,6 +68,11 @@ def plan(
 def literal(path: str) -> str:
     """As a pattern of COPY: a mount's source is one name, whatever characters it has."""
     return re.sub(r"([*?\[\\])", r"\\\1", path)
+
+
+def _clean(path: str) -> str:
+    """Absolute, without `..`; POSIX lets normpath keep two slashes at the beginning."""
+    return re.sub("^/+", "/", posixpath.normpath(f"/{path}"))
 
 
 def _target(mount: Mount) -> str:
@@ -93,7 +98,7 @@ class _Planner:
     def _bind(self, written: Written) -> Mount:
         mount = Mount("bind", self._place(written.target), read_only=written.read_only)
         tree = self._find(written.origin)
-        source = posixpath.normpath("/" + written.source)
+        source = _clean(written.source)
         if tree.step is not None:
             return mount._replace(input=self._input(tree.step), source=source, label=tree.label)
         return mount._replace(input=self._copy(tree, source), source=CONTENT, label=tree.label)
@@ -121,7 +126,7 @@ class _Planner:
                 gid=written.gid or 0,
             )
         tree = self._find(written.origin)
-        source = posixpath.normpath("/" + written.source)
+        source = _clean(written.source)
         return mount._replace(input=self._copy(tree, source), source=CONTENT, label=tree.label)
 
     def _tmpfs(self, written: Written) -> Mount:
@@ -172,7 +177,7 @@ class _Planner:
         return self.inputs.index(step)
 
     def _place(self, target: str) -> str:
-        place = re.sub("^/+", "/", posixpath.normpath(posixpath.join("/", self._folder, target)))
+        place = _clean(posixpath.join(self._folder, target))
         if place == "/":
             raise DockerfileError(f"invalid mount target {target!r}: it would cover the whole file system")
         if place in ("/dev", "/sys", "/proc") or place.startswith("/proc/"):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from wherry.oci.platform import Platform
 from wherry.oci.reference import Reference
+
+if TYPE_CHECKING:
+    from wherry.build.lending import Agent, Secret
 
 
 class Options(NamedTuple):
@@ -29,3 +32,5 @@ class Options(NamedTuple):
     outputs: tuple[str, ...] = ()
     """As `-o` has them: `type=tar,dest=app.tar`."""
     jobs: int | None = None
+    secrets: tuple[Secret, ...] = ()
+    agents: tuple[Agent, ...] = ()

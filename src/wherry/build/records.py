@@ -2,7 +2,7 @@
 
 A RUN and a WORKDIR have one key, from recipe and parent. A COPY's holds the digest of what is copied. For a
 COPY from another stage that digest needs the stage's indexes, so the stage's chain ID is asked first, which
-is known at once: same chain, same files.
+is known at once: same chain, same files. So it is with a RUN that mounts something of other steps.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Recorder:
     ) -> None:
         """Record a result under every key by which it may be asked for."""
         keys = {self.key(step, parent, content)}
-        if isinstance(step.operation, Copy) and inputs:
+        if inputs:
             keys.add(self.key(step, parent, _chain_content(inputs)))
         for key in keys:
             self._store.records.put(
@@ -88,10 +88,10 @@ class Recorder:
             return self._gathered[step.number]
 
     def _cheap_content(self, step: Step, inputs: list[Chain]) -> str | None:
-        if not isinstance(step.operation, Copy):
-            return ""
         if inputs:
             return _chain_content(inputs)
+        if not isinstance(step.operation, Copy):
+            return ""
         gathered = self.gathered(step)
         unknown = unknown_bytes(gathered)
         if unknown is not None:
@@ -103,4 +103,4 @@ class Recorder:
 
 
 def _chain_content(inputs: list[Chain]) -> str:
-    return f"chain {digests.chain_id(inputs[0])}"
+    return f"chain {' '.join(map(digests.chain_id, inputs))}"

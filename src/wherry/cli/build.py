@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from wherry.base.errors import UsageError, WherryError
 from wherry.base.proxies import configured
@@ -15,6 +16,9 @@ from wherry.oci import reference as references
 from wherry.oci.reference import Reference
 from wherry.store.store import Store
 from wherry.ui.progress import MODES, display
+
+if TYPE_CHECKING:
+    from wherry.build.lending import Agent, Secret
 
 
 def register(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +34,20 @@ def register(parser: argparse.ArgumentParser) -> None:
     add("-f", "--file", default="", help="the Dockerfile (default: PATH/Dockerfile); - for standard input")
     add("--build-arg", action="append", default=[], metavar="NAME[=VALUE]", help="set an ARG")
     add("--label", action="append", default=[], metavar="NAME=VALUE", help="set a label of the image")
+    add(
+        "--secret",
+        action="append",
+        default=[],
+        metavar="id=NAME[,src=FILE|,env=VARIABLE]",
+        help="lend a secret to the steps that mount it",
+    )
+    add(
+        "--ssh",
+        action="append",
+        default=[],
+        metavar="default|ID[=SOCKET]",
+        help="lend an ssh agent to the steps that mount it",
+    )
     add("--target", default="", metavar="STAGE", help="build this stage and what it needs")
     add("--platform", metavar="OS/ARCH", help="the platform of the image (default: this machine's)")
     add("--no-cache", action="store_true", help="execute every step")
@@ -104,7 +122,25 @@ def _options(args: argparse.Namespace) -> Options:
         network="none" if args.network == "none" else "host",
         outputs=tuple(args.output),
         jobs=args.jobs,
+        secrets=_secrets(args.secret),
+        agents=_agents(args.ssh),
     )
+
+
+def _secrets(texts: list[str]) -> tuple[Secret, ...]:
+    if not texts:
+        return ()
+    from wherry.build import lending
+
+    return tuple(lending.secret(text, os.environ) for text in texts)
+
+
+def _agents(texts: list[str]) -> tuple[Agent, ...]:
+    if not texts:
+        return ()
+    from wherry.build import lending
+
+    return tuple(lending.agent(text, os.environ) for text in texts)
 
 
 def _tag(text: str) -> Reference:

@@ -46,6 +46,7 @@ def overlay(
     *,
     view: View | None = None,
     mountpoints: Sequence[str] = (),
+    bare: bool = False,
     durable: bool = False,
 ) -> Iterator[Mounted]:
     """The tree of `diff_ids` (lowest first) mounted in `scratch`, a folder of the store's file system.
@@ -53,7 +54,8 @@ def overlay(
     The process must be in a mount namespace of its own (`runtime.idmap.enter`); any number of threads may
     call at once. An `upper` that an earlier mount left in `scratch` is used again. `view` saves reading the
     layers' indexes where the caller has it. `mountpoints` are absolute names, in the image, of further
-    mounts; folders end with a slash.
+    mounts; folders end with a slash. `bare` leaves out those that every container has: nothing is to be run
+    in this one.
 
     Without `durable` the kernel writes nothing back for fsync and at the end: what a power failure can spoil
     is a folder below the store's `tmp/`, which is thrown away then, and a layer made of it is written anew
@@ -64,7 +66,7 @@ def overlay(
     stub = f"{scratch}/stub"
     _make_upper(mounted.upper, view)
     remove_tree(stub)
-    make_stub(stub_of(view, mountpoints), stub)
+    make_stub({} if bare else stub_of(view, mountpoints), stub)
     lowers = [stub, *(layers.tree(diff_id) for diff_id in _highest_of_each(diff_ids))]
     # A work folder from before is marked by `volatile`, and would be refused.
     remove_tree(mounted.work)

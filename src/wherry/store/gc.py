@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from wherry.oci import digest as digests
 from wherry.oci.digest import Digest
+from wherry.store.cachefolders import CacheFolders
 from wherry.store.images import Image
 from wherry.store.records import Record
 from wherry.store.store import Store, remove_tree
@@ -53,7 +54,7 @@ def collect(store: Store, scope: Scope) -> Reclaimed:
         records = _drop_records(store, scope)
         layers, size = _sweep_layers(store)
         size += _sweep_blobs(store)
-        size += _sweep_logs(store, scope)
+        size += _sweep_logs(store, scope) + _drop_caches(store, scope)
         store.sweep()
     return Reclaimed(images, records, layers, size)
 
@@ -131,6 +132,19 @@ def _sweep_logs(store: Store, scope: Scope) -> int:
         if scope.until is None or os.lstat(path).st_mtime <= scope.until:
             size += disk_usage(path)
             remove_tree(path) if os.path.isdir(path) else os.unlink(path)
+    return size
+
+
+def _drop_caches(store: Store, scope: Scope) -> int:
+    """Cache mounts of RUN: with everything, or where the build cache alone is asked for."""
+    if scope.labels or not scope.records or (scope.images and not scope.everything):
+        return 0
+    caches = CacheFolders(store)
+    size = 0
+    for cache in caches.all():
+        if scope.until is None or cache.used <= scope.until:
+            size += disk_usage(caches.path(cache.name))
+            caches.delete(cache.name)
     return size
 
 

@@ -6,6 +6,7 @@
       blobs/sha256/<hex>          configs, manifests, compressed layers: immutable, named by their digest
       layers/<hex of diff ID>/    one layer: `index`, and `tar` (stream) or `fs/` (tree in overlay's form)
       tmp/<kind>-<pid>-<random>/  unfinished work; its maker holds a lock on it, unheld things are swept
+      cache-mounts/               what RUN --mount=type=cache keeps; see cachefolders.py
       cache/                      digests of build contexts' files; may be deleted at any time
       logs/                       whole output of the steps that failed
       containers/<id>/            one container each; see container/state.py

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from wherry.base.errors import WherryError
 from wherry.base.events import Emit, Output
+from wherry.build.operations.mounts import Lent
 from wherry.build.step import Run
 from wherry.layer.entry import FILE
 from wherry.runtime import users
@@ -43,17 +44,17 @@ class Failure(WherryError):
 
 
 def container(
-    operation: Run, rootfs: str, parent: View, scratch: str, surroundings: Surroundings
+    operation: Run, rootfs: str, parent: View, scratch: str, surroundings: Surroundings, lent: Lent
 ) -> Container:
     """The process as docker gives it: the image's variables, HOME of its user, this host's names resolved.
 
-    Files to be mounted are made in `scratch`.
+    Files to be mounted are made in `scratch`; `lent` are the mounts that the instruction asks for.
     """
     user = users.find(operation.user, parent.read_if_there("etc/passwd"), parent.read_if_there("etc/group"))
     authorities = _authorities(parent) if surroundings.host_ca else HostCA((), ())
-    environment = {"PATH": DEFAULT_PATH, "HOME": user.home} | dict(surroundings.proxies)
+    environment = {"PATH": DEFAULT_PATH, "HOME": user.home} | dict(lent.sockets) | dict(surroundings.proxies)
     environment |= dict(item.partition("=")[::2] for item in authorities.env)
-    environment |= dict(operation.environment)
+    environment |= dict(operation.environment) | dict(lent.environment)
     return Container(
         id=os.path.basename(scratch),
         rootfs=rootfs,
@@ -63,7 +64,12 @@ def container(
             cwd=operation.folder,
             user=user,
         ),
-        mounts=(*_host_names(scratch), *_scripts(operation, scratch), *authorities.mounts),
+        mounts=(
+            *_host_names(scratch),
+            *_scripts(operation, scratch),
+            *authorities.mounts,
+            *lent.mounts,
+        ),
         hostname=HOSTNAME,
         network=surroundings.network if operation.network == "default" else operation.network,
     )

@@ -117,6 +117,12 @@ def attach(tree: int, place: int) -> None:
     _call(_MOVE_MOUNT, tree, b"", place, b"", _MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_EMPTY_PATH)
 
 
+def detach(path: str) -> None:
+    """Unmount what is mounted at `path`, at once; it is gone when its last user is."""
+    if _libc.umount2(os.fsencode(path), _MNT_DETACH) < 0:
+        _fail()
+
+
 def set_attributes(tree: int, attributes: int, *, recursive: bool) -> None:
     """Add mount attributes; those that are set already stay, but for the access time, which is replaced."""
     clear = MOUNT_ATTR_TIME if attributes & MOUNT_ATTR_TIME else 0

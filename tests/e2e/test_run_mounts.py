@@ -1,0 +1,172 @@
+"""RUN --mount: what a step sees, what it leaves behind, and what makes it run again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from support.cli import Wherry
+from support.trees import tree
+from wherry.store.store import Store
+
+pytestmark = pytest.mark.needs("root")
+
+Context = Callable[[Mapping[str, str | bytes]], Path]
+
+
+@pytest.fixture
+def built(shared: Wherry, context: Context) -> Callable[..., str]:
+    """Build a Dockerfile; what was printed on standard error, with --progress plain."""
+
+    def build(dockerfile: str, *flags: str, **files: str) -> str:
+        folder = context(
+            {"Dockerfile": dockerfile, **{name.replace("_", "."): text for name, text in files.items()}}
+        )
+        result = shared("build", "--progress", "plain", *flags, folder)
+        assert result.code == 0, result.err
+        return result.err
+
+    return build
+
+
+def image_tree(wherry: Wherry, name: str) -> dict[str, str]:
+    with Store.open(str(wherry.root)) as store:
+        return {path: node.content for path, node in tree(store, name).items()}
+
+
+def is_reused(printed: str, step: str) -> bool:
+    number = next(line.split()[0] for line in printed.splitlines() if step in line and line[:1] == "#")
+    return f"{number} CACHED" in printed.splitlines()
+
+
+def test_the_context_is_seen_as_copy_sees_it(shared: Wherry, built: Callable[..., str]) -> None:
+    built(
+        "FROM busybox\nWORKDIR /w\n"
+        "RUN --mount=target=. ls -A > /names; cat a.txt > /a; touch x 2> /dev/null || echo ro > /ro\n"
+        "RUN --mount=target=/src,rw touch /src/new && ls /src > /writable\n"
+        "RUN --mount=source=a.txt,target=/one cat /one > /file\n",
+        "-t", "m-context", a_txt="text\n", _dockerignore="hidden\n", hidden="x",
+    )  # fmt: skip
+    found = image_tree(shared, "m-context")
+    assert "hidden" not in found["names"].split()
+    assert (found["a"], found["ro"], found["file"]) == ("text\n", "ro\n", "text\n")
+    assert "new" in found["writable"].split()
+    assert not {"one", "src", "src/new", "w/a.txt"} & found.keys()
+
+
+def test_a_changed_mounted_file_runs_the_step_again_and_no_other_does(built: Callable[..., str]) -> None:
+    text = "FROM busybox\nRUN --mount=source=a.txt,target=/a cat /a > /copy\n"
+    built(text, a_txt="1", b_txt="1")
+    assert is_reused(built(text, a_txt="1", b_txt="2"), "RUN --mount")
+    assert not is_reused(built(text, a_txt="2", b_txt="2"), "RUN --mount")
+
+
+def test_files_of_a_stage_are_mounted_and_count_by_content(shared: Wherry, built: Callable[..., str]) -> None:
+    text = (
+        "FROM busybox AS tools\nRUN mkdir /t && echo tool > /t/x && echo {} > /other\n"
+        "FROM busybox\nRUN --mount=from=tools,source=/t,target=/mnt/t cp /mnt/t/x /out\nRUN echo next > /n\n"
+    )
+    built(text.format(1), "-t", "m-stage")
+    found = image_tree(shared, "m-stage")
+    assert found["out"] == "tool\n"
+    assert "mnt" not in found or "mnt/t" not in found
+    assert is_reused(built(text.format(2), "-t", "m-stage"), "RUN echo next")
+
+
+def test_a_cache_outlives_builds_and_is_in_no_layer(shared: Wherry, built: Callable[..., str]) -> None:
+    for number in (1, 2):
+        built(
+            "FROM busybox\nRUN --mount=type=cache,target=/root/.cache/pip,id=outlives "
+            f"echo {number} >> /root/.cache/pip/log; cat /root/.cache/pip/log > /log\n",
+            "-t", "m-cache",
+        )  # fmt: skip
+    found = image_tree(shared, "m-cache")
+    assert found["log"] == "1\n2\n"
+    assert not [path for path in found if path.startswith("root/.cache")]
+    assert shared.ok("system", "df")
+    shared.ok("builder", "prune", "-f")
+    assert not list((shared.root / "cache-mounts").iterdir())
+
+
+def test_locked_caches_are_used_one_after_the_other(shared: Wherry, context: Context) -> None:
+    line = "RUN --mount=type=cache,target=/c,id=locks,sharing=locked mkdir /c/in && sleep 0.5 && rmdir /c/in"
+    folder = context({"Dockerfile": f"FROM busybox\n{line}\n"})
+    processes = [shared.start("build", "--no-cache", folder) for _ in range(2)]
+    for process in processes:
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+
+
+def test_a_secret_is_seen_by_its_step_and_nowhere_else(
+    shared: Wherry, context: Context, tmp_path: Path
+) -> None:
+    value = "s3cr" + os.urandom(12).hex()
+    (tmp_path / "secret").write_text(value)
+    folder = context(
+        {
+            "Dockerfile": "FROM busybox\nRUN --mount=type=secret,id=x,required --mount=type=secret,id=y,env=Y "
+            'sleep 1; test "$(cat /run/secrets/x)" = "$Y"; stat -c %a /run/secrets/x > /mode; '
+            "echo -n $Y | wc -c > /length\n"
+        }
+    )
+    words = ["build", "-t", "m-secret", "--secret", f"id=x,src={tmp_path / 'secret'}", "--secret", "id=y,env=Y"]
+    process = shared.start(*words, folder, env={"Y": value})
+    listed = ""
+    while process.poll() is None:
+        listed += subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
+        time.sleep(0.1)
+    _, err = process.communicate()
+    assert process.returncode == 0, err
+    found = image_tree(shared, "m-secret")
+    assert (found["mode"], found["length"].strip()) == ("400\n", str(len(value)))
+    assert not [path for path in found if path.startswith("run/secrets")]
+    assert value not in listed
+    assert subprocess.run(["grep", "-rlF", value, str(shared.root)], capture_output=True).stdout == b""
+
+
+def test_a_missing_secret(shared: Wherry, context: Context) -> None:
+    folder = context({"Dockerfile": "FROM busybox\nRUN --mount=type=secret,id=z test ! -e /run/secrets/z\n"})
+    shared.ok("build", folder)
+    (folder / "Dockerfile").write_text("FROM busybox\nRUN --mount=type=secret,id=z,required true\n")
+    result = shared("build", folder)
+    assert result.code == 1
+    assert "the secret 'z' is required and missing" in result.err
+    assert "Dockerfile:2" in result.err
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[dict[str, str]]:
+    socket, key = tmp_path / "agent", tmp_path / "key"
+    started = subprocess.run(["ssh-agent", "-a", str(socket)], capture_output=True, text=True, check=True)
+    pid = int(started.stdout.split("SSH_AGENT_PID=")[1].split(";")[0])
+    environment = {"SSH_AUTH_SOCK": str(socket)}
+    try:
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+        subprocess.run(
+            ["ssh-add", "-q", str(key)], check=True, env=os.environ | environment, stderr=subprocess.DEVNULL
+        )
+        yield environment | {"KEY": str(key)}
+    finally:
+        os.kill(pid, signal.SIGTERM)
+
+
+@pytest.mark.needs("ssh-agent", "ssh-keygen")
+def test_an_agent_is_lent_and_a_key_is_refused(
+    shared: Wherry, context: Context, agent: dict[str, str]
+) -> None:
+    lines = "RUN --mount=type=ssh,required test -S $SSH_AUTH_SOCK && echo seen > /seen\n"
+    folder = context({"Dockerfile": f"FROM busybox\n{lines}"})
+    shared.ok("build", "-t", "m-ssh", "--ssh", "default", folder, env=agent)
+    found = image_tree(shared, "m-ssh")
+    assert found["seen"] == "seen\n"
+    assert not [path for path in found if path.startswith("run/buildkit")]
+    refused = shared("build", "--ssh", f"default={agent['KEY']}", folder)
+    assert (refused.code, "is a private key" in refused.err) == (125, True)
+    missing = shared("build", "--no-cache", folder)
+    assert (missing.code, "the ssh agent 'default' is required" in missing.err) == (1, True)
