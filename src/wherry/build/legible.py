@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from wherry.dockerfile.instructions import Add, Arg, Copy
+
+_PASSWORD = re.compile(r"(https?://)[^/@\s]+@")
+
+
+def redacted(text: str) -> str:
+    """`text` without the names and passwords that stand in its URLs."""
+    return _PASSWORD.sub(r"\1xxxxx@", text) if "://" in text else text
 
 
 def line(original: str) -> str:
@@ -40,5 +48,8 @@ def copy(keyword: str, instruction: Copy | Add) -> str:
     flags += [f"--chmod={instruction.chmod}"] if instruction.chmod else []
     if isinstance(instruction, Copy) and instruction.origin:
         flags.append(f"--from={instruction.origin}")
+    if isinstance(instruction, Copy) and instruction.parents:
+        flags.append("--parents")
+    flags += [f"--exclude={pattern}" for pattern in instruction.excludes]
     inline = [file.name for file in instruction.files]
-    return " ".join([keyword, *flags, *instruction.sources, *inline, instruction.target])
+    return redacted(" ".join([keyword, *flags, *instruction.sources, *inline, instruction.target]))

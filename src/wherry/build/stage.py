@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from wherry.base.errors import Location, Unsupported
-from wherry.build import legible
+from wherry.build import copying, legible
+from wherry.build.copying import Tree
 from wherry.build.scope import Arguments, Scope
 from wherry.build.step import Base, Folder, Operation
 from wherry.build.step import Copy as CopyOperation
 from wherry.build.step import Run as RunOperation
 from wherry.dockerfile import instructions as ins
-from wherry.dockerfile import modes
 from wherry.dockerfile.errors import DockerfileError
 from wherry.dockerfile.expansion import expanded
 from wherry.dockerfile.ports import exposed
@@ -245,8 +245,7 @@ class Planner:
         def find(origin: str) -> mounting.Tree:
             if not origin:
                 return mounting.Tree("the build context")
-            step, label = self._source(origin, location)
-            return mounting.Tree(label, step)
+            return mounting.Tree(*self._tree(origin, location))
 
         def copied(operation: CopyOperation, what: str) -> int:
             nothing = self._add(Base(()), None, (), "", location, self.label, platform)
@@ -257,62 +256,32 @@ class Planner:
         return mounting.plan(instruction.mounts, self.execution.working_dir, find, copied)
 
     def _copy(self, instruction: ins.Copy) -> None:
-        _refuse(instruction, "COPY", parents=instruction.parents, exclude=bool(instruction.excludes))
-        operation = self._copying(instruction)
+        operation = copying.copy(instruction, self.execution.working_dir)
         inputs: tuple[int, ...] = ()
         if instruction.origin:
-            source, label = self._source(instruction.origin, instruction.location)
-            operation = operation._replace(source=source, source_label=label)
-            inputs = (source,)
+            tree = self._tree(instruction.origin, instruction.location)
+            operation = operation._replace(source=tree.step, source_label=tree.label, context=tree.context)
+            inputs = () if tree.step is None else (tree.step,)
         self._make(instruction, operation, inputs, legible.copy("COPY", instruction))
 
     def _add_files(self, instruction: ins.Add) -> None:
-        _refuse(
-            instruction,
-            "ADD",
-            checksum=bool(instruction.checksum),
-            keep_git_dir=instruction.keep_git_dir,
-            exclude=bool(instruction.excludes),
-        )
-        for source in instruction.sources:
-            if re.match(r"(https?|git|ssh)://|git@", source):
-                raise Unsupported(f"ADD of a remote source ({source}) is not supported by this version")
-        operation = self._copying(instruction)._replace(unpack=instruction.unpack is not False)
+        operation = copying.add(instruction, self.execution.working_dir)
         self._make(instruction, operation, (), legible.copy("ADD", instruction))
 
-    def _copying(self, instruction: ins.Copy | ins.Add) -> CopyOperation:
-        target = instruction.target
-        several = len(instruction.sources) + len(instruction.files) > 1
-        if several and not target.endswith("/") and posixpath.basename(target) != ".":
-            raise DockerfileError(
-                "with more than one source the destination must be a folder and end with a /",
-                hint=f"write {target}/",
-            )
-        absolute = posixpath.join("/", self.execution.working_dir, target)
-        clean = re.sub("^/+", "/", posixpath.normpath(absolute))
-        is_folder = target.endswith("/") or posixpath.basename(target) in ("", ".", "..")
-        return CopyOperation(
-            patterns=instruction.sources,
-            target=clean.rstrip("/") + "/" if is_folder else clean,
-            owner=instruction.chown,
-            mode=_checked_mode(instruction.chmod),
-            inline=tuple((file.name, file.content) for file in instruction.files),
-        )
-
-    def _source(self, origin: str, where: Location) -> tuple[int, str]:
-        """The step whose files `--from` means: the last of a stage, or an image's."""
+    def _tree(self, origin: str, where: Location) -> Tree:
+        """What `--from` means: the last step of a stage, or an image's."""
         stage = self._find_stage(origin)
         if stage is not None:
-            return stage.step, f"stage {origin!r}"
+            return Tree(f"stage {origin!r}", stage.step)
         image = self._find_image(origin, where, self.platform)
         name = f"FROM {origin}"
         step = self._add(Base(image.config.diff_ids), None, (), name, where, self.label, str(self.platform))
-        return step, f"image {origin!r}"
+        return Tree(f"image {origin!r}", step)
 
     def _make(
         self, instruction: ins.Instruction, operation: Operation, inputs: tuple[int, ...], text: str
     ) -> None:
-        name = self._name(legible.line(instruction.original))
+        name = self._name(legible.redacted(legible.line(instruction.original)))
         self.step = self._add(
             operation, self.step, inputs, name, instruction.location, self.label, str(self.platform)
         )
@@ -359,21 +328,6 @@ _HANDLERS: dict[type, Callable[[Planner, Any], None]] = {
     ins.Volume: Planner._volume,
     ins.Workdir: Planner._workdir,
 }
-
-
-def _checked_mode(text: str) -> str:
-    if text:
-        modes.parse(text)
-    return text
-
-
-def _refuse(instruction: ins.Instruction, keyword: str, **given: bool) -> None:
-    for name, is_given in given.items():
-        if is_given:
-            flag = name.replace("_", "-")
-            raise Unsupported(
-                f"{keyword} --{flag} is not supported by this version", where=instruction.location
-            )
 
 
 def _refuse_unsupported_run(instruction: ins.Run) -> None:
