@@ -24,7 +24,11 @@ MAX_LINKS = 40
 
 
 class Files(Protocol):
-    """A tree to copy from. A regular file's entry has its digest where that is known without reading."""
+    """A tree to copy from.
+
+    A regular file's entry has its digest where that is known without reading. Its `link`, where it has one,
+    is the same for all entries that are hard links of each other.
+    """
 
     label: str
     """For messages: `the build context`, `stage 'builder'`."""

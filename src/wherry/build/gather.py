@@ -136,7 +136,8 @@ def content_of(gathered: Gathered, unpack: bool = False) -> str:
     """
     digest = TreeHash()
     for item in gathered.items:
-        digest.add(item.entry._replace(path=item.name, mtime=0, offset=-1))
+        link = "" if item.entry.kind == FILE else item.entry.link
+        digest.add(item.entry._replace(path=item.name, mtime=0, offset=-1, link=link))
     kind = "file" if gathered.lone else "nothing" if gathered.nothing else "tree"
     if not unpack:
         return f"{kind} {digest.hexdigest()}"

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
 from wherry.base.errors import NotFound
-from wherry.layer.entry import Entry
+from wherry.layer.entry import FILE, Entry
 from wherry.layer.writer import Readable
-from wherry.snapshot.view import View
+from wherry.snapshot.view import Found, View
 
 
 class ViewFiles:
@@ -20,7 +20,7 @@ class ViewFiles:
 
     def lookup(self, path: str) -> Entry | None:
         found = self._view.lookup(path)
-        return found.entry if found else None
+        return _marked(found) if found else None
 
     def names(self, path: str) -> list[str]:
         return self._view.children(path)
@@ -28,7 +28,7 @@ class ViewFiles:
     def walk(self, path: str) -> Iterator[Entry]:
         below = self._view.walk(path)
         next(below, None)
-        return (found.entry for found in below)
+        return map(_marked, below)
 
     def open(self, path: str) -> AbstractContextManager[Readable]:
         found = self._view.lookup(path)
@@ -48,3 +48,11 @@ class ViewFiles:
         close = difflib.get_close_matches(name, self._view.children(self._view.resolve(folder)), 1)
         hint = f"did you mean {posixpath.join(folder, close[0])!r}?" if close else ""
         return NotFound(f"{pattern!r} is not in {self.label}", hint=hint)
+
+
+def _marked(found: Found) -> Entry:
+    """Names of one file have its place in a layer in common; that is how they are known as hard links."""
+    entry = found.entry
+    if entry.kind != FILE or entry.offset < 0 or not entry.size:
+        return entry
+    return entry._replace(link=f"{found.diff_id} {entry.offset}")

@@ -269,3 +269,14 @@ def test_bytecode_of_another_version_is_not_taken_for_a_copied_source(store: Sto
     view = View(Layers(store), store.images.get(built.image).config.diff_ids)
     times = {name: view.lookup(f"app/{name}").entry.mtime for name in ("app.py", "lib.py")}  # type: ignore[union-attr]
     assert times == {"app.py": (DEFAULT_EPOCH + 1) * 10**9, "lib.py": DEFAULT_EPOCH * 10**9}
+
+
+def test_hard_links_of_a_stage_stay_hard_links(store: Store, context: Context) -> None:
+    lines = "FROM scratch AS one\nADD t /\nFROM scratch\nCOPY --from=one /top /n\n"
+    built = made(store, context, lines, {"t": archive("")})
+    (layer,) = store.images.get(built.image).config.diff_ids
+    from wherry.layer.layers import Layers
+
+    kinds = {entry.path: (entry.kind, entry.link) for entry in Layers(store).index(layer).entries}
+    assert kinds == {"n": ("d", ""), "n/f": ("f", ""), "n/h": ("h", "n/f")}
+    assert tree(store, built.image)["n/h"].content == "text"

@@ -17,7 +17,7 @@ from wherry.build.operations.place import folders_to, owner_ids
 from wherry.build.operations.unpack import is_archive, unpack
 from wherry.build.step import Copy
 from wherry.dockerfile import modes
-from wherry.layer.entry import DIRECTORY, FILE, SYMLINK, Entry
+from wherry.layer.entry import DIRECTORY, FILE, HARDLINK, SYMLINK, Entry
 from wherry.layer.layers import Layers
 from wherry.layer.writer import Layer, LayerWriter
 from wherry.snapshot import pyc
@@ -44,6 +44,7 @@ def execute(
     if not gathered.items and parent.exists(operation.target):
         return Copied(None, gathered)
     read: dict[str, Item] = {}
+    shared: dict[str, Entry] = {}
 
     def write(writer: LayerWriter) -> None:
         for folder in placement.folders:
@@ -54,7 +55,10 @@ def execute(
                 _check_unchanged(item, files)
                 continue
             entry = placement.entry(path, item)
-            if entry.kind == FILE:
+            first = shared.setdefault(item.entry.link, entry) if item.entry.kind == FILE else entry
+            if item.entry.link and first is not entry and first[2:6] == entry[2:6]:
+                writer.add(Entry(path, HARDLINK, *entry[2:6], link=first.path))
+            elif entry.kind == FILE:
                 added = _add_file(writer, entry, item, files)
                 item = item._replace(entry=item.entry._replace(digest=added.digest))
             else:
@@ -129,7 +133,10 @@ class _Placement:
         if self._mode is not None and source.kind != SYMLINK:
             mode = self._mode.apply(mode, folder=source.kind == DIRECTORY)
         mtime = self._time_of(path) if path.endswith(".py") else self._mtime
-        return source._replace(path=path, uid=uid, gid=gid, mode=mode, mtime=mtime, digest=b"", offset=-1)
+        link = "" if source.kind == FILE else source.link
+        return source._replace(
+            path=path, uid=uid, gid=gid, mode=mode, mtime=mtime, link=link, digest=b"", offset=-1
+        )
 
     def _time_of(self, path: str) -> int:
         """A Python source must not get the time that bytecode in the parent records: Python would take the
