@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from wherry.base.errors import Location, Unsupported
+from wherry.base.errors import Location, Unsupported, WherryError
 from wherry.build import copying, legible
 from wherry.build.copying import Tree
 from wherry.build.scope import Arguments, Scope
@@ -114,7 +114,7 @@ class Planner:
         for instruction in (*self._triggers, *instructions):
             try:
                 self._one(instruction)
-            except DockerfileError as error:
+            except WherryError as error:
                 error.where = error.where or instruction.location
                 raise
 
