@@ -40,14 +40,15 @@ class Mode(NamedTuple):
 def enter() -> Mode:
     """Move this process into a mount namespace of its own; nothing mounted in it is seen elsewhere.
 
-    For the whole life of the process, so a second call does nothing; the first must come before any thread.
+    For the whole life of the process, so a second call does nothing. As root it is the calling thread, with
+    those that it starts later, that moves; an ordinary user's process must not have another thread yet.
     As an ordinary user the process is root afterwards (os.getuid() is 0): what depends on who the user is
     must be decided before. Denied, with the command that mends it, where the machine does not let us.
     """
-    if not _is_alone():
-        raise RuntimeError("idmap.enter() must be called before any thread is started")
     if os.geteuid() == 0:
         return _enter_as_root()
+    if not _is_alone():
+        raise RuntimeError("idmap.enter() must be called before any thread is started")
     return _enter_as_user()
 
 
