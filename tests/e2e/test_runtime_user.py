@@ -77,9 +77,11 @@ def test_without_subordinate_ids_one_is_told_what_to_do() -> None:
     ]
 
 
-def test_enter_wants_a_single_thread() -> None:
+def test_an_ordinary_user_enters_from_a_single_thread_only() -> None:
     script = """
-import threading, time
+import os, threading, time
+if os.geteuid() == 0:
+    os.seteuid(65534)
 from wherry.runtime import idmap
 threading.Thread(target=time.sleep, args=(1,), daemon=True).start()
 try:
