@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from support.cli import Wherry
+from support import ordinary
+from support.cli import Wherry, write_files
 from support.trees import tree
 from wherry.store.store import Store
 
@@ -110,16 +113,25 @@ def test_a_secret_is_seen_by_its_step_and_nowhere_else(
     (tmp_path / "secret").write_text(value)
     folder = context(
         {
-            "Dockerfile": "FROM busybox\nRUN --mount=type=secret,id=x,required --mount=type=secret,id=y,env=Y "
+            "Dockerfile": "FROM busybox\n"
+            "RUN --mount=type=secret,id=x,required --mount=type=secret,id=y,env=Y "
             'sleep 1; test "$(cat /run/secrets/x)" = "$Y"; stat -c %a /run/secrets/x > /mode; '
             "echo -n $Y | wc -c > /length\n"
         }
     )
-    words = ["build", "-t", "m-secret", "--secret", f"id=x,src={tmp_path / 'secret'}", "--secret", "id=y,env=Y"]
+    words = [
+        "build",
+        "-t",
+        "m-secret",
+        "--secret",
+        f"id=x,src={tmp_path / 'secret'}",
+        "--secret",
+        "id=y,env=Y",
+    ]
     process = shared.start(*words, folder, env={"Y": value})
     listed = ""
     while process.poll() is None:
-        listed += subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
+        listed += subprocess.run(["ps", "axww"], capture_output=True, text=True).stdout
         time.sleep(0.1)
     _, err = process.communicate()
     assert process.returncode == 0, err
@@ -138,6 +150,37 @@ def test_a_missing_secret(shared: Wherry, context: Context) -> None:
     assert result.code == 1
     assert "the secret 'z' is required and missing" in result.err
     assert "Dockerfile:2" in result.err
+
+
+_PUT = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from support import busybox
+busybox.put(sys.argv[2], "base")
+"""
+
+
+@pytest.mark.needs("newuidmap", "setpriv")
+def test_mounts_as_an_ordinary_user() -> None:
+    lines = (
+        "FROM base\nUSER 1000\n"
+        "RUN --mount=target=/src --mount=type=cache,target=/c,uid=1000 --mount=type=tmpfs,target=/t \\\n"
+        " --mount=type=secret,id=x,uid=1000 --mount=type=ssh,uid=1000,required \\\n"
+        " echo a >> /c/log && touch /t/x && test -w $SSH_AUTH_SOCK \\\n"
+        ' && test "$(cat /src/a.txt)$(cat /run/secrets/x)" = textvalue\n'
+    )
+    with ordinary.user() as someone:
+        root = someone.home / "store"
+        tests = Path(__file__).parents[1]
+        subprocess.run([*someone.prefix, sys.executable, "-c", _PUT, tests, root], check=True)
+        wherry = Wherry(root, someone.home / "docker", prefix=someone.prefix)
+        folder = write_files(someone.home / "context", {"a.txt": "text", "Dockerfile": lines})
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(someone.home / "agent"))
+            lent = ["--secret", "id=x,env=X", "--ssh", f"default={someone.home / 'agent'}"]
+            wherry.ok("build", *lent, folder, env={"X": "value"})
+        wherry.ok("prune", "-a", "-f")
+        assert not list((root / "cache-mounts").iterdir())
 
 
 @pytest.fixture
