@@ -80,9 +80,9 @@ def test_without_subordinate_ids_one_is_told_what_to_do() -> None:
 def test_an_ordinary_user_enters_from_a_single_thread_only() -> None:
     script = """
 import os, threading, time
+from wherry.runtime import idmap
 if os.geteuid() == 0:
     os.seteuid(65534)
-from wherry.runtime import idmap
 threading.Thread(target=time.sleep, args=(1,), daemon=True).start()
 try:
     idmap.enter()
