@@ -166,15 +166,11 @@ class _Gunzip:
         return plain
 
 
-class _Decompressed(io.RawIOBase):
-    """Members or frames one after another, as one stream; zeros after the last are padding."""
+class _Reading(io.RawIOBase):
+    """A stream made out of another one, which is closed with it."""
 
-    def __init__(self, stream: BinaryIO, start: bytes, make: Callable[[], _Decoder]) -> None:
+    def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
-        self._make = make
-        self._decoder = make()
-        self._input = start
-        self._ended = False
 
     def close(self) -> None:
         self._stream.close()
@@ -191,6 +187,20 @@ class _Decompressed(io.RawIOBase):
 
     def _some(self, size: int) -> bytes:
         """At least one byte, `size` at most; none at the end."""
+        raise NotImplementedError
+
+
+class _Decompressed(_Reading):
+    """Members or frames one after another, as one stream; zeros after the last are padding."""
+
+    def __init__(self, stream: BinaryIO, start: bytes, make: Callable[[], _Decoder]) -> None:
+        super().__init__(stream)
+        self._make = make
+        self._decoder = make()
+        self._input = start
+        self._ended = False
+
+    def _some(self, size: int) -> bytes:
         while not self._ended:
             decoder = self._decoder
             if decoder.eof:
@@ -221,26 +231,17 @@ class _Decompressed(io.RawIOBase):
         self._decoder = self._make()
 
 
-class _Prefixed(io.RawIOBase):
+class _Prefixed(_Reading):
     """A stream whose first bytes have been read already."""
 
     def __init__(self, stream: BinaryIO, start: bytes) -> None:
-        self._stream = stream
+        super().__init__(stream)
         self._start = start
 
-    def close(self) -> None:
-        self._stream.close()
-        super().close()
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: object) -> int:
-        view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
-        data = self._start[: len(view)] or self._stream.read(len(view))
-        self._start = self._start[len(view) :]
-        view[: len(data)] = data
-        return len(data)
+    def _some(self, size: int) -> bytes:
+        data = self._start[:size] or self._stream.read(size)
+        self._start = self._start[size:]
+        return data
 
 
 def _errors() -> tuple[type[Exception], ...]:
