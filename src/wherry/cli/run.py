@@ -81,6 +81,8 @@ def _run(args: argparse.Namespace, wanted: Options) -> int:
 
 
 def _options(args: argparse.Namespace) -> Options:
+    from wherry.base.settings import load
+
     own = os.environ
     from_files = [item for path in args.env_file or () for item in environment.from_file(path, own)]
     if args.pull not in _POLICIES:
@@ -102,7 +104,7 @@ def _options(args: argparse.Namespace) -> Options:
         interactive=args.interactive,
         remove=args.rm,
         read_only=args.read_only,
-        host_ca=args.host_ca or own.get("WHERRY_HOST_CA", "") not in ("", "0"),
+        host_ca=args.host_ca or load().host_ca,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from wherry.base.errors import WherryError
+from wherry.base.errors import Unsupported, WherryError
 
 _ARCHITECTURES = {
     "x86_64": ("amd64", ""),
@@ -45,6 +45,8 @@ def normalise(platform: Platform) -> Platform:
 
 def parse(text: str) -> Platform:
     """`linux/arm64/v8`, `linux/amd64`, or an architecture or an os alone."""
+    if "," in text:
+        raise Unsupported(f"several platforms at once are not supported: {text}", hint="name one of them")
     parts = text.split("/")
     if not 1 <= len(parts) <= 3 or not all(parts):
         raise WherryError(f"not a platform: {text!r}", hint="write os/architecture, such as linux/amd64")
