@@ -12,32 +12,11 @@ from pathlib import Path
 import pytest
 
 from support.cli import Wherry
-from support.trees import tree
-from wherry.store.store import Store
+from support.trees import contents
 
 pytestmark = pytest.mark.needs("root")
 
 Context = Callable[[Mapping[str, str | bytes]], Path]
-
-
-@pytest.fixture
-def built(shared: Wherry, context: Context, request: pytest.FixtureRequest) -> Callable[..., str]:
-    """Build a Dockerfile with files; what was printed on standard error, with --progress plain."""
-
-    def build(dockerfile: str, *flags: str, **files: str) -> str:
-        folder = context(
-            {"Dockerfile": dockerfile, **{name.replace("_", "."): text for name, text in files.items()}}
-        )
-        result = shared("build", "--progress", "plain", *flags, folder)
-        assert result.code == 0, result.err
-        return result.err
-
-    return build
-
-
-def image_tree(wherry: Wherry, name: str) -> dict[str, str]:
-    with Store.open(str(wherry.root)) as store:
-        return {path: node.content for path, node in tree(store, name).items()}
 
 
 def config(wherry: Wherry, name: str) -> dict[str, object]:
@@ -49,7 +28,7 @@ def test_a_run_changes_the_image_and_prints_its_output(shared: Wherry, built: Ca
     printed = built("FROM busybox\nRUN echo hello; echo text > /new\n", "-t", "t-run")
     assert "[2/2] RUN echo hello; echo text > /new" in printed
     assert "hello" in printed
-    assert image_tree(shared, "t-run")["new"] == "text\n"
+    assert contents(shared.root, "t-run")["new"] == "text\n"
 
 
 def test_a_second_build_is_cached_whole(shared: Wherry, built: Callable[..., str]) -> None:
@@ -71,7 +50,7 @@ def test_the_process_of_a_run(shared: Wherry, built: Callable[..., str]) -> None
         "RUN env | sort > env; id > id; pwd > pwd; hostname > host; umask > umask\n",
         "--build-arg", "C=3", "-t", "t-process",
     )  # fmt: skip
-    found = image_tree(shared, "t-process")
+    found = contents(shared.root, "t-process")
     assert found["work/pwd"] == "/work\n"
     assert found["work/host"] == "wherry\n"
     assert found["work/umask"] == "0022\n"
@@ -86,7 +65,7 @@ def test_the_process_of_a_run(shared: Wherry, built: Callable[..., str]) -> None
 def test_no_variable_of_the_host_reaches_a_run(shared: Wherry, context: Context) -> None:
     folder = context({"Dockerfile": "FROM busybox\nRUN env > /env\n"})
     shared.ok("build", "-t", "t-env", folder, env={"SECRET_OF_HOST": "x", "LANG": "xx"})
-    assert "SECRET_OF_HOST" not in image_tree(shared, "t-env")["env"]
+    assert "SECRET_OF_HOST" not in contents(shared.root, "t-env")["env"]
 
 
 def test_mounted_files_leave_nothing_in_the_layer(shared: Wherry, built: Callable[..., str]) -> None:
@@ -144,9 +123,9 @@ def test_onbuild_runs_in_the_child_and_not_in_its_child(shared: Wherry, built: C
         "t-parent",
         a_txt="x",
     )
-    assert "from-child" not in image_tree(shared, "t-parent")
+    assert "from-child" not in contents(shared.root, "t-parent")
     built("FROM t-parent\nRUN cat /ran\n", "-t", "t-child")
-    assert image_tree(shared, "t-child")["from-child"] == "x"
+    assert contents(shared.root, "t-child")["from-child"] == "x"
     assert not config(shared, "t-child").get("OnBuild")
 
 
@@ -162,7 +141,7 @@ def test_stages_in_parallel_and_target(shared: Wherry, context: Context) -> None
     began = time.monotonic()
     shared.ok("build", "-t", "t-parallel", "--jobs", "2", folder)
     assert time.monotonic() - began < 1.95
-    assert image_tree(shared, "t-parallel") == {"a": "a\n", "b": "b\n"}
+    assert contents(shared.root, "t-parallel") == {"a": "a\n", "b": "b\n"}
     failed = shared("build", "--target", "unused", folder)
     assert failed.code == 1
     wrong = shared("build", "--target", "c", folder)
@@ -324,7 +303,7 @@ def test_build_arguments_proxies_and_history(shared: Wherry, built: Callable[...
     text = "ARG BASE=busybox\nFROM $BASE\nARG V=1\nRUN echo $V $http_proxy > /v\n"
     proxy = "http://user:pass@127.0.0.1:9"
     built(text, "--build-arg", "V=2", "--build-arg", f"http_proxy={proxy}", "-t", "t-args")
-    assert image_tree(shared, "t-args")["v"] == f"2 {proxy}\n"
+    assert contents(shared.root, "t-args")["v"] == f"2 {proxy}\n"
     history = shared.ok("history", "--no-trunc", "t-args")
     assert "RUN |1 V=2 /bin/sh -c echo $V $http_proxy > /v" in history
     assert proxy not in history + shared.ok("inspect", "t-args")
@@ -340,12 +319,12 @@ def test_host_ca_is_seen_and_leaves_no_trace(shared: Wherry, context: Context) -
     assert "CERT" not in json.dumps(image) + shared.ok("history", "--no-trunc", "t-ca").replace(
         "$SSL_CERT_FILE", ""
     )
-    assert set(image_tree(shared, "t-ca")) - set(image_tree(shared, "busybox")) == {"n"}
+    assert set(contents(shared.root, "t-ca")) - set(contents(shared.root, "busybox")) == {"n"}
 
 
 def test_network_none(shared: Wherry, built: Callable[..., str]) -> None:
     built("FROM busybox\nRUN --network=none ls /sys/class/net > /net\n", "-t", "t-net")
-    assert image_tree(shared, "t-net")["net"] == "lo\n"
+    assert contents(shared.root, "t-net")["net"] == "lo\n"
 
 
 def test_heredocs(shared: Wherry, built: Callable[..., str]) -> None:
@@ -355,7 +334,7 @@ def test_heredocs(shared: Wherry, built: Callable[..., str]) -> None:
         "RUN <<E\n#!/bin/sh\necho $0 > /script\nE\n",
         "-t", "t-heredoc",
     )  # fmt: skip
-    found = image_tree(shared, "t-heredoc")
+    found = contents(shared.root, "t-heredoc")
     assert (found["hello"], found["one"], found["script"]) == (
         "hello world\n",
         "one\ntwo\n",
@@ -369,7 +348,7 @@ def test_a_files_change_from_a_lower_layer(shared: Wherry, built: Callable[..., 
         "RUN rm /d/a && echo c >> /d/b && mv /d/b /d/c\nRUN rm -r /d && mkdir /d && touch /d/new\n",
         "-t", "t-changes",
     )  # fmt: skip
-    assert {path for path in image_tree(shared, "t-changes") if path.startswith("d/")} == {"d/new"}
+    assert {path for path in contents(shared.root, "t-changes") if path.startswith("d/")} == {"d/new"}
 
 
 def test_output_to_a_folder_and_a_tar(shared: Wherry, context: Context, tmp_path: Path) -> None:

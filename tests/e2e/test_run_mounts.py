@@ -15,32 +15,11 @@ import pytest
 
 from support import ordinary
 from support.cli import Wherry, write_files
-from support.trees import tree
-from wherry.store.store import Store
+from support.trees import contents
 
 pytestmark = pytest.mark.needs("root")
 
 Context = Callable[[Mapping[str, str | bytes]], Path]
-
-
-@pytest.fixture
-def built(shared: Wherry, context: Context) -> Callable[..., str]:
-    """Build a Dockerfile; what was printed on standard error, with --progress plain."""
-
-    def build(dockerfile: str, *flags: str, **files: str) -> str:
-        folder = context(
-            {"Dockerfile": dockerfile, **{name.replace("_", "."): text for name, text in files.items()}}
-        )
-        result = shared("build", "--progress", "plain", *flags, folder)
-        assert result.code == 0, result.err
-        return result.err
-
-    return build
-
-
-def image_tree(wherry: Wherry, name: str) -> dict[str, str]:
-    with Store.open(str(wherry.root)) as store:
-        return {path: node.content for path, node in tree(store, name).items()}
 
 
 def is_reused(printed: str, step: str) -> bool:
@@ -56,7 +35,7 @@ def test_the_context_is_seen_as_copy_sees_it(shared: Wherry, built: Callable[...
         "RUN --mount=source=a.txt,target=/one cat /one > /file\n",
         "-t", "m-context", a_txt="text\n", _dockerignore="hidden\n", hidden="x",
     )  # fmt: skip
-    found = image_tree(shared, "m-context")
+    found = contents(shared.root, "m-context")
     assert "hidden" not in found["names"].split()
     assert (found["a"], found["ro"], found["file"]) == ("text\n", "ro\n", "text\n")
     assert "new" in found["writable"].split()
@@ -76,7 +55,7 @@ def test_files_of_a_stage_are_mounted_and_count_by_content(shared: Wherry, built
         "FROM busybox\nRUN --mount=from=tools,source=/t,target=/mnt/t cp /mnt/t/x /out\nRUN echo next > /n\n"
     )
     built(text.format(1), "-t", "m-stage")
-    found = image_tree(shared, "m-stage")
+    found = contents(shared.root, "m-stage")
     assert found["out"] == "tool\n"
     assert "mnt" not in found or "mnt/t" not in found
     assert is_reused(built(text.format(2), "-t", "m-stage"), "RUN echo next")
@@ -89,7 +68,7 @@ def test_a_cache_outlives_builds_and_is_in_no_layer(shared: Wherry, built: Calla
             f"echo {number} >> /root/.cache/pip/log; cat /root/.cache/pip/log > /log\n",
             "-t", "m-cache",
         )  # fmt: skip
-    found = image_tree(shared, "m-cache")
+    found = contents(shared.root, "m-cache")
     assert found["log"] == "1\n2\n"
     assert not [path for path in found if path.startswith("root/.cache")]
     assert shared.ok("system", "df")
@@ -135,7 +114,7 @@ def test_a_secret_is_seen_by_its_step_and_nowhere_else(
         time.sleep(0.1)
     _, err = process.communicate()
     assert process.returncode == 0, err
-    found = image_tree(shared, "m-secret")
+    found = contents(shared.root, "m-secret")
     assert (found["mode"], found["length"].strip()) == ("400\n", str(len(value)))
     assert not [path for path in found if path.startswith("run/secrets")]
     assert value not in listed
@@ -206,7 +185,7 @@ def test_an_agent_is_lent_and_a_key_is_refused(
     lines = "RUN --mount=type=ssh,required test -S $SSH_AUTH_SOCK && echo seen > /seen\n"
     folder = context({"Dockerfile": f"FROM busybox\n{lines}"})
     shared.ok("build", "-t", "m-ssh", "--ssh", "default", folder, env=agent)
-    found = image_tree(shared, "m-ssh")
+    found = contents(shared.root, "m-ssh")
     assert found["seen"] == "seen\n"
     assert not [path for path in found if path.startswith("run/buildkit")]
     refused = shared("build", "--ssh", f"default={agent['KEY']}", folder)

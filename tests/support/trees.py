@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os import PathLike
 from typing import NamedTuple
 
 from wherry.layer.entry import FILE
@@ -39,3 +40,9 @@ def tree(store: Store, image: str | Digest) -> dict[str, Node]:
         nodes[entry.path] = Node(entry.kind, entry.mode, entry.uid, entry.gid, content)
     nodes.pop("", None)
     return nodes
+
+
+def contents(root: str | PathLike[str], image: str) -> dict[str, str]:
+    """The files of an image in the store `root`, with their contents."""
+    with Store.open(str(root)) as store:
+        return {path: node.content for path, node in tree(store, image).items()}
