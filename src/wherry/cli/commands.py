@@ -41,6 +41,11 @@ GROUPS: dict[str, dict[str, Command]] = {
         "stop": Command("stop", "Stop one or more running containers"),
         "rm": Command("rm", "Remove one or more containers"),
     },
+    "Tools": {
+        "parse": Command("parse", "Print the syntax of a Dockerfile as JSON"),
+        "ignore-check": Command("ignore_check", "Print which paths an ignore file keeps"),
+        "expand": Command("expand", "Expand a word as Dockerfile instructions do"),
+    },
     "System": {
         "prune": Command("prune", "Remove unused images and build cache"),
         "info": Command("info", "Show the store, the mode and what this machine offers"),

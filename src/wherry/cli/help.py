@@ -52,4 +52,4 @@ def unknown_flag(flag: str) -> Misuse:
 
 
 def _listed(members: Mapping[str, Command]) -> list[str]:
-    return [f"  {name:<10}  {command.help}" for name, command in members.items()]
+    return [f"  {name:<12}  {command.help}" for name, command in members.items()]

@@ -12,7 +12,7 @@ hint: ...
 from __future__ import annotations
 
 from wherry.base.errors import WherryError
-from wherry.base.text import harmless
+from wherry.base.text import harmless, one_line
 
 _RED = "\x1b[1;31m"
 _CYAN = "\x1b[36m"
@@ -32,16 +32,26 @@ def render(error: Exception, color: bool) -> str:
     return f"{text}\n{_hint('run the same command as `wherry --debug ...` and report what it prints', color)}"
 
 
+def located(error: WherryError, color: bool) -> str:
+    """The same with `FILE:LINE: message` as its first line, which editors and other tools understand."""
+    return "\n".join([one_line(str(error)), *_details(error, color)])
+
+
 def _wherry_error(error: WherryError, color: bool) -> str:
     parts = [_message(error.message, color)]
     if error.where:
         parts.append(f"  {_painted('-->', _CYAN, color)} {harmless(str(error.where))}")
+    return "\n".join([*parts, *_details(error, color)])
+
+
+def _details(error: WherryError, color: bool) -> list[str]:
+    parts = []
     if error.excerpt:
         lines = harmless(error.excerpt).rstrip("\n").split("\n")
         parts += [_RULE, *(_excerpt_line(line, color) for line in lines), _RULE]
     if error.hint:
         parts.append(_hint(error.hint, color))
-    return "\n".join(parts)
+    return parts
 
 
 def _message(text: str, color: bool) -> str:

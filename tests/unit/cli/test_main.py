@@ -41,7 +41,7 @@ def test_help_lists_every_command_by_group(words: list[str], capsys: pytest.Capt
     for group, members in commands.GROUPS.items():
         assert f"\n{group}:\n" in text
         for name, command in members.items():
-            assert f"  {name:<10}  {command.help}\n" in text
+            assert f"  {name:<12}  {command.help}\n" in text
 
 
 def test_every_command_has_its_module() -> None:
