@@ -149,7 +149,7 @@ def test_help_of_a_command_has_docker_s_shape(capsys: pytest.CaptureFixture[str]
 
 def test_help_of_a_family(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["system"]) == 0
-    assert "\n  df          Show how much disk is used\n" in capsys.readouterr().out
+    assert "\n  df            Show how much disk is used\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("flag", ["-v", "--version"])
