@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -25,6 +26,10 @@ from wherry.store.store import Store
 
 # pytest's own temporary folders, stores among them, in memory where that is possible.
 os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", folders.fast())
+
+
+# A shell starts what it puts into the background with Ctrl-C ignored, and so would run what tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_configure(config: pytest.Config) -> None:
