@@ -134,7 +134,7 @@ class _Planner:
 
     def _secret(self, written: Written) -> Mount:
         _refuse_writable(written)
-        name = written.source or written.id or posixpath.basename(written.target)
+        name = written.lent
         target = written.target
         if not target and not written.env:
             target = f"/run/secrets/{posixpath.basename(name)}"
@@ -156,7 +156,7 @@ class _Planner:
         return Mount(
             "ssh",
             self._place(target),
-            id=written.id or "default",
+            id=written.lent,
             required=written.required,
             mode=0o600 if written.mode is None else written.mode,
             uid=written.uid or 0,

@@ -72,7 +72,8 @@ def register(parser: argparse.ArgumentParser) -> None:
     add("--network", default="default", choices=("default", "host", "none"), help="the network of RUN")
     add("--host-ca", action="store_true", help="let RUN trust the certificate authorities of this machine")
     add("--jobs", type=int, metavar="N", help="steps to execute at once (default: the processors)")
-    add("--check", action="store_true", help="lint the Dockerfile and build nothing")
+    add("--call", metavar="METHOD[,format=FORMAT]", help="build, check, outline or targets; text or json")
+    add("--check", action="store_true", help="lint the Dockerfile and build nothing (--call=check)")
     add("--strict", action="store_true", help="with --check: advice counts as a warning does")
     add("--format", metavar="FORMAT", help="with --check: text, json or sarif")
     add("path", metavar="PATH")
@@ -80,13 +81,12 @@ def register(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     options = _options(args)
-    if args.check:
-        from wherry.cli import check
+    if args.call or args.check or args.strict or args.format:
+        from wherry.cli import call
 
-        with Store.open() as store:
-            return check.run(store, options, args.format or "text", strict=args.strict)
-    if args.strict or args.format:
-        raise UsageError("--strict and --format belong to --check")
+        asked = call.asked(args)
+        if asked:
+            return call.run(asked, options)
     mode = "quiet" if args.quiet else args.progress
     with Store.open() as store, display(mode, sys.stderr) as emit:
         built = build(store, options, emit)

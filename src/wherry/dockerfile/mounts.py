@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -36,6 +37,13 @@ class Mount(NamedTuple):
     size: int = 0
     env: str = ""
     unexpanded: str = ""
+
+    @property
+    def lent(self) -> str:
+        """The name by which a build is given this secret (`--secret id=`) or agent (`--ssh`)."""
+        if self.kind == "ssh":
+            return self.id or "default"
+        return self.source or self.id or posixpath.basename(self.target)
 
 
 class Device(NamedTuple):

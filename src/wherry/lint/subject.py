@@ -48,11 +48,22 @@ class Words(NamedTuple):
     missing: frozenset[str] = frozenset()
 
 
+class Global(NamedTuple):
+    """An ARG before the first FROM. `value` is None where it has none; `used` are names in its default."""
+
+    name: str
+    value: str | None
+    comment: str
+    where: Location
+    used: frozenset[str] = frozenset()
+
+
 class Step(NamedTuple):
     """An instruction of a stage. `instruction` is `written` with its variables expanded.
 
     `undefined` are the names it uses that nothing defines, `visible` those that it could have meant.
-    `environment` and `shell` (None: the default) are as the instruction finds them.
+    `environment` and `shell` (None: the default) are as the instruction finds them, `declared` are the
+    arguments as it leaves them.
     """
 
     node: Node
@@ -62,6 +73,7 @@ class Step(NamedTuple):
     visible: tuple[str, ...]
     environment: Mapping[str, str]
     shell: tuple[str, ...] | None
+    declared: Mapping[str, str | None]
 
     @property
     def where(self) -> Location:
@@ -72,7 +84,8 @@ class Stage(NamedTuple):
     """A stage; `parent` is the number of the stage that it stands on, or -1.
 
     `is_known` tells that the environment it begins with is known. The last four fields are those of the
-    image it leaves. Where `is_used` is False it has no steps: the target does not need it.
+    image it leaves. Where `is_used` is False it has no steps: the target does not need it. `triggered` are
+    those of its base's ONBUILD, placed at its FROM.
     """
 
     number: int
@@ -84,6 +97,7 @@ class Stage(NamedTuple):
     parent: int
     is_known: bool
     is_used: bool = False
+    triggered: tuple[Step, ...] = ()
     steps: tuple[Step, ...] = ()
     user: str = ""
     exposes: bool = False
@@ -100,10 +114,14 @@ class Stage(NamedTuple):
 
 
 class Subject(NamedTuple):
-    """`error` is why `stages` end early; `target` is the number of the stage to be built."""
+    """`error` is why `stages` end early; `target` is the number of the stage to be built, -1: there is none.
+
+    `global_names` are those that FROM may use: the names of `arguments`, and the platform's.
+    """
 
     dockerfile: Dockerfile
     stages: tuple[Stage, ...]
+    arguments: tuple[Global, ...]
     global_names: tuple[str, ...]
     surroundings: Surroundings
     target: int = -1

@@ -16,7 +16,7 @@ from wherry.dockerfile.mounts import Mount
 from wherry.dockerfile.parser import Dockerfile, Node
 from wherry.dockerfile.typed import Program, program, trigger
 from wherry.dockerfile.words import expand
-from wherry.lint.subject import Stage, Step, Subject, Surroundings, Words
+from wherry.lint.subject import Global, Stage, Step, Subject, Surroundings, Words
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -91,18 +91,19 @@ class _Walk:
         self._nodes: list[tuple[Node, ...]] = []  # by stage
 
     def run(self) -> Subject:
-        self._globals = self._declare_globals(self._around.arguments)
-        self._defaults = self._declare_globals({})
+        arguments, self._globals = self._declare_globals(self._around.arguments)
+        _, self._defaults = self._declare_globals({})
         stages = self._stages()
         target = _target(stages, self._around.target)
         used = set(range(len(stages))) if self._around.every_stage else needed(stages, self._program, target)
         states: dict[int, _State] = {}
         for number in sorted(used):
             stages[number] = self._follow(stages[number], self._program.stages[number].instructions, states)
-        names = (argument.name for item in self._program.arguments for argument in item.arguments)
+        names = (argument.name for argument in arguments)
         return Subject(
             self._dockerfile,
             tuple(stages),
+            arguments,
             tuple(dict.fromkeys((*self._globals, *names))),
             self._around,
             target,
@@ -110,16 +111,21 @@ class _Walk:
             self._error,
         )
 
-    def _declare_globals(self, given: Mapping[str, str]) -> dict[str, str | None]:
+    def _declare_globals(self, given: Mapping[str, str]) -> tuple[tuple[Global, ...], dict[str, str | None]]:
+        """The ARGs before the first FROM, and all that FROM may use."""
         scope: dict[str, str | None] = dict(self._around.predefined)
+        arguments: list[Global] = []
         for instruction in self._program.arguments:
-            for argument in instruction.arguments:
-                value = given.get(argument.name)
-                if value is None and argument.default is not None:
-                    value = self._expand(argument.default, _Recorder(scope), instruction)
+            for name, default, comment in instruction.arguments:
+                recorder = _Recorder(scope)
+                value = given.get(name)
+                if value is None and default is not None:
+                    value = self._expand(default, recorder, instruction)
                 if value is not None:
-                    scope[argument.name] = value
-        return scope
+                    scope[name] = value
+                where, used = instruction.location, frozenset(recorder.found)
+                arguments.append(Global(name, scope.get(name), comment, where, used))
+        return tuple(arguments), scope
 
     def _stages(self) -> list[Stage]:
         stages: list[Stage] = []
@@ -160,14 +166,14 @@ class _Walk:
     ) -> Stage:
         state = states[stage.parent].child() if stage.parent in states else self._base(stage.image.value)
         triggers, state.triggers = state.triggers, ()
-        for item in triggers:
-            self._apply(item, state, _Recorder(state.environment, state.declared))
+        triggered = [self._step(stage.node, item._replace(location=stage.where), state) for item in triggers]
         steps = [
             self._step(node, instruction, state)
             for node, instruction in zip(self._nodes[stage.number], instructions, strict=True)
         ]
         states[stage.number] = state
         return stage._replace(
+            triggered=tuple(triggered),
             steps=tuple(steps),
             is_used=True,
             is_known=state.is_known,
@@ -205,7 +211,7 @@ class _Walk:
         instruction = self._apply(written, state, recorder)
         undefined = tuple(name for name in recorder.missing if name not in declared)
         visible = (*environment, *(name for name, value in declared.items() if value)) if undefined else ()
-        return Step(node, written, instruction, undefined, visible, environment, shell)
+        return Step(node, written, instruction, undefined, visible, environment, shell, state.declared)
 
     def _apply(self, written: ins.Instruction, state: _State, recorder: _Recorder) -> ins.Instruction:
         """The instruction expanded, and its effect on `state`."""

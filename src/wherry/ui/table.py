@@ -13,14 +13,14 @@ def render(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return align([header, *rows])
 
 
-def align(rows: Sequence[Sequence[str]]) -> str:
+def align(rows: Sequence[Sequence[str]], *, minimum: int = _MINIMUM, gap: int = _GAP) -> str:
     """Rows of cells; the last cell of a row is not padded and widens nothing."""
     widths: list[int] = []
     for row in rows:
         for column, cell in enumerate(row[:-1]):
             if column == len(widths):
-                widths.append(_MINIMUM)
-            widths[column] = max(widths[column], len(cell) + _GAP)
+                widths.append(minimum)
+            widths[column] = max(widths[column], len(cell) + gap)
     return "".join(_line(row, widths) for row in rows)
 
 
