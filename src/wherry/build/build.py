@@ -22,6 +22,7 @@ from wherry.build.plan import Plan
 from wherry.build.records import Recorder
 from wherry.build.solve import Outcome, solve
 from wherry.build.stage import Recorded, Wanted
+from wherry.build.step import Run
 from wherry.build.worker import Worker
 from wherry.dockerfile import parser
 from wherry.dockerfile.errors import DockerfileError
@@ -130,6 +131,7 @@ def _solve(
             execute.Settings(
                 build=time.strftime("%Y%m%d-%H%M%S-") + os.urandom(3).hex(),
                 epoch=epoch,
+                has_processes=any(isinstance(step.operation, Run) for step in plan.steps),
                 no_cache=options.no_cache,
                 surroundings=Surroundings(options.host_ca, arguments.proxies(), options.network),
                 secrets=options.secrets,

@@ -43,6 +43,8 @@ class Settings(NamedTuple):
     """Names the build in the names of its logs."""
     epoch: int
     """Seconds since 1970: the time that files in layers get."""
+    has_processes: bool = True
+    """Whether any step is a RUN. Copying alone needs no mount, no namespace and no helper."""
     no_cache: bool = False
     surroundings: run.Surroundings = run.Surroundings()
     secrets: tuple[Secret, ...] = ()
@@ -60,15 +62,15 @@ class Executor:
         self._context = context
         self._settings = settings
         self._emit = emit
-        # Mounts need a namespace of this process's own, and only a process without threads can get one.
-        idmap.enter()
+        # Only a process without threads can get the namespace of its own that mounts need.
+        idmap.enter() if settings.has_processes else idmap.enter_as_user()
         store.sweep()
         self._layers = Layers(store)
         self._names = NameCache(self._layers)
         self._lender = mounts.Lender(
             store, self._layers, settings.secrets, settings.agents, self._check_not_cancelled
         )
-        self._runtime = Native()
+        self._runtime = Native() if settings.has_processes else None
         self._processes: set[Running] = set()
         self._cancelled = False
         self._lock = threading.Lock()
@@ -158,6 +160,7 @@ class Executor:
     def _process(self, container: Container, operation: Run, log: run.Log) -> Running:
         """Run to the end; `run.Failure` where it did not succeed."""
         self._check_not_cancelled()
+        assert self._runtime is not None
         command = " ".join(operation.args)
         try:
             process = run.run(self._runtime, container, log, self._started)
@@ -199,4 +202,5 @@ class Executor:
                 process.kill()
 
     def close(self) -> None:
-        self._runtime.close()
+        if self._runtime is not None:
+            self._runtime.close()
