@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +17,9 @@ from typing import Any
 from wherry.base.errors import Corrupt, WherryError
 
 SCHEMA_VERSION = 1
+
+_PATIENCE = 3000
+"""Hundredths of a second."""
 
 _SCHEMA = """
 CREATE TABLE images (id TEXT PRIMARY KEY, created REAL NOT NULL, manifest TEXT);
@@ -64,13 +68,26 @@ class Database:
             )
 
     def _create(self) -> None:
-        self._connection.execute("PRAGMA journal_mode=WAL")
+        self._use_wal()
         with self.transaction():
             # Two processes may find an empty file at once: the second one sees the first one's work here.
             if self._connection.execute("PRAGMA user_version").fetchone()[0] == 0:
                 for statement in _SCHEMA.split(";"):
                     self._connection.execute(statement)
                 self._connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+    def _use_wal(self) -> None:
+        """SQLite does not wait for the lock that this takes, whatever the connection's timeout is.
+
+        Another process holds it for a moment when both make the tables.
+        """
+        for _ in range(_PATIENCE):
+            try:
+                self._connection.execute("PRAGMA journal_mode=WAL")
+                return
+            except sqlite3.OperationalError:
+                time.sleep(0.01)
+        self._connection.execute("PRAGMA journal_mode=WAL")
 
     def rows(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         with self._lock:
