@@ -98,7 +98,7 @@ def _parameters(subject: Subject, used: list[Stage], steps: list[Step]) -> tuple
                 # builder itself predefines (TARGETOS) is nothing that a user has to give.
                 wanted.append(argument.name)
                 continue
-            value = step.declared[argument.name] or ""
+            value = step.declared.get(argument.name) or ""
             found.setdefault(argument.name, Parameter(argument.name, value, argument.comment, step.where))
     for item in _with_defaults(known, wanted):
         found.setdefault(item.name, Parameter(item.name, item.value or "", item.comment, item.where))

@@ -63,7 +63,7 @@ class Step(NamedTuple):
 
     `undefined` are the names it uses that nothing defines, `visible` those that it could have meant.
     `environment` and `shell` (None: the default) are as the instruction finds them, `declared` are the
-    arguments as it leaves them.
+    values that an ARG gives to its names.
     """
 
     node: Node

@@ -211,7 +211,9 @@ class _Walk:
         instruction = self._apply(written, state, recorder)
         undefined = tuple(name for name in recorder.missing if name not in declared)
         visible = (*environment, *(name for name, value in declared.items() if value)) if undefined else ()
-        return Step(node, written, instruction, undefined, visible, environment, shell, state.declared)
+        names = [item.name for item in written.arguments] if isinstance(written, ins.Arg) else ()
+        values = {name: state.declared.get(name) for name in names}
+        return Step(node, written, instruction, undefined, visible, environment, shell, values)
 
     def _apply(self, written: ins.Instruction, state: _State, recorder: _Recorder) -> ins.Instruction:
         """The instruction expanded, and its effect on `state`."""

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 import pytest
 
 from wherry.base.errors import UsageError
-from wherry.base.events import Cached, Done, Emit, Failed, Note, Output, Started, Transfer
+from wherry.base.events import Cached, Done, Emit, Failed, Note, Output, Started, Summary, Transfer
 from wherry.ui.progress import display
 
 
@@ -153,6 +153,18 @@ def test_rawjson_is_one_object_a_line_and_loses_no_byte() -> None:
     assert (second["event"], base64.b64decode(second["data"])) == ("output", b"\xff\n")
 
 
+def test_plain_shows_a_summary_line_by_line() -> None:
+    text = plain(Cached(1, "FROM x"), Summary(("1 warning found:", "- Rule: \x1b[2Jwhy\nnot")))
+    assert text == "#1 FROM x\n#1 CACHED\n\n\n 1 warning found:\n - Rule: why not\n"
+
+
+def test_rawjson_has_a_summary_as_lines() -> None:
+    stream = io.StringIO()
+    with display("rawjson", stream) as emit:
+        emit(Summary(("1 warning found:", "- Rule: why")))
+    assert json.loads(stream.getvalue()) == {"event": "summary", "lines": ["1 warning found:", "- Rule: why"]}
+
+
 def test_quiet_says_nothing() -> None:
     stream = io.StringIO()
     with display("quiet", stream) as emit:
@@ -263,6 +275,14 @@ def test_on_a_terminal_an_interrupted_build_leaves_it_in_order() -> None:
     assert " => CANCELED [1/2] RUN sleep" in text
     assert "FINISHED" not in text
     assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
+
+
+def test_on_a_terminal_a_summary_stands_below_the_total() -> None:
+    script = 'emit(Summary(("1 warning found:", "- Rule: \\x1b[2Jwhy")))\n' + NOTHING_TO_DO
+    lines = on_a_terminal(script, NO_COLOR="1").splitlines()
+    assert re.fullmatch(r"\[\+\] Building 0\.\ds \(3/3\) FINISHED", lines[3])
+    assert lines[4:7] == ["", " 1 warning found:", " - Rule: why"]
+    assert "\x1b[33m 1 warning found:\x1b[0m" in on_a_terminal(script)
 
 
 def test_there_is_no_other_thread_while_nothing_runs() -> None:
