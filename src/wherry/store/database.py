@@ -7,6 +7,7 @@ never leaves a half-written one.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
@@ -54,7 +55,7 @@ class Database:
             )
             self._prepare()
         except sqlite3.Error as error:
-            raise WherryError(f"cannot open the store's tables {path}: {error}") from None
+            raise _cannot_open(path, error) from None
 
     def _prepare(self) -> None:
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
@@ -126,3 +127,18 @@ class Database:
             if isinstance(error, sqlite3.IntegrityError):
                 raise
             raise Corrupt(f"the store's tables are damaged: {error}") from None
+
+
+def _cannot_open(path: str, error: sqlite3.Error) -> WherryError:
+    """On a full disk SQLite cannot make the files beside its own, and says no more than "disk I/O error"."""
+    folder = os.path.dirname(path)
+    try:
+        full = os.statvfs(folder).f_bavail == 0
+    except OSError:
+        full = False
+    if full:
+        return WherryError(
+            f"cannot open the store {folder}: No space left on device",
+            hint="delete something else on that disk first, then `wherry system prune`",
+        )
+    return WherryError(f"cannot open the store's tables {path}: {error}")
