@@ -9,10 +9,11 @@ from __future__ import annotations
 from functools import partial
 from typing import NamedTuple
 
-from wherry.base.errors import Location, NotFound
+from wherry.base.errors import NotFound
+from wherry.build.graph import Graph
 from wherry.build.scope import Arguments
 from wherry.build.stage import Planner, Recorded, Wanted
-from wherry.build.step import Operation, Step
+from wherry.build.step import Step
 from wherry.dockerfile.errors import DockerfileError, did_you_mean
 from wherry.dockerfile.expansion import expanded
 from wherry.dockerfile.instructions import Copy, Instruction, Run, Stage
@@ -37,31 +38,6 @@ class Plan(NamedTuple):
     unused_arguments: tuple[str, ...]
 
 
-class Graph:
-    """Steps as they are added; a step that is there already, on the same parent, is not added again."""
-
-    def __init__(self) -> None:
-        self.steps: list[Step] = []
-        self._numbers: dict[tuple[Operation, int | None, tuple[int, ...], str], int] = {}
-
-    def add(
-        self,
-        operation: Operation,
-        parent: int | None,
-        inputs: tuple[int, ...],
-        name: str,
-        where: Location | None,
-        stage: str,
-        platform: str,
-    ) -> int:
-        key = (operation, parent, inputs, platform)
-        if key not in self._numbers:
-            number = len(self.steps)
-            self._numbers[key] = number
-            self.steps.append(Step(number, operation, parent, inputs, name, where, stage, platform))
-        return self._numbers[key]
-
-
 def plan(dockerfile: Dockerfile, wanted: Wanted) -> Plan:
     """The graph for the stage that is wanted and the stages that it needs; others are left out.
 
@@ -82,7 +58,7 @@ def _plan(parsed: Program, dockerfile: Dockerfile, wanted: Wanted) -> Plan:
     graph = Graph()
     planners: dict[int, Planner] = {}
     for number in sorted(_needed(stages, chosen)):
-        planner = Planner(graph.add, wanted, dockerfile.escape, _label(stages, number))
+        planner = Planner(graph, wanted, dockerfile.escape, _label(stages, number))
         planner.begin(stages[number], planners.get(_stage_named(stages, stages[number].base.image, number)))
         planner.follow(stages[number].instructions, partial(_origin, stages, planners, number))
         planners[number] = planner

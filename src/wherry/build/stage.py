@@ -5,11 +5,12 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wherry.base.errors import Location, Unsupported, WherryError
 from wherry.build import copying, legible
 from wherry.build.copying import Tree
+from wherry.build.graph import Graph
 from wherry.build.scope import Arguments, Scope
 from wherry.build.step import Base, Folder, Operation
 from wherry.build.step import Copy as CopyOperation
@@ -39,19 +40,6 @@ class Recorded(NamedTuple):
     step: int | None = None
 
 
-class AddStep(Protocol):
-    def __call__(
-        self,
-        operation: Operation,
-        parent: int | None,
-        inputs: tuple[int, ...],
-        name: str,
-        where: Location | None,
-        stage: str,
-        platform: str,
-    ) -> int: ...
-
-
 FindImage = Callable[[str, Location | None, Platform], Image]
 FindStage = Callable[[str], "Planner | None"]
 
@@ -68,7 +56,7 @@ class Wanted(NamedTuple):
 class Planner:
     """Follows a stage's instructions. When it is done, `step` is its last one and `execution` its config."""
 
-    def __init__(self, add: AddStep, wanted: Wanted, escape: str, label: str) -> None:
+    def __init__(self, graph: Graph, wanted: Wanted, escape: str, label: str) -> None:
         self.execution = Execution()
         self.base: ImageConfig | None = None
         self.author = ""
@@ -76,7 +64,7 @@ class Planner:
         self.step = -1
         self.label = label
         self.platform = wanted.platform
-        self._add = add
+        self._graph = graph
         self._find_image = wanted.find_image
         self._escape = escape
         self._scope = Scope(wanted.arguments)
@@ -105,7 +93,7 @@ class Planner:
         name = self._name(f"FROM {base.image}")
         if parent is None:
             diff_ids = self.base.diff_ids if self.base else ()
-            self.step = self._add(
+            self.step = self._graph.add(
                 Base(diff_ids), None, (), name, base.location, self.label, str(self.platform)
             )
 
@@ -248,10 +236,10 @@ class Planner:
             return mounting.Tree(*self._tree(origin, location))
 
         def copied(operation: CopyOperation, what: str) -> int:
-            nothing = self._add(Base(()), None, (), "", location, self.label, platform)
+            nothing = self._graph.add(Base(()), None, (), "", location, self.label, platform)
             inputs = () if operation.source is None else (operation.source,)
             name = f"[internal] mount {what}"
-            return self._add(operation, nothing, inputs, name, location, self.label, platform)
+            return self._graph.add(operation, nothing, inputs, name, location, self.label, platform)
 
         return mounting.plan(instruction.mounts, self.execution.working_dir, find, copied)
 
@@ -275,14 +263,16 @@ class Planner:
             return Tree(f"stage {origin!r}", stage.step)
         image = self._find_image(origin, where, self.platform)
         name = f"FROM {origin}"
-        step = self._add(Base(image.config.diff_ids), None, (), name, where, self.label, str(self.platform))
+        step = self._graph.add(
+            Base(image.config.diff_ids), None, (), name, where, self.label, str(self.platform)
+        )
         return Tree(f"image {origin!r}", step)
 
     def _make(
         self, instruction: ins.Instruction, operation: Operation, inputs: tuple[int, ...], text: str
     ) -> None:
         name = self._name(legible.redacted(legible.line(instruction.original)))
-        self.step = self._add(
+        self.step = self._graph.add(
             operation, self.step, inputs, name, instruction.location, self.label, str(self.platform)
         )
         self.history.append(Recorded(text, self.step))
