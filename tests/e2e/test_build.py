@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -267,8 +268,6 @@ def wait_for(condition: Callable[[], bool], seconds: float = 20) -> bool:
 def test_a_full_disk_is_one_error_and_keeps_the_old_image(
     wherry: Wherry, context: Context, tmp_path: Path
 ) -> None:
-    import subprocess
-
     small = tmp_path / "small"
     small.mkdir()
     folder = context({"Dockerfile": "FROM scratch\nCOPY a /\n", "a": "x"})
@@ -285,6 +284,26 @@ def test_a_full_disk_is_one_error_and_keeps_the_old_image(
         assert "Traceback" not in result.err
         assert wherry.ok("images", "-q", env=environment) == before
         assert not list((small / "store" / "tmp").iterdir())
+    finally:
+        subprocess.run(["umount", "-l", str(small)], check=True)
+
+
+def test_a_step_that_fills_the_disk_is_told_by_its_own_words(
+    wherry: Wherry, context: Context, tmp_path: Path
+) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    lines = "FROM scratch\nCOPY bin /bin\nRUN busybox dd if=/dev/zero of=/big bs=1M count=100\n"
+    folder = context({"Dockerfile": lines, "bin/busybox": Path("/bin/busybox").read_bytes()})
+    (folder / "bin" / "busybox").chmod(0o755)
+    (folder / "bin" / "sh").symlink_to("busybox")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=9m", "tmpfs", str(small)], check=True)
+    try:
+        result = wherry("build", folder, env={"WHERRY_ROOT": str(small / "store")})
+        assert result.code == 1
+        assert "No space left on device" in result.err
+        assert "did not complete successfully: exit code: 1" in result.err
+        assert "`wherry prune` frees disk space" in result.err
     finally:
         subprocess.run(["umount", "-l", str(small)], check=True)
 
@@ -377,3 +396,20 @@ def test_two_builds_at_once_in_one_store(shared: Wherry, context: Context) -> No
         assert process.returncode == 0, err
     ids = {shared.ok("images", "-q", f"t-both-{number}") for number in range(3)}
     assert len(ids) == 1
+
+
+@pytest.mark.parametrize("kind", ["oci", "docker", "tar"])
+def test_an_output_on_a_full_disk_is_named(
+    wherry: Wherry, context: Context, tmp_path: Path, kind: str
+) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    folder = context({"Dockerfile": "FROM scratch\nCOPY a /\n", "a": os.urandom(2 << 20)})
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(small)], check=True)
+    try:
+        result = wherry("build", "-o", f"type={kind},dest={small}/out", folder)
+        assert result.code == 1
+        assert f"cannot write {small}/out: No space left on device" in result.err
+        assert not list(small.iterdir())
+    finally:
+        subprocess.run(["umount", "-l", str(small)], check=True)

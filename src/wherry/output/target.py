@@ -56,10 +56,7 @@ def _beside(path: str) -> Iterator[Sink]:
     with _named(path):
         descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
-        with open(descriptor, "wb") as file:
-            sink = Sink(file, path)
-            yield sink
-            sink.flush()
+        yield from _closed(open(descriptor, "wb"), path)  # noqa: SIM115 - closed there
         with _named(path):
             os.rename(unfinished, path)
     finally:
@@ -74,10 +71,18 @@ def _special(path: str) -> Iterator[Sink]:
         raise WherryError(f"cannot write an archive to {path}: it is a folder")
     with _named(path):
         file = open(path, "wb")  # noqa: SIM115 - closed below
-    with file:
-        sink = Sink(file, path)
+    yield from _closed(file, path)
+
+
+def _closed(file: BinaryIO, path: str) -> Iterator[Sink]:
+    """A sink for `file`, which is closed after it: that writes what is still buffered, so it may fail too."""
+    sink = Sink(file, path)
+    try:
         yield sink
         sink.flush()
+    finally:
+        with _named(path):
+            file.close()
 
 
 @contextmanager

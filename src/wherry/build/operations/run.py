@@ -38,7 +38,7 @@ class Failure(WherryError):
     def __init__(self, command: str, why: str, log: Log) -> None:
         super().__init__(
             f'process "{command}" did not complete successfully: {why}',
-            hint=f"the whole output is in {log.path}",
+            hint=log.whereabouts(),
             excerpt=log.tail(),
         )
 
@@ -121,13 +121,26 @@ class Log:
         self._file = open(path, "wb", buffering=0)  # noqa: SIM115 - lives as long as the step
         self._vertex = vertex
         self._emit = emit
+        self._problem = ""
 
     def write(self, stream: int, data: bytes) -> None:
-        try:
-            self._file.write(data)
-        except OSError as error:
-            raise WherryError(f"cannot write the log {self.path}: {error.strerror}") from None
+        """A log that cannot be written does not end the step: what the step itself says matters more."""
+        if not self._problem:
+            self._keep(data)
         self._emit(Output(self._vertex, stream, data, time.monotonic()))
+
+    def whereabouts(self) -> str:
+        if self._problem:
+            return f"not all of the output could be kept ({self._problem}); `wherry prune` frees disk space"
+        return f"the whole output is in {self.path}"
+
+    def _keep(self, data: bytes) -> None:
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[self._file.write(view) :]
+        except OSError as error:
+            self._problem = error.strerror or str(error)
 
     def close(self, keep: bool) -> None:
         self._file.close()
