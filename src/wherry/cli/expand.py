@@ -12,13 +12,18 @@ def register(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--env", metavar="NAME=VALUE", action="append", default=[], type=_variable, help="set a variable"
     )
-    parser.add_argument("--words", action="store_true", help="split the result into words, one a line")
+    parser.add_argument(
+        "--words",
+        dest="split",  # args.words is how the command was called
+        action="store_true",
+        help="split the result into words, one a line",
+    )
     parser.add_argument("word", metavar="WORD")
 
 
 def run(args: argparse.Namespace) -> int:
     lookup = dict(args.env).get
-    plumbing.write_lines(expand_words(args.word, lookup) if args.words else [expand(args.word, lookup)])
+    plumbing.write_lines(expand_words(args.word, lookup) if args.split else [expand(args.word, lookup)])
     return 0
 
 
