@@ -39,6 +39,10 @@ class Surroundings(NamedTuple):
     every_stage: bool = True
 
 
+MANY_NAMES = 100
+"""Where there are more, none of them is suggested for an undefined one: it would take too long."""
+
+
 class Words(NamedTuple):
     """A word of FROM: its text, its value, and the names in it that have a value or have none."""
 
@@ -62,8 +66,8 @@ class Step(NamedTuple):
     """An instruction of a stage. `instruction` is `written` with its variables expanded.
 
     `undefined` are the names it uses that nothing defines, `visible` those that it could have meant.
-    `environment` and `shell` (None: the default) are as the instruction finds them, `declared` are the
-    values that an ARG gives to its names.
+    `shell` (None: the default) is as the instruction finds it, `declared` are the values that an ARG gives
+    to its names.
     """
 
     node: Node
@@ -71,7 +75,6 @@ class Step(NamedTuple):
     instruction: Instruction
     undefined: tuple[str, ...]
     visible: tuple[str, ...]
-    environment: Mapping[str, str]
     shell: tuple[str, ...] | None
     declared: Mapping[str, str | None]
 
@@ -85,7 +88,7 @@ class Stage(NamedTuple):
 
     `is_known` tells that the environment it begins with is known. The last four fields are those of the
     image it leaves. Where `is_used` is False it has no steps: the target does not need it. `triggered` are
-    those of its base's ONBUILD, placed at its FROM.
+    those of its base's ONBUILD, placed at its FROM; `environment` is what the steps begin with.
     """
 
     number: int
@@ -98,6 +101,7 @@ class Stage(NamedTuple):
     is_known: bool
     is_used: bool = False
     triggered: tuple[Step, ...] = ()
+    environment: Mapping[str, str] = {}
     steps: tuple[Step, ...] = ()
     user: str = ""
     exposes: bool = False

@@ -16,7 +16,7 @@ from wherry.dockerfile.mounts import Mount
 from wherry.dockerfile.parser import Dockerfile, Node
 from wherry.dockerfile.typed import Program, program, trigger
 from wherry.dockerfile.words import expand
-from wherry.lint.subject import Global, Stage, Step, Subject, Surroundings, Words
+from wherry.lint.subject import MANY_NAMES, Global, Stage, Step, Subject, Surroundings, Words
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -41,7 +41,7 @@ def _program(dockerfile: Dockerfile) -> Program:
 
 
 class _Recorder:
-    """A lookup that remembers what it was asked for."""
+    """A lookup that remembers what it was asked for. What has no value, but a declaration, is not missing."""
 
     def __init__(self, *scopes: Mapping[str, str | None]) -> None:
         self._scopes = scopes
@@ -54,16 +54,17 @@ class _Recorder:
             if value is not None:
                 self.found.add(name)
                 return value
-        self.missing[name] = None
+        if not any(name in scope for scope in self._scopes):
+            self.missing[name] = None
         return None
 
 
 class _State:
-    """What a stage has at one point. The dicts are replaced, not changed: steps keep them."""
+    """What a stage has at one point."""
 
     def __init__(self) -> None:
-        self.environment: Mapping[str, str] = {"PATH": _PATH}
-        self.declared: Mapping[str, str | None] = {}
+        self.environment: dict[str, str] = {"PATH": _PATH}
+        self.declared: dict[str, str | None] = {}
         self.shell: tuple[str, ...] | None = None
         self.user = ""
         self.exposes = False
@@ -75,6 +76,8 @@ class _State:
     def child(self) -> _State:
         state = _State()
         state.__dict__ |= self.__dict__
+        state.environment = dict(self.environment)
+        state.declared = dict(self.declared)
         return state
 
 
@@ -167,6 +170,7 @@ class _Walk:
         state = states[stage.parent].child() if stage.parent in states else self._base(stage.image.value)
         triggers, state.triggers = state.triggers, ()
         triggered = [self._step(stage.node, item._replace(location=stage.where), state) for item in triggers]
+        environment = dict(state.environment)
         steps = [
             self._step(node, instruction, state)
             for node, instruction in zip(self._nodes[stage.number], instructions, strict=True)
@@ -176,6 +180,7 @@ class _Walk:
             triggered=tuple(triggered),
             steps=tuple(steps),
             is_used=True,
+            environment=environment,
             is_known=state.is_known,
             user=state.user,
             exposes=state.exposes,
@@ -193,7 +198,7 @@ class _Walk:
             state.is_known = False
             return state
         execution = config.execution
-        state.environment = {**state.environment, **execution.environment()}
+        state.environment |= execution.environment()
         state.shell = execution.shell
         state.user = execution.user
         state.exposes = bool(execution.exposed_ports)
@@ -206,14 +211,13 @@ class _Walk:
 
     def _step(self, node: Node, written: ins.Instruction, state: _State) -> Step:
         recorder = _Recorder(state.environment, state.declared)
-        environment, shell = state.environment, state.shell
-        declared = state.declared
+        shell = state.shell
         instruction = self._apply(written, state, recorder)
-        undefined = tuple(name for name in recorder.missing if name not in declared)
-        visible = (*environment, *(name for name, value in declared.items() if value)) if undefined else ()
+        undefined = tuple(recorder.missing)
+        visible = _visible(state) if undefined else ()
         names = [item.name for item in written.arguments] if isinstance(written, ins.Arg) else ()
         values = {name: state.declared.get(name) for name in names}
-        return Step(node, written, instruction, undefined, visible, environment, shell, values)
+        return Step(node, written, instruction, undefined, visible, shell, values)
 
     def _apply(self, written: ins.Instruction, state: _State, recorder: _Recorder) -> ins.Instruction:
         """The instruction expanded, and its effect on `state`."""
@@ -224,7 +228,7 @@ class _Walk:
             return written
         match instruction:
             case ins.Env():
-                state.environment = {**state.environment, **dict(instruction.pairs)}
+                state.environment |= dict(instruction.pairs)
             case ins.Arg():
                 self._declare(instruction, state, recorder)
             case ins.Shell():
@@ -242,17 +246,19 @@ class _Walk:
         return instruction
 
     def _declare(self, instruction: ins.Arg, state: _State, recorder: _Recorder) -> None:
-        declared = dict(state.declared)
         for argument in instruction.arguments:
             value = self._around.arguments.get(argument.name)
             if value is None and argument.default is None:
                 value = self._globals.get(argument.name)
             elif value is None and argument.default is not None:
-                inner = _Recorder(state.environment, declared)
-                value = self._expand(argument.default, inner, instruction)
-                recorder.missing.update(dict.fromkeys(n for n in inner.missing if n not in declared))
-            declared[argument.name] = value
-        state.declared = declared
+                value = self._expand(argument.default, recorder, instruction)
+            state.declared[argument.name] = value
+
+
+def _visible(state: _State) -> tuple[str, ...]:
+    if len(state.environment) + len(state.declared) > MANY_NAMES:
+        return ()
+    return (*state.environment, *(name for name, value in state.declared.items() if value))
 
 
 def named(stages: list[Stage] | tuple[Stage, ...], name: str) -> int:

@@ -55,6 +55,41 @@ def test_triggers_of_a_base_define_variables_in_its_child_alone() -> None:
     assert [finding.where.line for finding in checked(stages).findings] == [3]
 
 
+def test_an_argument_without_a_value_is_defined_and_one_in_its_own_default_is_not() -> None:
+    assert messages(checked("FROM scratch\nARG a\nLABEL a=$a\n")) == []
+    assert messages(checked("FROM scratch\nARG a=$a\n")) == [undefined("a")]
+    assert messages(checked("FROM scratch\nARG a b=$a\n")) == []
+
+
+def test_a_variable_that_is_set_later_is_undefined_before() -> None:
+    report = checked(
+        "FROM scratch AS one\nLABEL a=$later\nENV later=1\nLABEL a=$later\nFROM one\nLABEL a=$later\n"
+    )
+    assert [finding.where.line for finding in report.findings] == [2]
+
+
+def test_pip_s_cache_is_off_from_where_the_environment_says_so() -> None:
+    install = "RUN pip install a\n"
+    switched = "ENV PIP_NO_CACHE_DIR=1\n"
+    assert pip_lines(f"FROM base AS one\n{install}{switched}{install}FROM one\n{install}") == [2]
+    assert pip_lines(f"FROM quiet\n{install}ENV PIP_NO_CACHE_DIR=0\n{install}") == [4]
+
+
+def pip_lines(text: str) -> list[int]:
+    quiet = ImageConfig(host(), execution=Execution(env=("PIP_NO_CACHE_DIR=yes",)))
+    report = check(parser.parse(text), Surroundings(find_base={"quiet": quiet}.get), advice=True)
+    return [finding.where.line for finding in report.findings if finding.rule.name == "PipCache"]
+
+
+def test_thousands_of_variables_take_no_time_worth_mention() -> None:
+    """Suggestions for each of them, or a copy of all for each, would take minutes and gigabytes."""
+    names = range(10_000)
+    text = "FROM scratch\n" + "".join(f"ENV AAAA{i}=1\nARG CCCC{i}\nLABEL a=$BBBB{i}\n" for i in names)
+    began = time.process_time()
+    assert len(checked(text).findings) == len(names)
+    assert time.process_time() - began < 10
+
+
 def test_what_stands_before_an_error_is_checked() -> None:
     report = checked("FROM scratch as x\nLABEL a=$no\nRUNN x\nFROM y as z\n")
     assert [finding.rule.name for finding in report.findings] == ["FromAsCasing", "UndefinedVar"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
-from wherry.dockerfile.instructions import Add, Copy, Run
+from wherry.dockerfile.instructions import Add, Copy, Env, Run
 from wherry.lint.advice.example import example
 from wherry.lint.advice.running import runs
 from wherry.lint.rule import ADVICE, Mark, Rule
@@ -81,14 +81,28 @@ def _update_alone(subject: Subject) -> Iterator[Mark]:
 
 
 def _pip_cache(subject: Subject) -> Iterator[Mark]:
+    without = _lines_without_cache(subject)
     for step, run, commands in runs(subject):
         is_mounted = any(mount.kind == "cache" for mount in run.mounts)
-        if is_mounted or step.environment.get("PIP_NO_CACHE_DIR", "") not in ("", "0"):
+        if is_mounted or step.where.line in without:
             continue
         for command in commands:
             if _is_pip(command) and "--no-cache-dir" not in command.words and not _sets_no_cache(command):
                 yield Mark(step.where, "pip install without --no-cache-dir leaves its downloads in the layer")
                 break
+
+
+def _lines_without_cache(subject: Subject) -> set[int]:
+    """Of the instructions for which the environment turns pip's cache off."""
+    lines: set[int] = set()
+    for stage in subject.stages:
+        value = stage.environment.get("PIP_NO_CACHE_DIR", "")
+        for step in stage.steps:
+            if isinstance(step.instruction, Env):
+                value = dict(step.instruction.pairs).get("PIP_NO_CACHE_DIR", value)
+            elif value not in ("", "0"):
+                lines.add(step.where.line)
+    return lines
 
 
 def _is_pip(command: Command) -> bool:

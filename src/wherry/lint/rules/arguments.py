@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 from wherry.base.errors import WherryError
 from wherry.dockerfile.errors import closest
 from wherry.dockerfile.instructions import Arg, Env, Expose
 from wherry.lint.rule import WARNING, Mark, Rule, quoted
-from wherry.lint.subject import Stage, Step, Subject
+from wherry.lint.subject import MANY_NAMES, Stage, Step, Subject
 from wherry.oci import platform as platforms
 from wherry.oci import reference as references
 
@@ -48,7 +48,9 @@ def _undefined_in(step: Step, stage: Stage) -> Iterator[Mark]:
             yield Mark(step.where, f"Usage of undefined variable '${name}'{suggestion}")
 
 
-def _suggestion(sign: str, name: str, candidates: Iterable[str]) -> str:
+def _suggestion(sign: str, name: str, candidates: Sequence[str]) -> str:
+    if len(candidates) > MANY_NAMES:
+        return ""
     best = closest(name, ((candidate, candidate) for candidate in candidates))
     return f" (did you mean {sign}{best}?)" if best else ""
 
