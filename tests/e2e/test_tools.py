@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -245,3 +247,20 @@ def test_the_tools_need_no_store(wherry: Wherry) -> None:
     wherry.ok("expand", "a")
     wherry.ok("ignore-check", "--ignore-file", "-", "a")
     assert not wherry.root.exists()
+
+
+def test_the_page_shows_what_is_printed(wherry: Wherry, tmp_path: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "tools.md"
+    steps = [
+        step
+        for block in re.findall(r"^```console\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+        for step in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE)
+    ]
+    assert len(steps) >= 8
+    for line, shown in steps:
+        program, *words = shlex.split(line)
+        if program == "cat":
+            (tmp_path / words[0]).write_text(shown)
+        else:
+            result = wherry(*words, cwd=tmp_path)
+            assert result.out + result.err == shown, line
