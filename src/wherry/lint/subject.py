@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from wherry.base.errors import Location, WherryError
@@ -120,11 +121,13 @@ class Stage(NamedTuple):
 class Subject(NamedTuple):
     """`error` is why `stages` end early; `target` is the number of the stage to be built, -1: there is none.
 
-    `global_names` are those that FROM may use: the names of `arguments`, and the platform's.
+    `names` are those of stages, to their numbers. `global_names` are those that FROM may use: the names of
+    `arguments`, and the platform's.
     """
 
     dockerfile: Dockerfile
     stages: tuple[Stage, ...]
+    names: Mapping[str, Sequence[int]]
     arguments: tuple[Global, ...]
     global_names: tuple[str, ...]
     surroundings: Surroundings
@@ -137,3 +140,17 @@ class Subject(NamedTuple):
 
     def location(self, node: Node) -> Location:
         return self.dockerfile.location(node)
+
+
+def named(names: Mapping[str, Sequence[int]], name: str, before: int) -> int:
+    """The last stage of that name before the stage `before`, or -1."""
+    numbers = names.get(name.lower(), ())
+    position = bisect_left(numbers, before)
+    return numbers[position - 1] if position else -1
+
+
+def source(names: Mapping[str, Sequence[int]], name: str, before: int) -> int:
+    """The stage that `--from=name` means in the stage `before`; -1: an image or a named context."""
+    if name.isascii() and name.isdigit() and int(name) < before:
+        return int(name)
+    return named(names, name, before)

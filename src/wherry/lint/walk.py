@@ -6,7 +6,7 @@ declares is kept, where a build would take it for empty.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from wherry.base.errors import WherryError
 from wherry.dockerfile import instructions as ins
@@ -16,7 +16,7 @@ from wherry.dockerfile.mounts import Mount
 from wherry.dockerfile.parser import Dockerfile, Node
 from wherry.dockerfile.typed import Program, program, trigger
 from wherry.dockerfile.words import expand
-from wherry.lint.subject import MANY_NAMES, Global, Stage, Step, Subject, Surroundings, Words
+from wherry.lint.subject import MANY_NAMES, Global, Stage, Step, Subject, Surroundings, Words, named, source
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -92,13 +92,14 @@ class _Walk:
         self._escape = dockerfile.escape
         self._unknown: dict[str, None] = {}
         self._nodes: list[tuple[Node, ...]] = []  # by stage
+        self._names: dict[str, list[int]] = {}  # of stages, to their numbers
 
     def run(self) -> Subject:
         arguments, self._globals = self._declare_globals(self._around.arguments)
         _, self._defaults = self._declare_globals({})
         stages = self._stages()
-        target = _target(stages, self._around.target)
-        used = set(range(len(stages))) if self._around.every_stage else needed(stages, self._program, target)
+        target = _target(self._names, len(stages), self._around.target)
+        used = set(range(len(stages))) if self._around.every_stage else self._needed(stages, target)
         states: dict[int, _State] = {}
         for number in sorted(used):
             stages[number] = self._follow(stages[number], self._program.stages[number].instructions, states)
@@ -106,6 +107,7 @@ class _Walk:
         return Subject(
             self._dockerfile,
             tuple(stages),
+            self._names,
             arguments,
             tuple(dict.fromkeys((*self._globals, *names))),
             self._around,
@@ -140,10 +142,26 @@ class _Walk:
             position = end
             image = self._words(base.image, base)
             default = self._expand(base.image, _Recorder(self._defaults), base, quiet=True)
-            parent = named(stages, image.value)
+            parent = named(self._names, image.value, number)
+            if base.name:
+                self._names.setdefault(base.name, []).append(number)
             platform = self._words(base.platform, base)
             stages.append(Stage(number, node, base, image, platform, default, parent, is_known=True))
         return stages
+
+    def _needed(self, stages: list[Stage], target: int) -> set[int]:
+        """The stages that `target` is built from, itself included."""
+        found: set[int] = set()
+        pending = [target]
+        while pending:
+            number = pending.pop()
+            if number < 0 or number in found:
+                continue
+            found.add(number)
+            pending.append(stages[number].parent)
+            for instruction in self._program.stages[number].instructions:
+                pending += [source(self._names, origin, number) for origin in _origins(instruction)]
+        return found
 
     def _words(self, text: str, instruction: ins.Instruction) -> Words:
         recorder = _Recorder(self._globals)
@@ -261,39 +279,16 @@ def _visible(state: _State) -> tuple[str, ...]:
     return (*state.environment, *(name for name, value in state.declared.items() if value))
 
 
-def named(stages: list[Stage] | tuple[Stage, ...], name: str) -> int:
-    """The last of `stages` with that name, or -1."""
-    for stage in reversed(stages):
-        if stage.base.name and stage.base.name == name.lower():
-            return stage.number
-    return -1
-
-
-def _target(stages: list[Stage], target: str) -> int:
+def _target(names: Mapping[str, Sequence[int]], count: int, target: str) -> int:
     if not target:
-        return len(stages) - 1
-    found = named(stages, target)
-    if found < 0 and target.isascii() and target.isdigit() and int(target) < len(stages):
+        return count - 1
+    found = named(names, target, count)
+    if found < 0 and target.isascii() and target.isdigit() and int(target) < count:
         return int(target)
     return found
 
 
-def needed(stages: list[Stage] | tuple[Stage, ...], parsed: Program, target: int) -> set[int]:
-    """The stages that `target` is built from, itself included."""
-    found: set[int] = set()
-    pending = [target]
-    while pending:
-        number = pending.pop()
-        if number < 0 or number in found:
-            continue
-        found.add(number)
-        pending.append(stages[number].parent)
-        for instruction in parsed.stages[number].instructions:
-            pending += [source(stages, origin, number) for origin in origins(instruction)]
-    return found
-
-
-def origins(instruction: ins.Instruction) -> list[str]:
+def _origins(instruction: ins.Instruction) -> list[str]:
     """What its `--from=` and `--mount=from=` name."""
     if isinstance(instruction, ins.Copy):
         return [instruction.origin] if instruction.origin else []
@@ -301,10 +296,3 @@ def origins(instruction: ins.Instruction) -> list[str]:
         mounts: tuple[Mount, ...] = instruction.mounts
         return [mount.origin for mount in mounts if mount.origin]
     return []
-
-
-def source(stages: list[Stage] | tuple[Stage, ...], name: str, before: int) -> int:
-    """The stage that `--from=name` means in the stage `before`; -1: an image or a named context."""
-    if name.isascii() and name.isdigit() and int(name) < before:
-        return int(name)
-    return named(stages[:before], name)

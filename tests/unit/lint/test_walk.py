@@ -90,6 +90,14 @@ def test_thousands_of_variables_take_no_time_worth_mention() -> None:
     assert time.process_time() - began < 10
 
 
+def test_thousands_of_stages_take_no_time_worth_mention() -> None:
+    stages = range(10_000)
+    text = "FROM scratch AS s0\n" + "".join(f"FROM s{i} AS s{i + 1}\nCOPY --from={i} a a\n" for i in stages)
+    began = time.process_time()
+    assert messages(checked(text)) == []
+    assert time.process_time() - began < 5
+
+
 def test_what_stands_before_an_error_is_checked() -> None:
     report = checked("FROM scratch as x\nLABEL a=$no\nRUNN x\nFROM y as z\n")
     assert [finding.rule.name for finding in report.findings] == ["FromAsCasing", "UndefinedVar"]

@@ -11,7 +11,7 @@ from wherry.lint.advice.example import BASE, example
 from wherry.lint.rule import ADVICE, Mark, Rule, quoted
 from wherry.lint.rules.instructions import is_remote, takes_whole_context
 from wherry.lint.subject import Subject
-from wherry.lint.walk import source as source_stage
+from wherry.lint.subject import source as source_stage
 from wherry.oci import reference as references
 from wherry.oci.reference import Reference
 
@@ -45,7 +45,7 @@ def _images(subject: Subject) -> Iterator[tuple[Mark, Reference]]:
         for step in stage.steps:
             if isinstance(step.instruction, Copy) and step.instruction.origin:
                 origin = step.instruction.origin
-                if source_stage(subject.stages, origin, stage.number) < 0 and not origin.isdigit():
+                if source_stage(subject.names, origin, stage.number) < 0 and not origin.isdigit():
                     yield from _named(Mark(step.where, origin))
 
 
