@@ -196,6 +196,7 @@ def test_ignore_check_refuses_a_malformed_pattern(
         (["--env", "a=b  c", "--", "'$a' \"$a\"  \\$a"], "$a b  c  $a\n"),
         (["--words", "--env", "a=b  c", "--", "$a \"$a\" d' 'e"], "b\nc\nb  c\nd e\n"),
         (["--words", "--", "  "], ""),
+        (["--words", "--", 'a "" b'], "a\nb\n"),
         (["--", "$HOME"], "\n"),
         (["--", "--words"], "--words\n"),
         (["--env", "p=/usr/lib/x.so", "${p##*/}${p%.*}${p/usr/opt}"], "x.so/usr/lib/x/opt/lib/x.so\n"),
