@@ -19,6 +19,7 @@ from wherry.dockerfile.expansion import expanded
 from wherry.dockerfile.instructions import Copy, Instruction, Run, Stage
 from wherry.dockerfile.parser import Dockerfile
 from wherry.dockerfile.typed import Program, program
+from wherry.dockerfile.values import stage_number
 from wherry.dockerfile.words import expand
 from wherry.oci.config import Execution, ImageConfig
 from wherry.oci.platform import Platform
@@ -104,8 +105,9 @@ def _target(stages: list[Stage], target: str) -> int:
     if target.lower() in names:
         # The last one of a name counts, as for COPY --from.
         return len(names) - 1 - names[::-1].index(target.lower())
-    if target.isascii() and target.isdigit() and int(target) < len(stages):
-        return int(target)
+    number = stage_number(target, len(stages))
+    if number >= 0:
+        return number
     hint = (
         did_you_mean(target, filter(None, names))
         or f"stages: {', '.join(filter(None, names)) or 'none named'}"
@@ -123,9 +125,8 @@ def _stage_named(stages: list[Stage], name: str, before: int) -> int:
 
 def _source_stage(stages: list[Stage], name: str, before: int) -> int:
     """As `_stage_named`, by number too: what COPY --from may say."""
-    if name.isascii() and name.isdigit() and int(name) < before:
-        return int(name)
-    return _stage_named(stages, name, before)
+    number = stage_number(name, before)
+    return number if number >= 0 else _stage_named(stages, name, before)
 
 
 def _needed(stages: list[Stage], chosen: int) -> set[int]:

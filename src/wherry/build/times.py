@@ -19,7 +19,7 @@ def epoch(build_argument: str | None = None) -> int:
     text = build_argument if build_argument is not None else os.environ.get("SOURCE_DATE_EPOCH", "")
     if not text:
         return DEFAULT_EPOCH
-    if not text.isascii() or not text.isdigit() or int(text) > 2**33:
+    if not text.isascii() or not text.isdigit() or len(text) > 10 or int(text) > 2**33:
         raise WherryError(f"SOURCE_DATE_EPOCH is {text!r}", hint="it is a whole number of seconds since 1970")
     return int(text)
 

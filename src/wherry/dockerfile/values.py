@@ -86,3 +86,9 @@ def fields(text: str) -> list[str]:
         if match.end() == len(text):
             return found
         position = match.end() + 1
+
+
+def stage_number(text: str, count: int) -> int:
+    """The number of one of `count` stages, or -1."""
+    found = number(text)
+    return -1 if found is None or found >= count else found

@@ -10,6 +10,7 @@ from wherry.base.errors import Location, WherryError
 from wherry.dockerfile.ignore import Patterns
 from wherry.dockerfile.instructions import From, Instruction
 from wherry.dockerfile.parser import Dockerfile, Node
+from wherry.dockerfile.values import stage_number
 from wherry.oci.config import ImageConfig
 
 
@@ -151,6 +152,5 @@ def named(names: Mapping[str, Sequence[int]], name: str, before: int) -> int:
 
 def source(names: Mapping[str, Sequence[int]], name: str, before: int) -> int:
     """The stage that `--from=name` means in the stage `before`; -1: an image or a named context."""
-    if name.isascii() and name.isdigit() and int(name) < before:
-        return int(name)
-    return named(names, name, before)
+    number = stage_number(name, before)
+    return number if number >= 0 else named(names, name, before)

@@ -15,6 +15,7 @@ from wherry.dockerfile.expansion import expanded
 from wherry.dockerfile.mounts import Mount
 from wherry.dockerfile.parser import Dockerfile, Node
 from wherry.dockerfile.typed import Program, program, trigger
+from wherry.dockerfile.values import stage_number
 from wherry.dockerfile.words import expand
 from wherry.lint.subject import MANY_NAMES, Global, Stage, Step, Subject, Surroundings, Words, named, source
 
@@ -283,9 +284,7 @@ def _target(names: Mapping[str, Sequence[int]], count: int, target: str) -> int:
     if not target:
         return count - 1
     found = named(names, target, count)
-    if found < 0 and target.isascii() and target.isdigit() and int(target) < count:
-        return int(target)
-    return found
+    return found if found >= 0 else stage_number(target, count)
 
 
 def _origins(instruction: ins.Instruction) -> list[str]:

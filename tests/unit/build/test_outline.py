@@ -181,3 +181,10 @@ def test_targets() -> None:
         {"base": "b"},
         {"name": "two", "default": True, "base": "one"},
     ]
+
+
+def test_a_number_that_python_refuses_to_read_is_no_stage() -> None:
+    digits = "9" * 5000
+    with pytest.raises(NotFound, match="target stage '9"):
+        outlined(CHAIN, digits)
+    assert names(outlined(f"FROM scratch\nARG A\nCOPY --from={digits} a b\n")) == ["A"]

@@ -17,7 +17,9 @@ def test_a_build_argument_goes_before_the_variable(monkeypatch: pytest.MonkeyPat
     assert times.epoch("7") == 7
 
 
-@pytest.mark.parametrize("text", ["-1", "1.5", "tomorrow", "99999999999", "\u0661"])
+@pytest.mark.parametrize(
+    "text", ["-1", "1.5", "tomorrow", "99999999999", pytest.param("9" * 5000, id="long"), "\u0661"]
+)
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(WherryError, match="SOURCE_DATE_EPOCH"):
         times.epoch(text)
