@@ -76,7 +76,8 @@ def _lines(content: bytes, least: int) -> list[list[str]]:
 
 
 def _is_id(text: str) -> bool:
-    return text.isascii() and text.isdigit() and int(text) <= HIGHEST_ID
+    # Python refuses to read numbers of thousands of digits.
+    return text.isascii() and text.isdigit() and len(text) <= 20 and int(text) <= HIGHEST_ID
 
 
 def _number(text: str, kind: str, file: str) -> int:

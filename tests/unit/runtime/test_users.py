@@ -8,16 +8,21 @@ from wherry.base.errors import NotFound, WherryError
 from wherry.runtime.spec import User
 from wherry.runtime.users import find
 
-PASSWD = b"""\
+PASSWD = (
+    b"""\
 root:x:0:0:root:/root:/bin/sh
 daemon:x:1:1:daemon:/usr/sbin:/usr/sbin/nologin
 # a comment
 broken line
 evil:x:not-a-number:0::/:/bin/sh
+long:x:"""
+    + b"9" * 5000
+    + b""":0::/:/bin/sh
 app:x:1000:1001:App,,,:/home/app:/bin/sh
 bare:x:1002:1002
 1003:x:2003:2003::/odd:/bin/sh
 """
+)
 GROUP = b"""\
 root:x:0:
 wheel:x:10:root,app
@@ -62,6 +67,7 @@ def test_without_files_root_is_root() -> None:
         ("nobody", "unable to find user nobody: no matching entries in passwd file"),
         ("app:nobody", "unable to find group nobody: no matching entries in group file"),
         ("evil", "unable to find user evil: no matching entries in passwd file"),
+        ("long", "unable to find user long: no matching entries in passwd file"),
         ("١", "unable to find user ١: no matching entries in passwd file"),
     ],
 )
@@ -72,7 +78,7 @@ def test_not_found(user: str, message: str) -> None:
     assert caught.value.hint
 
 
-@pytest.mark.parametrize("user", ["-1", "2147483648", "app:2147483648", "app:-5"])
+@pytest.mark.parametrize("user", ["-1", "2147483648", "app:2147483648", "app:-5", "9" * 5000])
 def test_out_of_range(user: str) -> None:
     with pytest.raises(WherryError, match="out of range"):
         find(user, PASSWD, GROUP)
