@@ -7,8 +7,12 @@ from several threads. `vertex` is a small number that names one line of work, as
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
+
+from wherry.base.errors import WherryError
 
 
 class Started(NamedTuple):
@@ -71,6 +75,19 @@ class Summary(NamedTuple):
 
 Event = Started | Cached | Output | Transfer | Done | Failed | Note | Summary
 Emit = Callable[[Event], None]
+
+
+@contextmanager
+def vertex(emit: Emit, number: int, name: str) -> Iterator[None]:
+    """One line of work, told from its beginning to its end: done, or failed where it raises WherryError."""
+    began = time.monotonic()
+    emit(Started(number, name, began))
+    try:
+        yield
+    except WherryError as error:
+        emit(Failed(number, error.message))
+        raise
+    emit(Done(number, time.monotonic() - began))
 
 
 def ignore(_event: Event) -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 
 from wherry.base.errors import NotFound, UsageError, WherryError
-from wherry.base.events import Done, Emit, Output, Started, Transfer
+from wherry.base.events import Emit, Output, Transfer, vertex
 from wherry.base.events import ignore as quiet
 from wherry.bootstrap import busybox, content, mmdebstrap, recipes, script, sources
 from wherry.bootstrap.recipes import Recipe
@@ -80,7 +80,6 @@ def _make_layer(
     emit: Emit,
 ) -> tuple[Layer, str]:
     """mmdebstrap's tar stream as a layer, and the version of the family's main package."""
-    begun = time.monotonic()
     version = ""
 
     def on_line(line: str) -> None:
@@ -90,8 +89,10 @@ def _make_layer(
         elif not line.startswith("I: running --"):
             emit(Output(1, 2, f"{line}\n".encode(), time.monotonic()))
 
-    emit(Started(1, f"[bootstrap] {recipe.name} from {recipe.suite}", begun))
-    with store.scratch("bootstrap") as folder:
+    with (
+        vertex(emit, 1, f"[bootstrap] {recipe.name} from {recipe.suite}"),
+        store.scratch("bootstrap") as folder,
+    ):
         arguments = _arguments(recipe, mode, include, _write_sources(folder, chosen))
         with mmdebstrap.Run(arguments, on_line) as run:
 
@@ -107,7 +108,6 @@ def _make_layer(
             except WherryError:
                 _check_version(recipe, version)
                 raise
-    emit(Done(1, time.monotonic() - begun))
     return layer, version
 
 

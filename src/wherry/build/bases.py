@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
-
 from wherry.base.errors import Location, WherryError
-from wherry.base.events import Done, Emit, Failed, Started
+from wherry.base.events import Emit, vertex
 from wherry.oci import reference as references
 from wherry.oci.platform import Platform
 from wherry.oci.reference import Reference
@@ -47,15 +45,8 @@ class Bases:
     def _fetch(self, reference: Reference, platform: Platform) -> Image:
         from wherry.registry.pull import pull
 
-        began = time.monotonic()
-        self._emit(Started(0, f"[internal] pull {reference.familiar}", began))
-        try:
-            image = pull(self._store, reference, platform, self._emit, 0)
-        except WherryError as error:
-            self._emit(Failed(0, error.message))
-            raise
-        self._emit(Done(0, time.monotonic() - began))
-        return image
+        with vertex(self._emit, 0, f"[internal] pull {reference.familiar}"):
+            return pull(self._store, reference, platform, self._emit, 0)
 
 
 def _check_platform(name: str, image: Image, platform: Platform) -> None:
