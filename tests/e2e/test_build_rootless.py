@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
@@ -14,13 +12,6 @@ from support.cli import Wherry, write_files
 from wherry.store.store import Store
 
 pytestmark = pytest.mark.needs("root", "busybox", "newuidmap", "setpriv")
-
-_PUT = """
-import sys
-sys.path.insert(0, sys.argv[1])
-from support import busybox
-busybox.put(sys.argv[2], "base")
-"""
 
 FILES = {
     "Dockerfile": "FROM base\nCOPY --chown=5:6 a.txt /a\nRUN mkdir /own && cp /a /own/f && chown -R 7:8 /own"
@@ -34,8 +25,7 @@ def test_the_same_image_as_roots_and_all_that_is_done_with_it(wherry: Wherry, tm
     as_root = wherry.ok("build", "-q", write_files(tmp_path / "context", FILES))
     with ordinary.user() as someone:
         user = Wherry(someone.home / "store", someone.home / "docker", prefix=someone.prefix)
-        tests = Path(__file__).parents[1]
-        subprocess.run([*someone.prefix, sys.executable, "-c", _PUT, tests, user.root], check=True)
+        ordinary.put_busybox(someone, user.root, "base")
         folder = write_files(someone.home / "context", FILES)
         assert user.ok("build", "-q", "-t", "app", folder) == as_root
         user.ok("build", "-o", f"type=tar,dest={someone.home / 'app.tar'}", folder)

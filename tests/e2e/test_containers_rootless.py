@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,21 +14,13 @@ from support.ports import answers, ask, free, until
 
 pytestmark = pytest.mark.needs("root", "busybox", "newuidmap", "setpriv")
 
-_PUT = """
-import sys
-sys.path.insert(0, sys.argv[1])
-from support import busybox
-busybox.put(sys.argv[2], "busybox")
-"""
-
 
 @pytest.fixture
 def user() -> Iterator[Wherry]:
     """The command line as an ordinary user's, on his own store with `busybox` in it."""
     with ordinary.user() as someone:
         root = someone.home / "store"
-        tests = Path(__file__).parents[1]
-        subprocess.run([*someone.prefix, sys.executable, "-c", _PUT, tests, root], check=True)
+        ordinary.put_busybox(someone, root, "busybox")
         yield Wherry(root, someone.home / "docker", prefix=someone.prefix)
 
 

@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -131,14 +130,6 @@ def test_a_missing_secret(shared: Wherry, context: Context) -> None:
     assert "Dockerfile:2" in result.err
 
 
-_PUT = """
-import sys
-sys.path.insert(0, sys.argv[1])
-from support import busybox
-busybox.put(sys.argv[2], "base")
-"""
-
-
 @pytest.mark.needs("newuidmap", "setpriv")
 def test_mounts_as_an_ordinary_user() -> None:
     lines = (
@@ -150,8 +141,7 @@ def test_mounts_as_an_ordinary_user() -> None:
     )
     with ordinary.user() as someone:
         root = someone.home / "store"
-        tests = Path(__file__).parents[1]
-        subprocess.run([*someone.prefix, sys.executable, "-c", _PUT, tests, root], check=True)
+        ordinary.put_busybox(someone, root, "base")
         wherry = Wherry(root, someone.home / "docker", prefix=someone.prefix)
         folder = write_files(someone.home / "context", {"a.txt": "text", "Dockerfile": lines})
         with socket.socket(socket.AF_UNIX) as listener:

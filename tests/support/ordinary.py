@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -33,6 +34,20 @@ class User(NamedTuple):
 
     prefix: list[str]
     home: Path
+
+
+_PUT = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from support import busybox
+busybox.put(sys.argv[2], sys.argv[3])
+"""
+
+
+def put_busybox(someone: User, root: Path, name: str) -> None:
+    """Enter busybox's image as `name` into the user's store, by his own hands."""
+    tests = Path(__file__).parents[1]
+    subprocess.run([*someone.prefix, sys.executable, "-c", _PUT, tests, root, name], check=True)
 
 
 @contextmanager
