@@ -198,7 +198,7 @@ def _spawn(control: int) -> int:
 
 def _expect_birth(channel: socket.socket) -> tuple[int, int]:
     """The child's pid, from the credentials that the kernel puts on its first message, and its pidfd."""
-    data, ancillary, _, _ = channel.recvmsg(_PACKET, socket.CMSG_SPACE(12) + socket.CMSG_SPACE(4))
+    data, ancillary = _receive(channel)
     if not data:
         raise WherryError(_HELPER_ENDED)
     if data != BORN:
@@ -215,7 +215,7 @@ def _call(ready: Callable[[int], None], pid: int, channel: socket.socket) -> Non
         ready(pid)
     except Exception:
         try:
-            data = channel.recv(_PACKET, socket.MSG_DONTWAIT)
+            data, _ = _receive(channel, socket.MSG_DONTWAIT)
         except BlockingIOError:
             data = b""
         if data[:1] == FAILED:
@@ -223,23 +223,37 @@ def _call(ready: Callable[[int], None], pid: int, channel: socket.socket) -> Non
         raise
 
 
+def _receive(channel: socket.socket, flags: int = 0) -> tuple[bytes, list[tuple[int, int, bytes]]]:
+    """One message with what comes beside it; no bytes at the end.
+
+    A child that ends with a message of ours unread resets the channel: that is told once, and before what the
+    child itself has said, which is there to be read all the same.
+    """
+    space = socket.CMSG_SPACE(12) + socket.CMSG_SPACE(4)
+    try:
+        data, ancillary, _, _ = channel.recvmsg(_PACKET, space, flags)
+    except ConnectionResetError:
+        data, ancillary, _, _ = channel.recvmsg(_PACKET, space, flags)
+    return data, ancillary
+
+
 def _release(channel: socket.socket) -> None:
     try:
         channel.send(GO)
-    except BrokenPipeError:
+    except (BrokenPipeError, ConnectionResetError):
         pass  # it has failed already, and has said why
 
 
 def _expect_start(channel: socket.socket) -> tuple[list[Created], int]:
     """Mount points made and the terminal; returns when the command is being executed."""
-    data, ancillary, _, _ = channel.recvmsg(_PACKET, socket.CMSG_SPACE(12) + socket.CMSG_SPACE(4))
+    data, ancillary = _receive(channel)
     if data[:1] != READY:
         raise _failure(data)
     console = -1
     for _, kind, value in ancillary:
         if kind == socket.SCM_RIGHTS:
             (console,) = struct.unpack("=i", value)
-    failure = channel.recv(_PACKET)
+    failure, _ = _receive(channel)
     if failure:
         if console >= 0:
             os.close(console)

@@ -203,6 +203,8 @@ def test_datagrams_find_their_client() -> None:
                     data, client = server.recvfrom(65535)
                 except OSError:
                     return
+                if client is None:  # shut down
+                    return
                 server.sendto(b"re " + data, client)
 
         threading.Thread(target=answer, daemon=True).start()
