@@ -14,6 +14,9 @@ _NAMES = {
     "allProxy": "ALL_PROXY",
 }
 
+VARIABLES = frozenset(name for proxy in _NAMES.values() for name in (proxy, proxy.lower()))
+"""The names that proxies are given under, in both cases."""
+
 
 def configured(environment: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """`proxies.default` of `$DOCKER_CONFIG/config.json` as variables, in upper and lower case as docker does.

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import NamedTuple
 
 from wherry.base.errors import WherryError
 from wherry.base.events import Emit
 from wherry.build.context import Context
-from wherry.build.gather import content_of, gather, unknown_bytes
+from wherry.build.files import Files
+from wherry.build.gather import Gathered, content_of, gather, unknown_bytes
 from wherry.build.lending import Agent, Secret
 from wherry.build.operations import copy as copying
 from wherry.build.operations import folder, mounts, run
@@ -93,23 +96,29 @@ class Executor:
 
     def _copy(self, step: Step, operation: Copy, parent: Chain, inputs: list[Chain]) -> Digest | None:
         began = time.monotonic()
-        if inputs:
-            files: ViewFiles | Context = ViewFiles(self._view(inputs[0]), operation.source_label)
-            gathered = gather(operation, files)
-        else:
-            assert self._context is not None
-            files = self._context.reader()
-            gathered = self._recorder.gathered(step)
-        if unknown_bytes(gathered) is None:
-            content = content_of(gathered, operation.unpack)
-            record = self._known(step, parent, inputs, content)
-            if record is not None:
-                return record.layer
-        copied = copying.execute(operation, gathered, files, self._view(parent), self._layers, self._mtime)
+        with self._source(step, operation, inputs) as (files, gathered):
+            if unknown_bytes(gathered) is None:
+                content = content_of(gathered, operation.unpack)
+                record = self._known(step, parent, inputs, content)
+                if record is not None:
+                    return record.layer
+            view = self._view(parent)
+            copied = copying.execute(operation, gathered, files, view, self._layers, self._mtime)
         diff_id = copied.layer.diff_id if copied.layer else None
         content = content_of(copied.gathered, operation.unpack)
         self._recorder.write(step, parent, inputs, diff_id, time.monotonic() - began, content)
         return diff_id
+
+    @contextmanager
+    def _source(self, step: Step, operation: Copy, inputs: list[Chain]) -> Iterator[tuple[Files, Gathered]]:
+        """The tree that a COPY takes from, and what it takes."""
+        if inputs:
+            files = ViewFiles(self._view(inputs[0]), operation.source_label)
+            yield files, gather(operation, files)
+            return
+        assert self._context is not None
+        with closing(self._context.reader()) as reader:
+            yield reader, self._recorder.gathered(step)
 
     def _run(self, step: Step, operation: Run, parent: Chain, inputs: list[Chain]) -> Digest | None:
         emulation.check(platforms.parse(step.platform))

@@ -69,15 +69,10 @@ class Recorder:
         keys = {self.key(step, parent, content)}
         if inputs:
             keys.add(self.key(step, parent, _chain_content(inputs)))
+        done = recipe(step.operation, step.platform, self._epoch)
+        chain = digests.chain_id(parent)
         for key in keys:
-            self._store.records.put(
-                key,
-                recipe(step.operation, step.platform, self._epoch),
-                digests.chain_id(parent),
-                layer,
-                seconds,
-                step.name,
-            )
+            self._store.records.put(key, done, chain, layer, seconds, step.name)
 
     def gathered(self, step: Step) -> Gathered:
         """What a COPY from the context copies; the context is walked once for each step."""

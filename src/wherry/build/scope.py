@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from wherry.base import proxies
 from wherry.oci.platform import Platform
 
-_PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
-PREDEFINED = frozenset(name for proxy in _PROXIES for name in (proxy, proxy.upper()))
+PREDEFINED = proxies.VARIABLES
 """Arguments that every RUN gets undeclared, and that stand in no history and no recipe."""
 
 _OF_THE_BUILDER = frozenset({"SOURCE_DATE_EPOCH", "BUILDKIT_DOCKERFILE_CHECK", "BUILDKIT_SYNTAX"})

@@ -117,7 +117,6 @@ class _Crew:
         self._size = size
         self._changed = threading.Condition()
         self._waiting = [step for step in steps if outcomes[step.number] is None]
-        self._running = 0
         self._alive = 0
         self._failure: BaseException | None = None
 
@@ -164,7 +163,6 @@ class _Crew:
             else:
                 self._outcomes[step.number] = outcome
             with self._changed:
-                self._running -= 1
                 self._changed.notify_all()
 
     def _take(self) -> Step | None:
@@ -174,7 +172,6 @@ class _Crew:
                 for step in self._waiting:
                     if _ready(step, self._outcomes):
                         self._waiting.remove(step)
-                        self._running += 1
                         return step
                 self._changed.wait()
             return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 
 from wherry.base.errors import Location, UsageError
@@ -84,8 +83,3 @@ def complete(
     merged = defaults | chosen
     merged.setdefault("HOME", home)
     return tuple(f"{name}={value}" for name, value in merged.items())
-
-
-def callers() -> Mapping[str, str]:
-    """The caller's own environment."""
-    return os.environ

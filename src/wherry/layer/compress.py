@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
 from wherry.base.errors import Corrupt, Unsupported
 from wherry.layer.pipe import BLOCK
+from wherry.layer.reading import Reading
 from wherry.oci import media
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ class _Gunzip:
         return plain
 
 
-class _Reading(io.RawIOBase):
+class _Wrapping(Reading):
     """A stream made out of another one, which is closed with it."""
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -176,21 +177,8 @@ class _Reading(io.RawIOBase):
         self._stream.close()
         super().close()
 
-    def readable(self) -> bool:
-        return True
 
-    def readinto(self, buffer: object) -> int:
-        view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
-        data = self._some(len(view))
-        view[: len(data)] = data
-        return len(data)
-
-    def _some(self, size: int) -> bytes:
-        """At least one byte, `size` at most; none at the end."""
-        raise NotImplementedError
-
-
-class _Decompressed(_Reading):
+class _Decompressed(_Wrapping):
     """Members or frames one after another, as one stream; zeros after the last are padding."""
 
     def __init__(self, stream: BinaryIO, start: bytes, make: Callable[[], _Decoder]) -> None:
@@ -231,7 +219,7 @@ class _Decompressed(_Reading):
         self._decoder = self._make()
 
 
-class _Prefixed(_Reading):
+class _Prefixed(_Wrapping):
     """A stream whose first bytes have been read already."""
 
     def __init__(self, stream: BinaryIO, start: bytes) -> None:

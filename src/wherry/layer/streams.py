@@ -15,32 +15,13 @@ from wherry.layer import sparse
 from wherry.layer.entry import FILE, Entry
 from wherry.layer.header import END, header, padding
 from wherry.layer.pipe import BLOCK
+from wherry.layer.reading import Reading
 from wherry.layer.writer import Layer
 from wherry.oci import digest as digests
 from wherry.oci.digest import Digest
 
 
-class _Reading(io.RawIOBase):
-    """A stream of what `_some` gives."""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: object) -> int:
-        view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
-        data = self._some(len(view))
-        view[: len(data)] = data
-        return len(data)
-
-    def read(self, size: int = -1, /) -> bytes:
-        """May give fewer bytes than were asked for; none only at the end."""
-        return self._some(size) if size >= 0 else self.readall()
-
-    def _some(self, size: int) -> bytes:
-        raise NotImplementedError
-
-
-class _Verified(_Reading):
+class _Verified(Reading):
     def __init__(self, stream: BinaryIO, diff_id: Digest) -> None:
         self._stream = stream
         self._diff_id = diff_id
@@ -72,7 +53,7 @@ def check(diff_id: Digest, found: str) -> None:
         )
 
 
-class _Regenerated(_Reading):
+class _Regenerated(Reading):
     def __init__(self, layer: Layer, tree: str) -> None:
         self._root = Root(tree)
         self._blocks = _blocks(layer, self._root)
@@ -142,7 +123,7 @@ def damaged(entry: Entry, why: str | None) -> Corrupt:
     )
 
 
-class _Window(_Reading):
+class _Window(Reading):
     def __init__(self, stream: BinaryIO, offset: int, size: int) -> None:
         self._stream = stream
         self._offset = offset
@@ -166,7 +147,7 @@ def window(stream: BinaryIO, offset: int, size: int) -> BinaryIO:
     return cast(BinaryIO, io.BufferedReader(_Window(stream, offset, size)))
 
 
-class _Tee(_Reading):
+class _Tee(Reading):
     def __init__(self, stream: BinaryIO, sink: Callable[[bytes], object]) -> None:
         self._stream = stream
         self._sink = sink

@@ -1,4 +1,4 @@
-"""The host's certificate bundle for containers behind a proxy that signs its own, and proxy variables.
+"""The host's certificate bundle for containers behind a proxy that signs its own.
 
 The bundle is mounted below the container's `/dev`, a tmpfs in every container, and over the usual bundle
 files where the image has them. So no mount point is made in the root filesystem: nothing of it can be in the
@@ -29,12 +29,6 @@ VARIABLES = (
     "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "NODE_EXTRA_CA_CERTS", "CURL_CA_BUNDLE",
     "GIT_SSL_CAINFO",
 )  # fmt: skip
-
-PROXY_VARIABLES = (
-    "HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "FTP_PROXY", "ftp_proxy", "NO_PROXY",
-    "no_proxy", "ALL_PROXY", "all_proxy",
-)  # fmt: skip
-"""The build arguments that need no ARG and appear in no history."""
 
 INSIDE = "/dev/.wherry/ca-certificates.crt"
 

@@ -42,10 +42,6 @@ class LayerTable:
         )
         return [Descriptor(media_type, digest, size) for media_type, digest, size in rows]
 
-    def diff_id_of(self, blob: Digest) -> Digest | None:
-        row = self._database.row("SELECT diff_id FROM layer_blobs WHERE digest = ?", (blob,))
-        return Digest(row[0]) if row else None
-
     def forget(self, diff_id: Digest) -> None:
         """Drop the layer's rows; its folder and blobs are the collector's to delete."""
         with self._database.transaction():

@@ -280,3 +280,10 @@ def test_hard_links_of_a_stage_stay_hard_links(store: Store, context: Context) -
     kinds = {entry.path: (entry.kind, entry.link) for entry in Layers(store).index(layer).entries}
     assert kinds == {"n": ("d", ""), "n/f": ("f", ""), "n/h": ("h", "n/f")}
     assert tree(store, built.image)["n/h"].content == "text"
+
+
+def test_no_descriptor_is_left_open(store: Store, context: Context) -> None:
+    made(store, context, "FROM scratch\nCOPY a /\n")
+    before = os.listdir("/proc/self/fd")
+    made(store, context, "FROM scratch\nCOPY b /\nCOPY d /d\n")
+    assert len(os.listdir("/proc/self/fd")) == len(before)

@@ -1,0 +1,26 @@
+"""Streams made of pieces: what reads a file object needs, on top of one method."""
+
+from __future__ import annotations
+
+import io
+
+
+class Reading(io.RawIOBase):
+    """A stream of what `_some` gives."""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: object) -> int:
+        view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
+        data = self._some(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    def read(self, size: int = -1, /) -> bytes:
+        """May give fewer bytes than were asked for; none only at the end."""
+        return self._some(size) if size >= 0 else self.readall()
+
+    def _some(self, size: int) -> bytes:
+        """At least one byte, `size` at most; none at the end."""
+        raise NotImplementedError
