@@ -16,10 +16,10 @@ from wherry.build.stage import Planner, Recorded, Wanted
 from wherry.build.step import Step
 from wherry.dockerfile.errors import DockerfileError, did_you_mean
 from wherry.dockerfile.expansion import expanded
-from wherry.dockerfile.instructions import Copy, Instruction, Run, Stage
+from wherry.dockerfile.instructions import Stage
 from wherry.dockerfile.parser import Dockerfile
+from wherry.dockerfile.stages import StageNames, needed
 from wherry.dockerfile.typed import Program, program
-from wherry.dockerfile.values import stage_number
 from wherry.dockerfile.words import expand
 from wherry.oci.config import Execution, ImageConfig
 from wherry.oci.platform import Platform
@@ -55,13 +55,18 @@ def _plan(parsed: Program, dockerfile: Dockerfile, wanted: Wanted) -> Plan:
     arguments = wanted.arguments
     _declare_globals(parsed, dockerfile, arguments)
     stages = [_with_base(stage, dockerfile, arguments) for stage in parsed.stages]
-    chosen = _target(stages, wanted.target)
+    names = StageNames(stage.base.name for stage in stages)
+    chosen = _target(stages, names, wanted.target)
+
+    def parent(number: int) -> int:
+        return names.named(stages[number].base.image, number)
+
     graph = Graph()
     planners: dict[int, Planner] = {}
-    for number in sorted(_needed(stages, chosen)):
+    for number in sorted(needed(chosen, parent, lambda number: stages[number].instructions, names)):
         planner = Planner(graph, wanted, dockerfile.escape, _label(stages, number))
-        planner.begin(stages[number], planners.get(_stage_named(stages, stages[number].base.image, number)))
-        planner.follow(stages[number].instructions, partial(_origin, stages, planners, number))
+        planner.begin(stages[number], planners.get(parent(number)))
+        planner.follow(stages[number].instructions, partial(_origin, names, planners, number))
         planners[number] = planner
     last = planners[chosen]
     return Plan(
@@ -70,7 +75,7 @@ def _plan(parsed: Program, dockerfile: Dockerfile, wanted: Wanted) -> Plan:
         last.execution,
         last.base,
         last.platform,
-        tuple(last.history),
+        last.history(),
         last.author,
         tuple(arguments.unused()),
     )
@@ -98,64 +103,18 @@ def _with_base(stage: Stage, dockerfile: Dockerfile, arguments: Arguments) -> St
     return stage._replace(base=base)
 
 
-def _target(stages: list[Stage], target: str) -> int:
-    if not target:
-        return len(stages) - 1
-    names = [stage.base.name for stage in stages]
-    if target.lower() in names:
-        # The last one of a name counts, as for COPY --from.
-        return len(names) - 1 - names[::-1].index(target.lower())
-    number = stage_number(target, len(stages))
+def _target(stages: list[Stage], names: StageNames, target: str) -> int:
+    number = names.target(target)
     if number >= 0:
         return number
-    hint = (
-        did_you_mean(target, filter(None, names))
-        or f"stages: {', '.join(filter(None, names)) or 'none named'}"
-    )
+    known = [stage.base.name for stage in stages if stage.base.name]
+    hint = did_you_mean(target, known) or f"stages: {', '.join(known) or 'none named'}"
     raise NotFound(f"target stage {target!r} could not be found", hint=hint)
 
 
-def _stage_named(stages: list[Stage], name: str, before: int) -> int:
-    """The last stage called `name` before the stage `before`; -1 where there is none."""
-    for number in range(before - 1, -1, -1):
-        if stages[number].base.name and stages[number].base.name == name.lower():
-            return number
-    return -1
-
-
-def _source_stage(stages: list[Stage], name: str, before: int) -> int:
-    """As `_stage_named`, by number too: what COPY --from may say."""
-    number = stage_number(name, before)
-    return number if number >= 0 else _stage_named(stages, name, before)
-
-
-def _needed(stages: list[Stage], chosen: int) -> set[int]:
-    needed: set[int] = set()
-    pending = [chosen]
-    while pending:
-        number = pending.pop()
-        if number < 0 or number in needed:
-            continue
-        needed.add(number)
-        pending.append(_stage_named(stages, stages[number].base.image, number))
-        for instruction in stages[number].instructions:
-            for origin in _origins(instruction):
-                pending.append(_source_stage(stages, origin, number))
-    return needed
-
-
-def _origins(instruction: Instruction) -> list[str]:
-    """What its `from` options name: stages, and what is none."""
-    if isinstance(instruction, Copy):
-        return [instruction.origin] if instruction.origin else []
-    if isinstance(instruction, Run):
-        return [mount.origin for mount in instruction.mounts if mount.origin]
-    return []
-
-
-def _origin(stages: list[Stage], planners: dict[int, Planner], before: int, name: str) -> Planner | None:
+def _origin(names: StageNames, planners: dict[int, Planner], before: int, name: str) -> Planner | None:
     """The stage that `--from=name` means; None: an image."""
-    return planners.get(_source_stage(stages, name, before))
+    return planners.get(names.source(name, before))
 
 
 def _label(stages: list[Stage], number: int) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from wherry.base.errors import Location, Unsupported, WherryError
 from wherry.build import copying, legible
 from wherry.build.copying import Tree
+from wherry.build.draft import Draft
 from wherry.build.graph import Graph
 from wherry.build.scope import Arguments, Scope
 from wherry.build.step import Base, Folder, Operation
@@ -60,7 +61,6 @@ class Planner:
         self.execution = Execution()
         self.base: ImageConfig | None = None
         self.author = ""
-        self.history: list[Recorded] = []
         self.step = -1
         self.label = label
         self.platform = wanted.platform
@@ -71,6 +71,8 @@ class Planner:
         self._cmd_is_set = False
         self._count = 0
         self._total = 0
+        self._parent: Planner | None = None
+        self._history: list[Recorded] = []
         self._triggers: tuple[ins.Instruction, ...] = ()
 
     def begin(self, stage: ins.Stage, parent: Planner | None) -> None:
@@ -88,6 +90,7 @@ class Planner:
             self.base = image.config
             self.execution = image.config.execution
             self._take_triggers()
+        self._config = Draft(self.execution)
         following = (*self._triggers, *stage.instructions)
         self._total = 1 + sum(isinstance(item, _MAKING_STEPS) for item in following)
         name = self._name(f"FROM {base.image}")
@@ -105,13 +108,23 @@ class Planner:
             except WherryError as error:
                 error.where = error.where or instruction.location
                 raise
+        self.execution = self._config.finished()
+
+    def history(self) -> tuple[Recorded, ...]:
+        """What was done since the base image, the stages below this one included."""
+        lines: list[list[Recorded]] = []
+        stage: Planner | None = self
+        while stage is not None:
+            lines.append(stage._history)
+            stage = stage._parent
+        return tuple(line for stage_lines in reversed(lines) for line in stage_lines)
 
     def _inherit(self, parent: Planner) -> None:
+        self._parent = parent
         self.execution = parent.execution
         self.platform = parent.platform
         self.base = parent.base
         self.author = parent.author
-        self.history = list(parent.history)
         self.step = parent.step
         self._scope = parent._scope.child()
         self._take_triggers()
@@ -138,56 +151,52 @@ class Planner:
 
     def _env(self, instruction: ins.Env) -> None:
         for name, value in instruction.pairs:
-            self.execution = self.execution.with_env(name, value)
+            self._config.environment[name] = value
         self._record(legible.pairs("ENV", instruction.pairs))
 
     def _label(self, instruction: ins.Label) -> None:
-        labels = dict(self.execution.labels) | dict(instruction.pairs)
-        self.execution = self.execution._replace(labels=tuple(labels.items()))
+        self._config.labels.update(instruction.pairs)
         self._record(legible.pairs("LABEL", instruction.pairs))
 
     def _cmd(self, instruction: ins.Cmd) -> None:
-        self.execution = self.execution._replace(cmd=self._command(instruction))
+        self._config.cmd = self._command(instruction)
         self._cmd_is_set = True
-        self._record(legible.words("CMD", self.execution.cmd or ()))
+        self._record(legible.words("CMD", self._config.cmd))
 
     def _entrypoint(self, instruction: ins.Entrypoint) -> None:
-        self.execution = self.execution._replace(entrypoint=self._command(instruction))
+        self._config.entrypoint = self._command(instruction)
         if not self._cmd_is_set:
             # The base's CMD was meant for the base's ENTRYPOINT (Dockerfile reference, "ENTRYPOINT").
-            self.execution = self.execution._replace(cmd=None)
-        self._record(legible.words("ENTRYPOINT", self.execution.entrypoint or ()))
+            self._config.cmd = None
+        self._record(legible.words("ENTRYPOINT", self._config.entrypoint))
 
     def _shell(self, instruction: ins.Shell) -> None:
-        self.execution = self.execution._replace(shell=instruction.command)
+        self._config.shell = instruction.command
         self._record(f"SHELL [{' '.join(instruction.command)}]")
 
     def _user(self, instruction: ins.User) -> None:
-        self.execution = self.execution._replace(user=instruction.user)
+        self._config.user = instruction.user
         self._record(f"USER {instruction.user}")
 
     def _expose(self, instruction: ins.Expose) -> None:
         ports = exposed(instruction.ports)
-        merged = dict.fromkeys((*self.execution.exposed_ports, *ports))
-        self.execution = self.execution._replace(exposed_ports=tuple(sorted(merged)))
+        self._config.ports.update(dict.fromkeys(ports))
         self._record(f"EXPOSE [{' '.join(ports)}]")
 
     def _volume(self, instruction: ins.Volume) -> None:
-        merged = dict.fromkeys((*self.execution.volumes, *instruction.paths))
-        self.execution = self.execution._replace(volumes=tuple(merged))
+        self._config.volumes.update(dict.fromkeys(instruction.paths))
         self._record(f"VOLUME [{' '.join(instruction.paths)}]")
 
     def _stop_signal(self, instruction: ins.StopSignal) -> None:
-        self.execution = self.execution._replace(stop_signal=instruction.signal)
+        self._config.stop_signal = instruction.signal
         self._record(f"STOPSIGNAL {instruction.signal}")
 
     def _healthcheck(self, instruction: ins.Healthcheck) -> None:
-        check = Healthcheck(*instruction[2:])
-        self.execution = self.execution._replace(healthcheck=check)
+        self._config.healthcheck = Healthcheck(*instruction[2:])
         self._record(legible.line(instruction.original))
 
     def _onbuild(self, instruction: ins.Onbuild) -> None:
-        self.execution = self.execution._replace(onbuild=(*self.execution.onbuild, instruction.expression))
+        self._config.onbuild.append(instruction.expression)
         self._record(legible.line(instruction.original))
 
     def _maintainer(self, instruction: ins.Maintainer) -> None:
@@ -199,23 +208,23 @@ class Planner:
     def _workdir(self, instruction: ins.Workdir) -> None:
         if not instruction.path:
             raise DockerfileError("WORKDIR needs a path: it is empty after expansion")
-        path = posixpath.join("/", self.execution.working_dir, instruction.path)
+        path = posixpath.join("/", self._config.working_dir, instruction.path)
         path = re.sub("^/+", "/", posixpath.normpath(path))
-        self.execution = self.execution._replace(working_dir=path)
-        self._make(instruction, Folder(path, self.execution.user), (), f"WORKDIR {path}")
+        self._config.working_dir = path
+        self._make(instruction, Folder(path, self._config.user), (), f"WORKDIR {path}")
 
     def _run(self, instruction: ins.Run) -> None:
         _refuse_unsupported_run(instruction)
         script = instruction.script()
-        shell = self.execution.shell or DEFAULT_SHELL
+        shell = self._config.shell or DEFAULT_SHELL
         args = (*shell, script.command) if instruction.shell else instruction.command
-        environment = self.execution.environment()
+        environment = self._config.environment
         arguments = self._scope.visible(environment)
         operation = RunOperation(
             args=args,
             environment=tuple((arguments | environment).items()),
-            user=self.execution.user,
-            folder=self.execution.working_dir or "/",
+            user=self._config.user,
+            folder=self._config.working_dir or "/",
             network=instruction.network,
             scripts=((script.file, script.text),) if script.file else (),
         )
@@ -241,10 +250,10 @@ class Planner:
             name = f"[internal] mount {what}"
             return self._graph.add(operation, nothing, inputs, name, location, self.label, platform)
 
-        return mounting.plan(instruction.mounts, self.execution.working_dir, find, copied)
+        return mounting.plan(instruction.mounts, self._config.working_dir, find, copied)
 
     def _copy(self, instruction: ins.Copy) -> None:
-        operation = copying.copy(instruction, self.execution.working_dir)
+        operation = copying.copy(instruction, self._config.working_dir)
         inputs: tuple[int, ...] = ()
         if instruction.origin:
             tree = self._tree(instruction.origin, instruction.location)
@@ -253,7 +262,7 @@ class Planner:
         self._make(instruction, operation, inputs, legible.copy("COPY", instruction))
 
     def _add_files(self, instruction: ins.Add) -> None:
-        operation = copying.add(instruction, self.execution.working_dir)
+        operation = copying.add(instruction, self._config.working_dir)
         self._make(instruction, operation, (), legible.copy("ADD", instruction))
 
     def _tree(self, origin: str, where: Location) -> Tree:
@@ -275,21 +284,21 @@ class Planner:
         self.step = self._graph.add(
             operation, self.step, inputs, name, instruction.location, self.label, str(self.platform)
         )
-        self.history.append(Recorded(text, self.step))
+        self._history.append(Recorded(text, self.step))
 
     # small helpers
 
     def _lookup(self, name: str) -> str | None:
-        environment = self.execution.environment()
+        environment = self._config.environment
         return environment[name] if name in environment else self._scope.declared.get(name)
 
     def _command(self, instruction: ins.Cmd | ins.Entrypoint) -> tuple[str, ...]:
         if not instruction.shell or not instruction.command:
             return instruction.command
-        return (*(self.execution.shell or DEFAULT_SHELL), *instruction.command)
+        return (*(self._config.shell or DEFAULT_SHELL), *instruction.command)
 
     def _record(self, text: str) -> None:
-        self.history.append(Recorded(text))
+        self._history.append(Recorded(text))
 
     def _name(self, text: str) -> str:
         self._count += 1

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from wherry.base.errors import Location, WherryError
 from wherry.dockerfile.ignore import Patterns
 from wherry.dockerfile.instructions import From, Instruction
 from wherry.dockerfile.parser import Dockerfile, Node
-from wherry.dockerfile.values import stage_number
+from wherry.dockerfile.stages import StageNames
 from wherry.oci.config import ImageConfig
 
 
@@ -122,13 +121,13 @@ class Stage(NamedTuple):
 class Subject(NamedTuple):
     """`error` is why `stages` end early; `target` is the number of the stage to be built, -1: there is none.
 
-    `names` are those of stages, to their numbers. `global_names` are those that FROM may use: the names of
+    `names` are those of the stages. `global_names` are those that FROM may use: the names of
     `arguments`, and the platform's.
     """
 
     dockerfile: Dockerfile
     stages: tuple[Stage, ...]
-    names: Mapping[str, Sequence[int]]
+    names: StageNames
     arguments: tuple[Global, ...]
     global_names: tuple[str, ...]
     surroundings: Surroundings
@@ -141,16 +140,3 @@ class Subject(NamedTuple):
 
     def location(self, node: Node) -> Location:
         return self.dockerfile.location(node)
-
-
-def named(names: Mapping[str, Sequence[int]], name: str, before: int) -> int:
-    """The last stage of that name before the stage `before`, or -1."""
-    numbers = names.get(name.lower(), ())
-    position = bisect_left(numbers, before)
-    return numbers[position - 1] if position else -1
-
-
-def source(names: Mapping[str, Sequence[int]], name: str, before: int) -> int:
-    """The stage that `--from=name` means in the stage `before`; -1: an image or a named context."""
-    number = stage_number(name, before)
-    return number if number >= 0 else named(names, name, before)

@@ -6,18 +6,17 @@ declares is kept, where a build would take it for empty.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from wherry.base.errors import WherryError
 from wherry.dockerfile import instructions as ins
 from wherry.dockerfile.errors import DockerfileError
 from wherry.dockerfile.expansion import expanded
-from wherry.dockerfile.mounts import Mount
 from wherry.dockerfile.parser import Dockerfile, Node
+from wherry.dockerfile.stages import StageNames, needed
 from wherry.dockerfile.typed import Program, program, trigger
-from wherry.dockerfile.values import stage_number
 from wherry.dockerfile.words import expand
-from wherry.lint.subject import MANY_NAMES, Global, Stage, Step, Subject, Surroundings, Words, named, source
+from wherry.lint.subject import MANY_NAMES, Global, Stage, Step, Subject, Surroundings, Words
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -93,13 +92,13 @@ class _Walk:
         self._escape = dockerfile.escape
         self._unknown: dict[str, None] = {}
         self._nodes: list[tuple[Node, ...]] = []  # by stage
-        self._names: dict[str, list[int]] = {}  # of stages, to their numbers
+        self._names = StageNames()
 
     def run(self) -> Subject:
         arguments, self._globals = self._declare_globals(self._around.arguments)
         _, self._defaults = self._declare_globals({})
         stages = self._stages()
-        target = _target(self._names, len(stages), self._around.target)
+        target = self._names.target(self._around.target)
         used = set(range(len(stages))) if self._around.every_stage else self._needed(stages, target)
         states: dict[int, _State] = {}
         for number in sorted(used):
@@ -143,26 +142,20 @@ class _Walk:
             position = end
             image = self._words(base.image, base)
             default = self._expand(base.image, _Recorder(self._defaults), base, quiet=True)
-            parent = named(self._names, image.value, number)
-            if base.name:
-                self._names.setdefault(base.name, []).append(number)
+            parent = self._names.named(image.value, number)
+            self._names.add(base.name)
             platform = self._words(base.platform, base)
             stages.append(Stage(number, node, base, image, platform, default, parent, is_known=True))
         return stages
 
     def _needed(self, stages: list[Stage], target: int) -> set[int]:
-        """The stages that `target` is built from, itself included."""
-        found: set[int] = set()
-        pending = [target]
-        while pending:
-            number = pending.pop()
-            if number < 0 or number in found:
-                continue
-            found.add(number)
-            pending.append(stages[number].parent)
-            for instruction in self._program.stages[number].instructions:
-                pending += [source(self._names, origin, number) for origin in _origins(instruction)]
-        return found
+        program = self._program.stages
+        return needed(
+            target,
+            lambda number: stages[number].parent,
+            lambda number: program[number].instructions,
+            self._names,
+        )
 
     def _words(self, text: str, instruction: ins.Instruction) -> Words:
         recorder = _Recorder(self._globals)
@@ -278,20 +271,3 @@ def _visible(state: _State) -> tuple[str, ...]:
     if len(state.environment) + len(state.declared) > MANY_NAMES:
         return ()
     return (*state.environment, *(name for name, value in state.declared.items() if value))
-
-
-def _target(names: Mapping[str, Sequence[int]], count: int, target: str) -> int:
-    if not target:
-        return count - 1
-    found = named(names, target, count)
-    return found if found >= 0 else stage_number(target, count)
-
-
-def _origins(instruction: ins.Instruction) -> list[str]:
-    """What its `--from=` and `--mount=from=` name."""
-    if isinstance(instruction, ins.Copy):
-        return [instruction.origin] if instruction.origin else []
-    if isinstance(instruction, ins.Run):
-        mounts: tuple[Mount, ...] = instruction.mounts
-        return [mount.origin for mount in mounts if mount.origin]
-    return []

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
+from support.linear import assert_linear
 from wherry.base.errors import Location, NotFound, WherryError
 from wherry.build import scope
 from wherry.build.plan import Plan, plan
@@ -171,3 +174,25 @@ def test_an_error_has_its_place_and_lines() -> None:
         planned("FROM base\nENV A=1\nCOPY a b c\n")
     assert str(caught.value.where) == "Dockerfile:3"
     assert "3 | >>> COPY a b c" in caught.value.excerpt
+
+
+LARGE: dict[str, Callable[[int], str]] = {
+    "variables": lambda n: "FROM scratch\n" + "".join(f"ENV a{i}=1 b{i}=$a{i - 1}\n" for i in range(n)),
+    "arguments": lambda n: "FROM scratch\n" + "".join(f"ARG a{i}=1\nLABEL l{i}=$a{i}\n" for i in range(n)),
+    "global arguments": lambda n: "".join(f"ARG a{i}=1\n" for i in range(n)) + "FROM scratch\n",
+    "ports and volumes": lambda n: "FROM scratch\n" + "".join(f"EXPOSE {i}\nVOLUME /{i}\n" for i in range(n)),
+    "triggers": lambda n: "FROM scratch AS a\n" + "ONBUILD USER a\n" * n + "FROM a\n",
+    "stages": lambda n: (
+        "FROM scratch AS s0\n" + "".join(f"FROM s{i} AS s{i + 1}\nLABEL a=b\n" for i in range(n))
+    ),
+    "copies": lambda n: (
+        "FROM scratch AS s0\nCOPY a a\n"
+        + "".join(f"FROM scratch AS s{i + 1}\nCOPY --from=s{i} a a\n" for i in range(n))
+    ),
+    "steps": lambda n: "FROM scratch\n" + "".join(f"WORKDIR /{i}\nRUN {i}\n" for i in range(n)),
+}
+
+
+@pytest.mark.parametrize("kind", LARGE)
+def test_time_is_linear(kind: str) -> None:
+    assert_linear(lambda size: planned(LARGE[kind](size)), 500)

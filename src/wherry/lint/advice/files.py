@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator
 
 from wherry.base.errors import WherryError
-from wherry.dockerfile.instructions import Add, Copy
+from wherry.dockerfile.instructions import Add
+from wherry.dockerfile.stages import origins
 from wherry.lint.advice.example import BASE, example
 from wherry.lint.rule import ADVICE, Mark, Rule, quoted
 from wherry.lint.rules.instructions import is_remote, takes_whole_context
 from wherry.lint.subject import Subject
-from wherry.lint.subject import source as source_stage
 from wherry.oci import reference as references
 from wherry.oci.reference import Reference
 
@@ -43,9 +43,8 @@ def _images(subject: Subject) -> Iterator[tuple[Mark, Reference]]:
         if stage.is_used and stage.parent < 0 and not stage.is_scratch:
             yield from _named(Mark(stage.where, stage.image.value))
         for step in stage.steps:
-            if isinstance(step.instruction, Copy) and step.instruction.origin:
-                origin = step.instruction.origin
-                if source_stage(subject.names, origin, stage.number) < 0 and not origin.isdigit():
+            for origin in origins(step.instruction):
+                if subject.names.source(origin, stage.number) < 0 and not origin.isdigit():
                     yield from _named(Mark(step.where, origin))
 
 
