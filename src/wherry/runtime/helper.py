@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from wherry.base.errors import WherryError
+from wherry.runtime.init import linux
 from wherry.runtime.init.channel import BORN, FAILED, GO, READY
 from wherry.runtime.mounts import Created
 from wherry.runtime.spec import Container
@@ -193,7 +194,22 @@ def _spawn(control: int) -> int:
     command = [sys.executable, "-I", "-S", "-E", "-X", "utf8", "-c", _START, folder]
     # A session of its own from the first instruction on: a terminal's Ctrl-C is wherry's to handle.
     actions = [(os.POSIX_SPAWN_DUP2, control, 0)]
-    return os.posix_spawn(sys.executable, command, {}, file_actions=actions, setsid=True)
+    python = _sealed(sys.executable)
+    try:
+        return os.posix_spawn(f"/proc/self/fd/{python}", command, {}, file_actions=actions, setsid=True)
+    finally:
+        os.close(python)
+
+
+def _sealed(program: str) -> int:
+    """A descriptor of `program` by which nobody can write to it: in a read-only mount without a place.
+
+    An image may ask for /proc/self/exe as its command, or as the interpreter of its command: that is the
+    helper's own program then, with the image's libraries, which could open it for writing (CVE-2019-5736).
+    """
+    tree = linux.open_tree(program, recursive=False)
+    linux.set_attributes(tree, linux.MOUNT_ATTR_RDONLY, recursive=False)
+    return tree
 
 
 def _expect_birth(channel: socket.socket) -> tuple[int, int]:

@@ -51,6 +51,7 @@ def execute(process: dict[str, Any], console: int | None, seccomp: bytes | None,
     linux.close_from(keep + 1)
     user = process["user"]
     if console is None:
+        _take_own_null()
         _own_pipes(user["uid"])
     else:
         _take_terminal()
@@ -71,6 +72,20 @@ def execute(process: dict[str, Any], console: int | None, seccomp: bytes | None,
     except OSError as error:
         reason = "exec format error" if error.errno == errno.ENOEXEC else _lower(error)
         raise Failed(f"exec {path}: {reason}", 127 if error.errno == errno.ENOENT else 126) from None
+
+
+def _take_own_null() -> None:
+    """Standard streams that are the host's /dev/null become the container's own, whose mount is read-only.
+
+    Through the host's descriptor the container's root could change the mode of the host's node.
+    """
+    for number in range(3):
+        state = os.fstat(number)
+        if stat.S_ISCHR(state.st_mode) and state.st_rdev == os.makedev(1, 3):
+            access = fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE
+            own = os.open("/dev/null", access | os.O_NOFOLLOW)
+            os.dup2(own, number)
+            os.close(own)
 
 
 def _own_pipes(uid: int) -> None:

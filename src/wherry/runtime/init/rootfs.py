@@ -232,18 +232,21 @@ def _make_devices(root: int) -> None:
         state = os.fstat(source)
         if not stat.S_ISCHR(state.st_mode) or state.st_rdev != os.makedev(*numbers):
             raise Failed(f"/dev/{name} of this machine is not the device it should be")
-        _cover_new_file(folder, name, source)
+        # Read-only is the file, not the device: the container's root may not chmod or chown the host's node.
+        _cover_new_file(folder, name, source, linux.MOUNT_ATTR_RDONLY)
         os.close(source)
     for name, target in _LINKS:
         os.symlink(target, name, dir_fd=folder)
     os.close(folder)
 
 
-def _cover_new_file(folder: int, name: str, source: int) -> None:
+def _cover_new_file(folder: int, name: str, source: int, attributes: int = 0) -> None:
     """Make the file `name` and mount on it what the descriptor `source` names."""
     os.mknod(name, 0o666 | stat.S_IFREG, dir_fd=folder)
     place = os.open(name, os.O_PATH | os.O_NOFOLLOW, dir_fd=folder)
     tree = linux.open_tree("", recursive=False, directory=source)
+    if attributes:
+        linux.set_attributes(tree, attributes, recursive=False)
     linux.attach(tree, place)
     os.close(tree)
     os.close(place)
