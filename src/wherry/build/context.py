@@ -22,15 +22,19 @@ _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Context:
-    """The files of a folder as COPY sees them: owner and group 0, no extended attributes."""
+    """The files of a folder as COPY sees them: owner and group 0, no extended attributes.
 
-    label = "the build context"
+    `label` is what messages call it.
+    """
 
-    def __init__(self, root: str, ignored: Patterns, digests: FileDigests) -> None:
+    def __init__(
+        self, root: str, ignored: Patterns, digests: FileDigests, label: str = "the build context"
+    ) -> None:
         self.root = root
+        self.label = label
         self.ignored = ignored
         self._digests = digests
-        self._root_fd = _open_root(root)
+        self._root_fd = _open_root(root, label)
         self._open_folder: tuple[str, int] = ("", os.dup(self._root_fd))
 
     def lookup(self, path: str) -> Entry | None:
@@ -46,14 +50,14 @@ class Context:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            raise _unreadable(path, error) from None
+            raise self._unreadable(path, error) from None
         return None if excluded and entry is not None and entry.kind != DIRECTORY else entry
 
     def names(self, path: str) -> list[str]:
         try:
             return sorted(os.listdir(self._folder(path)))
         except OSError as error:
-            raise _unreadable(path, error) from None
+            raise self._unreadable(path, error) from None
 
     def walk(self, path: str) -> Iterator[Entry]:
         folder = os.dup(self._folder(path))
@@ -85,7 +89,7 @@ class Context:
                     yield first
                 yield from below
         except OSError as error:
-            raise _unreadable(prefix.rstrip("/"), error) from None
+            raise self._unreadable(prefix.rstrip("/"), error) from None
         finally:
             os.close(folder)
 
@@ -103,10 +107,10 @@ class Context:
         try:
             descriptor = os.open(name, _FILE_FLAGS, dir_fd=self._folder(folder))
         except OSError as error:
-            raise _unreadable(path, error) from None
+            raise self._unreadable(path, error) from None
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
-            raise WherryError(f"{path!r} of the build context changed while it was read")
+            raise WherryError(f"{path!r} of {self.label} changed while it was read")
         return descriptor
 
     def hash_file(self, path: str) -> bytes:
@@ -130,7 +134,7 @@ class Context:
         clean = posixpath.normpath(pattern.lstrip("/"))
         if clean.startswith("../") or clean == "..":
             return NotFound(
-                f"{pattern!r} is outside the build context",
+                f"{pattern!r} is outside {self.label}",
                 hint="COPY sees only what lies below the context folder; build from a folder above it",
             )
         path = os.path.join(self.root, clean)
@@ -138,17 +142,17 @@ class Context:
             return NotFound(f"{pattern!r} is a symbolic link to {os.readlink(path)!r}, which does not exist")
         if os.path.exists(path):
             return self._hidden(pattern, clean, path)
-        return NotFound(f"{pattern!r} is not in the build context", hint=self._suggestion(clean))
+        return NotFound(f"{pattern!r} is not in {self.label}", hint=self._suggestion(clean))
 
     def _hidden(self, pattern: str, clean: str, path: str) -> NotFound:
         real, root = os.path.realpath(path), os.path.realpath(self.root)
         if real != root and not real.startswith(root + "/"):
             return NotFound(
-                f"{pattern!r} leads out of the build context, to {real}",
+                f"{pattern!r} leads out of {self.label}, to {real}",
                 hint="a link is followed inside the context only; copy the file into it",
             )
         return NotFound(
-            f"{pattern!r} is excluded from the build context by the ignore file",
+            f"{pattern!r} is excluded from {self.label} by the ignore file",
             hint=f"add the line '!{clean}' at the end of .dockerignore to keep it",
         )
 
@@ -178,7 +182,7 @@ class Context:
         if stat.S_ISSOCK(mode):
             # A socket is a meeting point of living processes; tar has no type for it, and docker skips it.
             return None
-        raise WherryError(f"{path!r} of the build context is a device node, which cannot be copied")
+        raise WherryError(f"{path!r} of {self.label} is a device node, which cannot be copied")
 
     def _folder(self, path: str) -> int:
         """A descriptor of a folder. The last one is kept open: callers go through a tree in order."""
@@ -206,9 +210,15 @@ class Context:
         self._open_folder = (path, current)
         return current
 
+    def _unreadable(self, path: str, error: OSError) -> WherryError:
+        return WherryError(
+            f"cannot read {path or '.'!r} of {self.label}: {error.strerror}",
+            hint="make it readable, or name it in .dockerignore",
+        )
+
     def reader(self) -> Context:
         """Another view of the same context, for another thread."""
-        return Context(self.root, self.ignored, self._digests)
+        return Context(self.root, self.ignored, self._digests, self.label)
 
     def close(self) -> None:
         os.close(self._root_fd)
@@ -219,17 +229,10 @@ def _name(item: os.DirEntry[str]) -> str:
     return item.name
 
 
-def _open_root(root: str) -> int:
+def _open_root(root: str, label: str) -> int:
     try:
         return os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
-        raise NotFound(f"the build context {root!r} does not exist") from None
+        raise NotFound(f"{label} {root!r} does not exist") from None
     except OSError as error:
-        raise WherryError(f"cannot read the build context {root!r}: {error.strerror}") from None
-
-
-def _unreadable(path: str, error: OSError) -> WherryError:
-    return WherryError(
-        f"cannot read {path or '.'!r} of the build context: {error.strerror}",
-        hint="make it readable, or name it in .dockerignore",
-    )
+        raise WherryError(f"cannot read {label} {root!r}: {error.strerror}") from None
