@@ -19,12 +19,12 @@ FIRST_SUBID = 200_000
 SCRIPT = """
 import os, sys
 from wherry.base.errors import WherryError
-from wherry.runtime import idmap
+from wherry.runtime import modes
 from wherry.runtime.native import Native
 from wherry.runtime.spec import Container, Process, User
 try:
-    mode = idmap.enter()
-    assert mode is idmap.enter() and mode.name == "userns", mode
+    mode = modes.enter()
+    assert mode is modes.enter() and mode.name == "userns", mode
     with Native() as runtime:
         for user in (User(), User(1000, 1000, (1000, 50))):
             script = "id -u; id -G; touch /tmp/by-$(id -u); grep CapBnd /proc/self/status; echo x > /dev/null"
@@ -80,12 +80,12 @@ def test_without_subordinate_ids_one_is_told_what_to_do() -> None:
 def test_an_ordinary_user_enters_from_a_single_thread_only() -> None:
     script = """
 import os, threading, time
-from wherry.runtime import idmap
+from wherry.runtime import modes
 if os.geteuid() == 0:
     os.seteuid(65534)
 threading.Thread(target=time.sleep, args=(1,), daemon=True).start()
 try:
-    idmap.enter()
+    modes.enter()
 except RuntimeError as error:
     print(error)
 """

@@ -1,6 +1,7 @@
 """Settings of the user: `$XDG_CONFIG_HOME/wherry/config.toml` (else `~/.config/wherry/config.toml`).
 
-    host_ca = true      # --host-ca for every build and run
+    host_ca = true          # --host-ca for every build and run
+    isolation = "userns"    # --isolation for every build and run
 
 `WHERRY_<KEY>` in the environment overrides a key; a flag of the command line overrides both. A key that
 does not exist, or a value of the wrong type, is an error: a typing mistake must not pass for a setting.
@@ -19,13 +20,24 @@ _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"", "0", "false", "no", "off"}
 
 
+ISOLATIONS = ("auto", "root", "userns", "single-id", "chroot")
+"""The modes of runtime/modes.py, and the choice of the best one."""
+
+_CHOICES = {"isolation": ISOLATIONS}
+
+Value = bool | str
+
+
 class Settings(NamedTuple):
+    """Every setting is true or false, or a word."""
+
     host_ca: bool = False
+    isolation: str = "auto"
 
 
 def load(environ: Mapping[str, str] = os.environ) -> Settings:
-    """The settings in force, before flags. Every setting is true or false."""
-    return Settings(**(_from_file(_path(environ)) | _from_environment(environ)))
+    """The settings in force, before flags."""
+    return Settings(**(_from_file(_path(environ)) | _from_environment(environ)))  # type: ignore[arg-type]
 
 
 def _path(environ: Mapping[str, str]) -> str:
@@ -35,7 +47,7 @@ def _path(environ: Mapping[str, str]) -> str:
     return f"{folder}/wherry/config.toml"
 
 
-def _from_file(path: str) -> dict[str, bool]:
+def _from_file(path: str) -> dict[str, Value]:
     try:
         with open(path, "rb") as file:
             raw = file.read()
@@ -47,12 +59,12 @@ def _from_file(path: str) -> dict[str, bool]:
     for key, value in values.items():
         if key not in Settings._fields:
             raise _mistake(f"unknown setting {key!r}", path, text, _line_of(key, text), hint=_known())
-        if not isinstance(value, bool):
-            raise _mistake(f"the setting {key} must be true or false", path, text, _line_of(key, text))
+        if wanted := _expected(key, value):
+            raise _mistake(f"the setting {key} must be {wanted}", path, text, _line_of(key, text))
     return values
 
 
-def _parse(raw: bytes, path: str) -> tuple[str, dict[str, bool]]:
+def _parse(raw: bytes, path: str) -> tuple[str, dict[str, Value]]:
     import tomllib
 
     try:
@@ -82,17 +94,39 @@ def _line_of(key: str, text: str) -> int:
     return 1
 
 
-def _from_environment(environ: Mapping[str, str]) -> dict[str, bool]:
-    found = {}
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Value]:
+    found: dict[str, Value] = {}
     for key in Settings._fields:
         name = f"WHERRY_{key.upper()}"
         value = environ.get(name)
         if value is None:
             continue
+        if _kind(key) is str:
+            found[key] = value or _default(key)
+            if wanted := _expected(key, found[key]):
+                raise WherryError(f"{name} must be {wanted}, not {value!r}")
+            continue
         if value.lower() not in _TRUE | _FALSE:
             raise WherryError(f"{name} must be 1 or 0, not {value!r}")
         found[key] = value.lower() in _TRUE
     return found
+
+
+def _expected(key: str, value: object) -> str:
+    """What the setting must be; empty where `value` is that."""
+    if type(value) is not _kind(key):
+        return "true or false" if _kind(key) is bool else "a word in quotes"
+    choices = _CHOICES.get(key)
+    return f"one of {', '.join(choices)}" if choices and value not in choices else ""
+
+
+def _default(key: str) -> Value:
+    default: Value = Settings._field_defaults[key]
+    return default
+
+
+def _kind(key: str) -> type:
+    return type(_default(key))
 
 
 def _known() -> str:

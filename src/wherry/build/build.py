@@ -132,6 +132,7 @@ def _solve(
                 build=time.strftime("%Y%m%d-%H%M%S-") + os.urandom(3).hex(),
                 epoch=epoch,
                 has_processes=any(isinstance(step.operation, Run) for step in plan.steps),
+                isolation=options.isolation,
                 no_cache=options.no_cache,
                 surroundings=Surroundings(options.host_ca, arguments.proxies(), options.network),
                 secrets=options.secrets,
@@ -197,10 +198,10 @@ def _write_outputs(store: Store, image: Digest, options: Options, emit: Emit) ->
     """Write the image to all places of `-o`; whether the store is one of them."""
     from wherry.output import spec as specs
     from wherry.output.export import export
-    from wherry.runtime import idmap
+    from wherry.runtime import modes
 
     chosen = [specs.parse(text) for text in options.outputs]
-    idmap.enter_as_user()
+    modes.enter_as_user()
     for spec in chosen:
         export(store, image, options.tags, spec, emit)
     return any(spec.kind == specs.IMAGE or (spec.kind == specs.DOCKER and not spec.dest) for spec in chosen)

@@ -27,7 +27,7 @@ from wherry.layer.layers import Layers
 from wherry.layer.writer import Layer
 from wherry.oci import platform as platforms
 from wherry.oci.digest import Digest
-from wherry.runtime import emulation, idmap
+from wherry.runtime import emulation, modes
 from wherry.runtime.mounts import remove_created
 from wherry.runtime.native import ExecFailed, Native, Running
 from wherry.runtime.spec import Container
@@ -48,6 +48,7 @@ class Settings(NamedTuple):
     """Seconds since 1970: the time that files in layers get."""
     has_processes: bool = True
     """Whether any step is a RUN. Copying alone needs no mount, no namespace and no helper."""
+    isolation: str = "auto"
     no_cache: bool = False
     surroundings: run.Surroundings = run.Surroundings()
     secrets: tuple[Secret, ...] = ()
@@ -66,7 +67,7 @@ class Executor:
         self._settings = settings
         self._emit = emit
         # Only a process without threads can get the namespace of its own that mounts need.
-        idmap.enter() if settings.has_processes else idmap.enter_as_user()
+        modes.enter(settings.isolation) if settings.has_processes else modes.enter_as_user()
         store.sweep()
         self._layers = Layers(store)
         self._names = NameCache(self._layers)

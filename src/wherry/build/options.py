@@ -16,6 +16,7 @@ class Options(NamedTuple):
 
     A build argument without a value (None) takes it from the environment variable of its name, and does
     not exist where there is none. `network` is what `RUN` without `--network` gets: host or none.
+    `isolation` is "auto" or a mode's name (runtime/modes.py).
     """
 
     context: str = "."
@@ -28,6 +29,7 @@ class Options(NamedTuple):
     no_cache: bool = False
     pull: bool = False
     host_ca: bool = False
+    isolation: str = "auto"
     network: str = "host"
     outputs: tuple[str, ...] = ()
     """As `-o` has them: `type=tar,dest=app.tar`."""

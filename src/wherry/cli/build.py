@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from wherry.base.errors import UsageError, WherryError
 from wherry.base.proxies import configured
+from wherry.base.settings import ISOLATIONS, load
 from wherry.build.build import Built, build
 from wherry.build.options import Options
 from wherry.oci import platform as platforms
@@ -71,6 +72,7 @@ def register(parser: argparse.ArgumentParser) -> None:
     )
     add("--network", default="default", choices=("default", "host", "none"), help="the network of RUN")
     add("--host-ca", action="store_true", help="let RUN trust the certificate authorities of this machine")
+    add("--isolation", metavar="MODE", choices=ISOLATIONS, help=", ".join(ISOLATIONS))
     add("--jobs", type=int, metavar="N", help="steps to execute at once (default: the processors)")
     add("--call", metavar="METHOD[,format=FORMAT]", help="build, check, outline or targets; text or json")
     add("--check", action="store_true", help="lint the Dockerfile and build nothing (--call=check)")
@@ -100,8 +102,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _options(args: argparse.Namespace) -> Options:
-    from wherry.base.settings import load
-
+    settings = load()
     if args.path == "-" or "://" in args.path:
         raise UsageError(
             f"the build context {args.path!r} is not a folder; this version builds from folders only"
@@ -118,7 +119,8 @@ def _options(args: argparse.Namespace) -> Options:
         platform=platforms.parse(args.platform) if args.platform else None,
         no_cache=args.no_cache,
         pull=args.pull,
-        host_ca=args.host_ca or load().host_ca,
+        host_ca=args.host_ca or settings.host_ca,
+        isolation=args.isolation or settings.isolation,
         network="none" if args.network == "none" else "host",
         outputs=tuple(args.output),
         jobs=args.jobs,

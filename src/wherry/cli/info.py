@@ -10,6 +10,7 @@ from typing import Any
 
 from wherry import __version__
 from wherry.base.errors import WherryError
+from wherry.base.settings import load
 from wherry.container.containers import Containers
 from wherry.oci.platform import host
 from wherry.runtime.net.connect import missing_tap
@@ -21,8 +22,9 @@ def register(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    isolation = load().isolation
     with Store.open() as store:
-        facts = _facts(store)
+        facts = _facts(store, isolation)
     if args.format:
         from wherry.ui import format
 
@@ -32,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _facts(store: Store) -> dict[str, Any]:
+def _facts(store: Store, isolation: str) -> dict[str, Any]:
     kernel, machine = os.uname(), host()
     containers = Containers(store.root).all()
     running = sum(item.is_running for item in containers)
@@ -48,18 +50,18 @@ def _facts(store: Store) -> dict[str, Any]:
         "Architecture": kernel.machine,
         "NCPU": os.cpu_count() or 1,
         "Network": _network(),
-        **_in_a_child(lambda: _mounting(store)),
+        **_in_a_child(lambda: _mounting(store, isolation)),
     }
 
 
-def _mounting(store: Store) -> dict[str, Any]:
+def _mounting(store: Store, isolation: str) -> dict[str, Any]:
     """How root filesystems are mounted here, and whether overlay works on the store's file system."""
     from wherry.layer.layers import Layers
-    from wherry.runtime import idmap
+    from wherry.runtime import modes
     from wherry.snapshot.overlay import overlay
 
     try:
-        mode = idmap.enter().name
+        mode = modes.enter(isolation).name
     except WherryError as error:
         return {"Mode": "none", "ModeHint": f"{error.message}: {error.hint}", "Overlay": "not tried"}
     try:

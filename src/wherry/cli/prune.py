@@ -9,7 +9,7 @@ import time
 from wherry.base.errors import WherryError
 from wherry.cli import filters
 from wherry.container.containers import images_in_use
-from wherry.runtime import idmap
+from wherry.runtime import modes
 from wherry.store.gc import Reclaimed, Scope, collect
 from wherry.store.store import Store
 from wherry.ui import units
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.force and not _confirmed(_warning(images, records, args.all)):
         raise WherryError("nothing was removed", hint="answer y, or use -f")
     with Store.open() as store:
-        idmap.enter_as_user()
+        modes.enter_as_user()
         scope = Scope(
             everything=args.all,
             images=images,

@@ -7,7 +7,7 @@ import sys
 
 from wherry.base.errors import NotFound
 from wherry.oci import reference as references
-from wherry.runtime import idmap
+from wherry.runtime import modes
 from wherry.store.store import Store
 
 
@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"Using default tag: {references.DEFAULT_TAG}")
     reference = reference.with_default_tag()
     with Store.open() as store:
-        idmap.enter_as_user()
+        modes.enter_as_user()
         image_id = store.images.id_of(reference)
         if image_id is None:
             raise NotFound(

@@ -15,7 +15,7 @@ from wherry.oci import digest as digests
 from wherry.oci import reference as references
 from wherry.oci.digest import Digest
 from wherry.oci.reference import Reference
-from wherry.runtime import idmap
+from wherry.runtime import modes
 from wherry.store.gc import Scope, collect
 from wherry.store.images import Image
 from wherry.store.store import Store
@@ -30,7 +30,7 @@ def register(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     with Store.open() as store:
-        idmap.enter_as_user()
+        modes.enter_as_user()
         deleted: list[Digest] = []
         code = each(
             args.images,

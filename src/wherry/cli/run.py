@@ -7,6 +7,7 @@ import os
 import sys
 
 from wherry.base.errors import NotFound, UsageError, WherryError
+from wherry.base.settings import ISOLATIONS, load
 from wherry.cli.parser import Parser
 from wherry.container import environment, options
 from wherry.container.options import Options
@@ -26,6 +27,7 @@ def register(parser: Parser) -> None:
     add("--env-file", metavar="FILE", action="append", help="read environment variables from a file")
     add("--host-ca", action="store_true", help="let the container trust the host's certificate bundle")
     add("-h", "--hostname", metavar="NAME", default="", help="the container's host name")
+    add("--isolation", metavar="MODE", choices=ISOLATIONS, help=", ".join(ISOLATIONS))
     add("-i", "--interactive", action="store_true", help="keep stdin open")
     add("-l", "--label", metavar="KEY[=VALUE]", action="append", help="set a label")
     add("--name", metavar="NAME", default="", help="name the container")
@@ -81,8 +83,7 @@ def _run(args: argparse.Namespace, wanted: Options) -> int:
 
 
 def _options(args: argparse.Namespace) -> Options:
-    from wherry.base.settings import load
-
+    settings = load()
     own = os.environ
     from_files = [item for path in args.env_file or () for item in environment.from_file(path, own)]
     if args.pull not in _POLICIES:
@@ -104,7 +105,8 @@ def _options(args: argparse.Namespace) -> Options:
         interactive=args.interactive,
         remove=args.rm,
         read_only=args.read_only,
-        host_ca=args.host_ca or load().host_ca,
+        host_ca=args.host_ca or settings.host_ca,
+        isolation=args.isolation or settings.isolation,
     )
 
 

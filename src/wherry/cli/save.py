@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from wherry.runtime import idmap
+from wherry.runtime import modes
 from wherry.store.store import Store
 
 
@@ -18,7 +18,7 @@ def run(args: argparse.Namespace) -> int:
     from wherry.output.target import target
 
     with Store.open() as store:
-        idmap.enter_as_user()
+        modes.enter_as_user()
         chosen = choose(store, args.images)
         with target(args.output) as sink:
             save(store, chosen, sink)

@@ -28,7 +28,7 @@ from wherry.container.prepare import prepared, write_etc
 from wherry.container.state import EXITED, RUNNING, Folder, Spec, State, life_of
 from wherry.container.streams import Streams
 from wherry.container.switchboard import Switchboard
-from wherry.runtime import idmap
+from wherry.runtime import modes
 from wherry.runtime.native import Native, Running
 from wherry.runtime.net import connect, namespace
 from wherry.runtime.net.connect import Network
@@ -83,7 +83,7 @@ class Monitor:
         self._held.close()
 
     def run(self, starter: socket.socket, attached: bool) -> None:
-        idmap.enter()
+        modes.enter(self._spec.isolation)
         listener = control.listen(self._folder.path)
         streams = Streams(self._spec.terminal, self._spec.interactive)
         running = self._start(streams)

@@ -50,6 +50,7 @@ class Options(NamedTuple):
     remove: bool = False
     read_only: bool = False
     host_ca: bool = False
+    isolation: str = "auto"
 
 
 def parse_ports(word: str) -> list[Port]:

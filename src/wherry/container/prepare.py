@@ -27,7 +27,7 @@ _NETWORKS = {"default": "private", "none": "none", "host": "host"}
 def prepared(store: Store, folder: Folder, spec: Spec) -> Iterator[runtime.Container]:
     """What the runtime is to start, with everything mounted until the block ends.
 
-    The process must be in a mount name space of its own (runtime/idmap.py).
+    The process must be in a mount name space of its own (runtime/modes.py).
     """
     layers = Layers(store)
     diff_ids = store.images.get(Digest(spec.image)).config.diff_ids

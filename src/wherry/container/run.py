@@ -65,6 +65,7 @@ def create(store: Store, wanted: Options) -> str:
             remove=wanted.remove,
             read_only=wanted.read_only,
             host_ca=wanted.host_ca,
+            isolation=wanted.isolation,
             stop_signal=execution.stop_signal,
         )
         signals.number_of(spec.stop_signal)

@@ -59,6 +59,7 @@ class Spec(NamedTuple):
     remove: bool = False
     read_only: bool = False
     host_ca: bool = False
+    isolation: str = "auto"
     stop_signal: str = ""
 
 

@@ -6,7 +6,7 @@ import os
 import stat
 
 from wherry.base.errors import WherryError
-from wherry.runtime import idmap
+from wherry.runtime import modes
 from wherry.store.store import remove_tree
 
 _CHUNK = 1 << 20
@@ -39,7 +39,7 @@ def _remove_as_owner(path: str) -> str:
     child = os.fork()
     if child == 0:
         try:
-            idmap.enter()
+            modes.enter()
             os.write(writer, _try_to_remove(path).encode("utf-8", "replace"))
         except WherryError as error:
             os.write(writer, error.message.encode())

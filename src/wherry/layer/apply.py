@@ -16,7 +16,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 from wherry.base.errors import Corrupt, Denied, WherryError
 from wherry.layer import sparse
@@ -33,6 +33,7 @@ from wherry.layer.entry import (
     Entry,
 )
 from wherry.layer.folders import Folders
+from wherry.layer.forms import OverlayForm
 from wherry.layer.pipe import Ahead
 from wherry.layer.reader import read_source
 from wherry.layer.source import Content, Limits, Source
@@ -44,29 +45,6 @@ _NODES = {CHARACTER: stat.S_IFCHR, BLOCK: stat.S_IFBLK, FIFO: stat.S_IFIFO}
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _SPARSE_FROM = 1 << 16
 """Smaller files are written with their zeros."""
-_ALL_IDS = "4294967295"
-
-
-class OverlayForm(NamedTuple):
-    """How a layer's tree tells overlay what it hides (Linux: filesystems/overlayfs.rst, "whiteouts and
-    opaque directories"). A whiteout is a character device 0:0 in both; anybody may make one.
-    """
-
-    opaque: str
-    """The extended attribute of an opaque folder; its value is `y`."""
-
-
-TRUSTED = OverlayForm("trusted.overlay.opaque")
-"""For root of the first user namespace."""
-USER = OverlayForm("user.overlay.opaque")
-"""For a mount with `userxattr`, inside a user namespace."""
-
-
-def current_form() -> OverlayForm:
-    """The form that this process can write and mount."""
-    with open("/proc/self/uid_map") as file:
-        first = os.geteuid() == 0 and file.read().split()[2:] == [_ALL_IDS]
-    return TRUSTED if first else USER
 
 
 def extract(stream: BinaryIO, folder: str, form: OverlayForm, limits: Limits | None = None) -> Layer:

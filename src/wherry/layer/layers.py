@@ -2,7 +2,8 @@
 
 A layer's folder, `layers/<hex>`, has an `index` and one or both of
 - `tar`: the uncompressed stream (COPY's result; what came uncompressed from an archive);
-- `fs/`: the tree in overlay's form (RUN's result; what a RUN needed to see);
+- `fs/` and its like: the tree in a form of overlay's, see `forms.py` (RUN's result; what a RUN needed to
+  see);
 or neither, where a compressed blob in the store has the content.
 
 Each part is made whole in a scratch folder of the store and renamed to its place, `index` last. A kill at
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from wherry.base.errors import Corrupt, NotFound
 from wherry.base.paths import Root
 from wherry.layer.entry import FILE, HARDLINK, Entry
+from wherry.layer.forms import FOLDERS, current_form
 from wherry.layer.source import limits
 from wherry.layer.streams import TarFile, check, damaged, regenerated, tee, unwritable, verified, window
 from wherry.layer.writer import Layer, LayerWriter
@@ -53,7 +55,7 @@ class Layers:
         """True where the content is in the store in some form, so that all of it can be had offline."""
         folder = self._store.layers.folder(diff_id)
         if os.path.exists(f"{folder}/index") and any(
-            os.path.exists(f"{folder}/{part}") for part in ("tar", "fs")
+            os.path.exists(f"{folder}/{part}") for part in ("tar", *FOLDERS)
         ):
             return True
         return self._blob(diff_id) is not None
@@ -67,9 +69,9 @@ class Layers:
         return layer
 
     def tree(self, diff_id: Digest) -> str:
-        """The layer's tree on disk, in the overlay form of this process; extracted where it is missing."""
+        """The layer's tree on disk, in the form of this process; extracted where it is missing."""
         folder = self._store.layers.folder(diff_id)
-        tree = f"{folder}/fs"
+        tree = f"{folder}/{current_form().folder}"
         if not (os.path.isdir(tree) and os.path.exists(f"{folder}/index")):
             with self._lock(diff_id):
                 if not os.path.isdir(tree):
@@ -98,7 +100,7 @@ class Layers:
                 pass
             else:
                 return window(tar, entry.offset, entry.size)
-        with Root(self.tree(diff_id)) as root:
+        with Root(self._some_tree(diff_id) or self.tree(diff_id)) as root:
             try:
                 return open(root.open(entry.path), "rb")
             except OSError as error:
@@ -132,26 +134,27 @@ class Layers:
                         writer.add(entry, file)
             layer = writer.finish()
         with self._store.scratch("layer") as scratch:
-            self._move(folder, self._place(layer.diff_id, "fs"))
+            self._move(folder, self._place(layer.diff_id, current_form().folder))
             self._keep_index(layer, scratch)
         return layer
 
     def add_stream(self, stream: BinaryIO, *, extract: bool) -> Layer:
         """A layer from an uncompressed tar of anybody; kept as it is, and as a tree too if `extract`."""
-        from wherry.layer.apply import current_form, read_index_of
         from wherry.layer.apply import extract as extract_into
+        from wherry.layer.apply import read_index_of
 
+        form = current_form()
         with self._store.scratch("layer") as scratch:
             with TarFile(f"{scratch}/tar") as tar:
                 kept = tee(stream, tar.write)
                 if extract:
-                    layer = extract_into(kept, f"{scratch}/fs", current_form(), limits())
+                    layer = extract_into(kept, f"{scratch}/{form.folder}", form, limits())
                 else:
                     layer = read_index_of(kept, limits())
                 tar.finish()
             self._publish(layer.diff_id, scratch, "tar")
             if extract:
-                self._publish(layer.diff_id, scratch, "fs")
+                self._publish(layer.diff_id, scratch, form.folder)
             self._keep_index(layer, scratch)
         return layer
 
@@ -213,13 +216,14 @@ class Layers:
         return layer
 
     def _extract(self, diff_id: Digest) -> None:
-        from wherry.layer.apply import current_form, extract
+        from wherry.layer.apply import extract
 
+        form = current_form()
         with self._store.scratch("layer") as scratch:
             with self._open_stream(diff_id) as tar:
-                layer = extract(tar, f"{scratch}/fs", current_form(), limits())
+                layer = extract(tar, f"{scratch}/{form.folder}", form, limits())
             check(diff_id, layer.diff_id)
-            self._publish(diff_id, scratch, "fs")
+            self._publish(diff_id, scratch, form.folder)
             if not os.path.exists(self._place(diff_id, "index")):
                 self._keep_index(layer, scratch)
 
@@ -234,12 +238,22 @@ class Layers:
         if blob := self._blob(diff_id):
             return decompressed(self._store.blobs.open(blob.digest))
         layer = self._read_index(diff_id)
-        if layer is None or not os.path.isdir(f"{folder}/fs"):
+        tree = self._some_tree(diff_id)
+        if layer is None or tree is None:
             raise NotFound(
                 f"layer {digests.short(diff_id)} is not in the store",
                 hint="pull or build the image again",
             )
-        return regenerated(layer, f"{folder}/fs")
+        return regenerated(layer, tree)
+
+    def _some_tree(self, diff_id: Digest) -> str | None:
+        """A tree that is there, for the contents of its files: its form does not matter."""
+        folder = self._store.layers.folder(diff_id)
+        own = current_form().folder
+        for name in (own, *FOLDERS):
+            if os.path.isdir(f"{folder}/{name}"):
+                return f"{folder}/{name}"
+        return None
 
     def _blob(self, diff_id: Digest) -> Descriptor | None:
         for blob in self._store.layers.blobs_of(diff_id):

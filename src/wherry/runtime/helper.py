@@ -121,7 +121,7 @@ class Runtime(Protocol):
 class Helper:
     """The helper process, which starts at once in the background. Close it to end all of its containers.
 
-    It shares the caller's mount namespace: `idmap.enter` comes first. It ends with the process that made it.
+    It shares the caller's mount namespace: `modes.enter` comes first. It ends with the process that made it.
     """
 
     def __init__(self) -> None:

@@ -1,13 +1,11 @@
-"""A place to mount in: a mount namespace of our own, for ordinary users inside a user namespace.
+"""User namespaces: the process's user becomes root (id 0) of one, with ids that are nobody's on the machine.
 
-In the user namespace the user is root (id 0), and the ids from 1 on are the user's subordinate ones
-(subuid(5)): owners of files and users of a container keep their numbers, and none is a user of the host.
+For an ordinary user the ids from 1 on are his subordinate ones (subuid(5)); root keeps every id as it is.
+Owners of files and users of a container keep their numbers.
 """
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import os
 import time
 from typing import NamedTuple, NoReturn
@@ -15,8 +13,8 @@ from typing import NamedTuple, NoReturn
 from wherry.base.errors import Denied, WherryError
 from wherry.runtime.init import linux
 
-_CAP_SYS_ADMIN = 21
 _FAREWELL = 0.5  # seconds
+_HIGHEST = 2**31 - 1
 _FEW = 65536  # ids of an image go from 0 to 65535 (nobody is 65534)
 
 
@@ -28,76 +26,24 @@ class Range(NamedTuple):
     size: int
 
 
-class Mode(NamedTuple):
-    """How root filesystems are mounted: as `root`, or in a user namespace (`userns`) with these ids."""
+def enter_with_ranges() -> None:
+    """Move this process, which must have one thread, into namespaces of its own for users and mounts.
 
-    name: str
-    uids: tuple[Range, ...] = ()
-    gids: tuple[Range, ...] = ()
-
-
-@functools.cache
-def enter() -> Mode:
-    """Move this process into a mount namespace of its own; nothing mounted in it is seen elsewhere.
-
-    For the whole life of the process, so a second call does nothing. As root it is the calling thread, with
-    those that it starts later, that moves; an ordinary user's process must not have another thread yet.
-    As an ordinary user the process is root afterwards (os.getuid() is 0): what depends on who the user is
-    must be decided before. Denied, with the command that mends it, where the machine does not let us.
+    Denied, with the command that mends it, where the machine does not let us or gives no range of ids.
     """
+    _check_alone()
     if os.geteuid() == 0:
-        return _enter_as_root()
-    if not _is_alone():
-        raise RuntimeError("idmap.enter() must be called before any thread is started")
-    return _enter_as_user()
-
-
-def enter_as_user() -> None:
-    """As `enter`, for an ordinary user who is to read or delete what containers' users own; else nothing.
-
-    A user without subordinate ids has no such files, so what `enter` would refuse is passed over.
-    """
-    if os.geteuid() != 0:
-        with contextlib.suppress(Denied):
-            enter()
-
-
-def in_user_namespace() -> bool:
-    """Whether ids here are not the machine's own."""
-    with open("/proc/self/uid_map", encoding="ascii") as file:
-        return file.read().split() != ["0", "0", str(2**32 - 1)]
-
-
-def _is_alone() -> bool:
-    """Whether this process has one thread. One that was joined may take a moment more to leave the kernel."""
-    end = time.monotonic() + _FAREWELL
-    while len(os.listdir("/proc/self/task")) > 1:
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.001)
-    return True
-
-
-def _enter_as_root() -> Mode:
-    if not _has_capability(_CAP_SYS_ADMIN):
-        raise Denied(
-            "root without the right to mount: this process lacks CAP_SYS_ADMIN",
-            hint="in a container, start it with --cap-add SYS_ADMIN, or run wherry as an ordinary user",
-        )
-    try:
-        linux.unshare(linux.CLONE_NEWNS)
-        linux.make_slave()  # a disk that is unmounted while we run is not kept busy
-    except OSError as error:
-        raise Denied(f"cannot create a mount namespace: {error.strerror}") from None
-    return Mode("root")
-
-
-def _enter_as_user() -> Mode:
-    name = _user_name()
-    uids = _ranges("/etc/subuid", name, os.geteuid())
-    gids = _ranges("/etc/subgid", name, os.getegid())
-    for program in ("newuidmap", "newgidmap"):
-        _check_program(program)
+        if has_one_id():
+            raise Denied("this process has one id alone", hint="start it outside of its user namespace")
+        uids, gids = _own_ids("uid"), _own_ids("gid")
+        fault = "this process lacks CAP_SETUID or CAP_SETGID"
+    else:
+        name = _user_name()
+        uids = _ranges("/etc/subuid", name, os.geteuid())
+        gids = _ranges("/etc/subgid", name, os.getegid())
+        for program in ("newuidmap", "newgidmap"):
+            _check_program(program)
+        fault = f"check the lines of {name} in /etc/subuid and /etc/subgid"
     helper, go, answer = _fork_mapper(uids, gids)
     try:
         linux.unshare(linux.CLONE_NEWUSER | linux.CLONE_NEWNS)
@@ -110,15 +56,31 @@ def _enter_as_user() -> Mode:
             problem = pipe.read().decode(errors="replace")
         os.waitpid(helper, 0)
     if problem:
-        raise Denied(
-            f"cannot map subordinate ids: {problem}",
-            hint=f"check the lines of {name} in /etc/subuid and /etc/subgid",
-        )
+        raise Denied(f"cannot map a range of ids: {problem}", hint=fault)
     try:
         linux.make_slave()
     except OSError as error:
         _refuse_user_namespace(error)
-    return Mode("userns", uids, gids)
+
+
+def in_user_namespace() -> bool:
+    """Whether ids here are not the machine's own."""
+    with open("/proc/self/uid_map", encoding="ascii") as file:
+        return file.read().split() != ["0", "0", str(2**32 - 1)]
+
+
+def has_one_id() -> bool:
+    """Whether no owner but one can be told apart here."""
+    return [item.size for item in _own_ids("uid")] == [1]
+
+
+def _check_alone() -> None:
+    """The kernel moves no process with several threads; one that was joined may take a moment to be gone."""
+    end = time.monotonic() + _FAREWELL
+    while len(os.listdir("/proc/self/task")) > 1:
+        if time.monotonic() > end:
+            raise RuntimeError("a user namespace must be entered before any thread is started")
+        time.sleep(0.001)
 
 
 def _fork_mapper(uids: tuple[Range, ...], gids: tuple[Range, ...]) -> tuple[int, int, int]:
@@ -145,7 +107,9 @@ def _fork_mapper(uids: tuple[Range, ...], gids: tuple[Range, ...]) -> tuple[int,
 
 
 def _map(pid: int, uids: tuple[Range, ...], gids: tuple[Range, ...]) -> str:
-    """Run both programs; what they complain of, or nothing."""
+    """Map both kinds of ids; what went wrong, or nothing."""
+    if os.geteuid() == 0:
+        return _map_as_root(pid, uids, gids)
     import subprocess
 
     for program, ranges in (("newuidmap", uids), ("newgidmap", gids)):
@@ -154,6 +118,26 @@ def _map(pid: int, uids: tuple[Range, ...], gids: tuple[Range, ...]) -> str:
         if done.returncode:
             return done.stderr.strip() or f"{program} failed"
     return ""
+
+
+def _map_as_root(pid: int, uids: tuple[Range, ...], gids: tuple[Range, ...]) -> str:
+    for name, ranges in (("uid_map", uids), ("gid_map", gids)):
+        try:
+            with open(f"/proc/{pid}/{name}", "w", encoding="ascii") as file:
+                file.write("".join(f"{item.inside} {item.outside} {item.size}\n" for item in ranges))
+        except OSError as error:
+            return error.strerror or str(error)
+    return ""
+
+
+def _own_ids(kind: str) -> tuple[Range, ...]:
+    """The ids of this namespace as they are, up to the highest that an image may have."""
+    ranges = []
+    with open(f"/proc/self/{kind}_map", encoding="ascii") as file:
+        for line in file:
+            first, _, size = map(int, line.split())
+            ranges.append(Range(first, first, min(size, _HIGHEST + 1 - first)))
+    return tuple(item for item in ranges if item.size > 0)
 
 
 def _ranges(file: str, name: str, own: int) -> tuple[Range, ...]:
@@ -221,13 +205,6 @@ def _refuse_user_namespace(error: OSError) -> NoReturn:
             hint = f"sudo sysctl -w {path.removeprefix('/proc/sys/').replace('/', '.')}={allowing}"
             break
     raise Denied(f"cannot create a user namespace: {error.strerror}", hint=hint) from None
-
-
-def _has_capability(number: int) -> bool:
-    for line in _read("/proc/self/status").splitlines():
-        if line.startswith("CapEff:"):
-            return bool(int(line.split()[1], 16) >> number & 1)
-    return False
 
 
 def _read(path: str) -> str:

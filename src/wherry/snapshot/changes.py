@@ -10,9 +10,9 @@ from functools import partial
 from typing import BinaryIO
 
 from wherry.base.errors import WherryError
-from wherry.layer.apply import current_form
 from wherry.layer.entry import FILE, HARDLINK, OPAQUE, WHITEOUT, Entry
 from wherry.layer.folders import Folders
+from wherry.layer.forms import current_form
 from wherry.layer.layers import Layers
 from wherry.layer.writer import Layer
 from wherry.snapshot import pyc

@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 from wherry.base.errors import Denied, WherryError
-from wherry.layer.apply import USER, current_form
+from wherry.layer.forms import TRUSTED, current_form
 from wherry.layer.layers import Layers
 from wherry.oci.digest import Digest
 from wherry.snapshot.stub import make_like, make_stub, stub_of
@@ -51,7 +51,7 @@ def overlay(
 ) -> Iterator[Mounted]:
     """The tree of `diff_ids` (lowest first) mounted in `scratch`, a folder of the store's file system.
 
-    The process must be in a mount namespace of its own (`runtime.idmap.enter`); any number of threads may
+    The process must be in a mount namespace of its own (`runtime.modes.enter`); any number of threads may
     call at once. An `upper` that an earlier mount left in `scratch` is used again. `view` saves reading the
     layers' indexes where the caller has it. `mountpoints` are absolute names, in the image, of further
     mounts; folders end with a slash. `bare` leaves out those that every container has: nothing is to be run
@@ -114,7 +114,7 @@ def _mount(store: Store, mounted: Mounted, lowers: Sequence[str], durable: bool)
         options = f"lowerdir={':'.join(map(name, lowers))}"
         options += f",upperdir={name(mounted.upper)},workdir={name(mounted.work)},{_OPTIONS}"
         options += "" if durable else ",volatile"
-        options += ",userxattr" if current_form() is USER else ""
+        options += "" if current_form() is TRUSTED else ",userxattr"
         if len(options) >= os.sysconf("SC_PAGE_SIZE"):
             raise WherryError(f"cannot mount an image of {len(lowers) - 1} layers: about 200 is the most")
         try:

@@ -21,7 +21,6 @@ import stat
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from wherry.layer.apply import OverlayForm
 from wherry.layer.entry import (
     BLOCK,
     CHARACTER,
@@ -35,6 +34,7 @@ from wherry.layer.entry import (
     Entry,
 )
 from wherry.layer.folders import Folders
+from wherry.layer.forms import OverlayForm
 from wherry.snapshot.stub import Stub
 from wherry.snapshot.view import View
 

@@ -4,7 +4,7 @@
       store.db                    images, names, layers, records (SQLite, WAL); see database.py
       lock                        shared while a command adds or uses content, exclusive while prune deletes
       blobs/sha256/<hex>          configs, manifests, compressed layers: immutable, named by their digest
-      layers/<hex of diff ID>/    one layer: `index`, and `tar` (stream) or `fs/` (tree in overlay's form)
+      layers/<hex of diff ID>/    one layer: `index`, and `tar` (stream) or trees (`fs/` ..., layer/forms.py)
       tmp/<kind>-<pid>-<random>/  unfinished work; its maker holds a lock on it, unheld things are swept
       cache-mounts/               what RUN --mount=type=cache keeps; see cachefolders.py
       cache/                      digests of build contexts' files; may be deleted at any time

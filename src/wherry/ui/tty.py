@@ -5,7 +5,7 @@ rich, which draws the live view, is not even imported. The drawing has its own t
 import nor a slow terminal holds up the work.
 
 There is no such thread before the first step is started, nor while the thread that opened the view has
-none running: it may have to enter namespaces, which takes a process of one thread (runtime/idmap.py).
+none running: it may have to enter namespaces, which takes a process of one thread (runtime/modes.py).
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import pytest
 from wherry.base import settings
 from wherry.base.errors import WherryError
 from wherry.base.settings import Settings
+from wherry.runtime import modes
 
 
 def configured(folder: Path, text: str | bytes, **environment: str) -> Settings:
@@ -45,6 +46,7 @@ def test_the_environment_overrides_the_file(tmp_path: Path, value: str, expected
         ("host_ca = true\n\nhostca = true\n", "unknown setting 'hostca'", 3),
         ("[build]\ncache = 1\n", "unknown setting 'build'", 1),
         ("# x\nhost_ca = 'yes'\n", "the setting host_ca must be true or false", 2),
+        ("isolation = true\n", "the setting isolation must be a word in quotes", 1),
         ("\nhost_ca =\n", "not TOML: Invalid value", 2),
         ("host_ca = tru", "not TOML", 1),
         ("a = [", "not TOML", 1),
@@ -82,3 +84,19 @@ def test_no_file_costs_no_toml_parser(tmp_path: Path) -> None:
         check=True,
     )
     assert done.stdout == "False\n"
+
+
+def test_words(tmp_path: Path) -> None:
+    assert configured(tmp_path, 'isolation = "root"\n').isolation == "root"
+    nowhere = {"XDG_CONFIG_HOME": str(tmp_path / "none")}
+    assert settings.load(nowhere | {"WHERRY_ISOLATION": "userns"}).isolation == "userns"
+    assert settings.load(nowhere | {"WHERRY_ISOLATION": ""}).isolation == "auto"
+
+
+def test_a_word_that_is_no_choice_is_refused(tmp_path: Path) -> None:
+    choices = "one of auto, root, userns, single-id, chroot"
+    with pytest.raises(WherryError, match=f"the setting isolation must be {choices}"):
+        configured(tmp_path, "isolation = 'user'\n")
+    with pytest.raises(WherryError, match=f"WHERRY_ISOLATION must be {choices}, not 'user'"):
+        settings.load({"XDG_CONFIG_HOME": str(tmp_path / "none"), "WHERRY_ISOLATION": "user"})
+    assert settings.ISOLATIONS[1:] == modes.NAMES

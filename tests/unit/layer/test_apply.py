@@ -16,8 +16,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 
-from wherry.layer import apply
-from wherry.layer.apply import TRUSTED, extract, read_index_of
+from wherry.layer.apply import extract, read_index_of
 from wherry.layer.entry import (
     CHARACTER,
     DIRECTORY,
@@ -29,6 +28,7 @@ from wherry.layer.entry import (
     WHITEOUT,
     Entry,
 )
+from wherry.layer.forms import TRUSTED, USER, OverlayForm
 from wherry.layer.streams import regenerated
 from wherry.oci import descriptor as descriptors
 from wherry.oci import digest as digests
@@ -198,8 +198,8 @@ def _write_layout(layout: Path, diff_id: str, stream: bytes) -> None:
 
 
 @root_only
-@pytest.mark.parametrize("form", [apply.TRUSTED, apply.USER])
-def test_whiteouts_take_overlays_form(tmp_path: Path, form: apply.OverlayForm) -> None:
+@pytest.mark.parametrize("form", [TRUSTED, USER])
+def test_whiteouts_take_overlays_form(tmp_path: Path, form: OverlayForm) -> None:
     entries = [
         Entry("a", DIRECTORY, 0o755, mtime=5 * 10**9),
         Entry("a/gone", WHITEOUT),
@@ -272,7 +272,7 @@ def test_folders_may_be_closed_to_their_owner(scratch: Path) -> None:
     layer, stream = trees.write(entries, {"d/e/f": b""})
     folder = _fresh(scratch, "closed")
     try:
-        assert extract(io.BytesIO(stream), str(folder), apply.USER) == layer
+        assert extract(io.BytesIO(stream), str(folder), USER) == layer
         found = trees.facts(str(folder))
         assert [stat.S_IMODE(int(str(found[path][0]))) for path in ("d", "d/e", "d/e/f")] == [
             0o555,
@@ -304,7 +304,8 @@ def test_descriptors_do_not_run_out(tmp_path: Path) -> None:
 _IN_A_NAMESPACE = """
 import sys
 from wherry.base.errors import Denied
-from wherry.layer.apply import USER, current_form, extract
+from wherry.layer.apply import extract
+from wherry.layer.forms import USER, current_form
 assert current_form() is USER
 with open(sys.argv[1], "rb") as stream:
     try:

@@ -13,8 +13,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from wherry.base.errors import Corrupt, Unsupported, UsageError, WherryError
-from wherry.layer.apply import TRUSTED, extract, read_index_of
+from wherry.layer.apply import extract, read_index_of
 from wherry.layer.entry import CHARACTER, DIRECTORY, FILE, HARDLINK, OPAQUE, SYMLINK, Entry
+from wherry.layer.forms import TRUSTED
 from wherry.layer.reader import read_layer
 from wherry.layer.source import Limits, limits
 from wherry.layer.writer import Layer

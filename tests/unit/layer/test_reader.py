@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wherry.layer.apply import TRUSTED, extract
+from wherry.layer.apply import extract
 from wherry.layer.entry import DIRECTORY, FILE, HARDLINK, OPAQUE, SYMLINK, WHITEOUT, Entry
+from wherry.layer.forms import TRUSTED
 from wherry.layer.reader import read_layer
 from wherry.testing import trees
 

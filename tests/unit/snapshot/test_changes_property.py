@@ -17,8 +17,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from wherry.layer.apply import USER, current_form
 from wherry.layer.entry import BLOCK, CHARACTER, DIRECTORY, FIFO, FILE, HARDLINK, SYMLINK
+from wherry.layer.forms import USER, current_form
 from wherry.layer.layers import Layers
 from wherry.oci import media
 from wherry.oci.digest import Digest

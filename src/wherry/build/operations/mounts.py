@@ -26,8 +26,9 @@ from wherry.build.operations.agent import relay
 from wherry.build.solve import Chain
 from wherry.build.step import Mount, Run
 from wherry.build.viewfiles import ViewFiles
-from wherry.layer.apply import current_form, extract
+from wherry.layer.apply import extract
 from wherry.layer.entry import DIRECTORY, FILE, Entry
+from wherry.layer.forms import current_form
 from wherry.layer.layers import Layers
 from wherry.oci import digest as digests
 from wherry.runtime import spec
