@@ -7,12 +7,19 @@ from collections.abc import Mapping
 
 from wherry.dockerfile.instructions import Add, Arg, Copy
 
-_PASSWORD = re.compile(r"(https?://)[^/@\s]+@")
+_PASSWORD = re.compile(r"(\b(?:https?|ssh|git)://)[^/?#\s]*@")
+"""A password may have an `@` of its own: the last one before the path counts (WHATWG URL, 4.4)."""
+_PLAIN_USER = re.compile(r"(?:ssh|git)://[\w.-]+@")
 
 
 def redacted(text: str) -> str:
     """`text` without the names and passwords that stand in its URLs."""
-    return _PASSWORD.sub(r"\1xxxxx@", text) if "://" in text else text
+    return _PASSWORD.sub(_hidden, text) if "://" in text else text
+
+
+def _hidden(found: re.Match[str]) -> str:
+    # `ssh://git@` says nothing about anybody
+    return found[0] if _PLAIN_USER.fullmatch(found[0]) else f"{found[1]}xxxxx@"
 
 
 def line(original: str) -> str:

@@ -51,18 +51,30 @@ _MAX_LINK = 4095
 _ENDS = bytes(SIZE)
 
 
-def read_layer(stream: Readable, limits: Limits | None = None) -> Iterator[tuple[Entry, Content]]:
+def begins_tar(start: bytes) -> bool:
+    """Whether the first 512 bytes of something uncompressed are a tar's header."""
+    try:
+        return len(start) >= SIZE and bool(fields.parse(start[:SIZE]).name)
+    except Corrupt:
+        return False
+
+
+def read_layer(
+    stream: Readable, limits: Limits | None = None, *, whiteouts: bool = True
+) -> Iterator[tuple[Entry, Content]]:
     """The entries of an uncompressed tar `stream`, with content for regular files (empty for the rest).
 
     Paths are relative to the root and normal; whiteouts have their own kinds; overlay's attributes are left
     out. Names may come twice, and parents not at all. A regular file's `offset` is set where its
     content lies in one piece, its `digest` is not. Corrupt for what is no tar or breaks a limit.
+
+    Without `whiteouts` it is an archive like any other: entries are what their headers say.
     """
-    return read_source(Source(lambda: stream.read(CHUNK)), limits or Limits())
+    return read_source(Source(lambda: stream.read(CHUNK)), limits or Limits(), whiteouts=whiteouts)
 
 
-def read_source(source: Source, limits: Limits) -> Iterator[tuple[Entry, Content]]:
-    reader = _Reader(source, limits)
+def read_source(source: Source, limits: Limits, *, whiteouts: bool = True) -> Iterator[tuple[Entry, Content]]:
+    reader = _Reader(source, limits, whiteouts=whiteouts)
     while found := reader.next():
         entry, content = found
         yield entry, content
@@ -81,9 +93,10 @@ class _Extended:
 
 
 class _Reader:
-    def __init__(self, source: Source, limits: Limits) -> None:
+    def __init__(self, source: Source, limits: Limits, *, whiteouts: bool) -> None:
         self._source = source
         self._limits = limits
+        self._whiteouts = whiteouts
         self._common: dict[bytes, bytes] = {}
         """The records of global pax headers."""
         self._size = 0
@@ -175,7 +188,8 @@ class _Reader:
             self._source.position if kind == FILE and regions is None else -1,
         )
         content = Content(self._source, real, regions)
-        entry = _as_whiteout(entry)
+        if self._whiteouts:
+            entry = _as_whiteout(entry)
         if not entry.kind:
             content.skip()
             self._source.skip(-size % SIZE)

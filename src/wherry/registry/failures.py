@@ -28,7 +28,7 @@ def failure(url: str, error: Exception) -> WherryError:
         )
     if isinstance(error, NewConnectionError):
         return Unreachable(
-            f"cannot reach {host}: {reason}", hint="check the name, the network and that the registry runs"
+            f"cannot reach {host}: {reason}", hint="check the name, the network and that the server runs"
         )
     return Broken(f"the connection to {host} broke: {reason}", hint="try again")
 
@@ -45,7 +45,7 @@ def _tls_failure(host: str, error: Exception) -> Unreachable:
     reason = (cause.reason if cause else "") or "no TLS"
     return Unreachable(
         f"{host} does not speak TLS as expected: {reason.lower().replace('_', ' ')}",
-        hint="only registries on loopback addresses are spoken to in plain http",
+        hint="registries are spoken to in plain http on loopback addresses only",
     )
 
 

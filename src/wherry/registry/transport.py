@@ -240,7 +240,7 @@ def redirected(url: str, location: str) -> str:
     if url.startswith("https:") and parts.scheme == "http":
         raise WherryError(
             f"{host_of(url)} redirects from https to http, to {parts.hostname}: refused",
-            hint="the registry's own address is set wrongly behind its TLS proxy, or somebody interferes",
+            hint="the server's own address is set wrongly behind its TLS proxy, or somebody interferes",
         )
     return target
 

@@ -17,7 +17,7 @@ from wherry.build.operations.place import folders_to
 from wherry.layer import fields
 from wherry.layer.compress import decompressed
 from wherry.layer.entry import DIRECTORY, FILE, HARDLINK, OPAQUE, SYMLINK, WHITEOUT, Entry
-from wherry.layer.reader import read_layer
+from wherry.layer.reader import begins_tar, read_layer
 from wherry.layer.source import Content, limits
 from wherry.layer.writer import LayerWriter, Readable
 from wherry.snapshot.view import View
@@ -27,8 +27,7 @@ def is_archive(files: Files, path: str) -> bool:
     """Whether the file begins with a tar's header, under whichever compression."""
     with _opened(files, path) as file:
         try:
-            block = decompressed(file).read(fields.HEADER)
-            return len(block) == fields.HEADER and bool(fields.parse(block).name)
+            return begins_tar(decompressed(file).read(fields.HEADER))
         except Corrupt:
             return False
 

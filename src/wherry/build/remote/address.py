@@ -37,6 +37,13 @@ class Repository(NamedTuple):
     submodules: bool = True
 
 
+class Account(NamedTuple):
+    """What stands before the `@` of a URL."""
+
+    user: str
+    password: str
+
+
 def is_url(text: str) -> bool:
     return text.startswith(("http://", "https://"))
 
@@ -50,6 +57,19 @@ def file_name(url: str) -> str:
     """The last part of a URL's path, which is what ADD calls the file; no header has a say in it."""
     name = unquote(urlsplit(url).path, errors="surrogateescape").rstrip("/").rpartition("/")[2]
     return UNNAMED if name in ("", ".", "..") or "\0" in name else name
+
+
+def without_account(url: str) -> tuple[str, Account | None]:
+    """An HTTP URL as it may be shown and asked, and who asks."""
+    parts = _split(url)
+    given, at, host = parts.netloc.rpartition("@")
+    if not at:
+        return url, None
+    user, _, password = given.partition(":")
+    account = Account(unquote(user), unquote(password))
+    if not "".join(account).isprintable():
+        raise UsageError(f"the user or the password in {redacted(url)!r} has a control character")
+    return parts._replace(netloc=host).geturl(), account
 
 
 def repository(text: str, *, local: bool = False) -> Repository | None:
@@ -68,12 +88,24 @@ def repository(text: str, *, local: bool = False) -> Repository | None:
     name = scheme[1].lower()
     if name not in ("http", "https", "ssh", "git") and not (local and name == "file"):
         return None
-    parts = urlsplit(text)
+    parts = _split(text)
     if name in ("http", "https") and not parts.path.endswith(".git"):
         return None
     plain = parts._replace(query="", fragment="").geturl()
     found = _with_fragment(Repository(plain), parts.fragment)
     return _checked(_with_query(found, parts, text), text)
+
+
+def _split(url: str) -> SplitResult:
+    """Parts that can be asked for: a host there is, and a port is a number."""
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme == "file" or (bool(parts.hostname) and (parts.port or 1) > 0)
+    except ValueError:
+        valid = False
+    if not valid:
+        raise UsageError(f"not a URL that can be asked: {redacted(url)!r}")
+    return parts
 
 
 def _with_fragment_of(text: str) -> Repository:
@@ -143,6 +175,11 @@ def _checked(found: Repository, text: str) -> Repository:
     for part in (found.url, found.ref, found.folder):
         if part.startswith("-") or not part.isprintable():
             raise UsageError(f"not the address of a git repository: {redacted(text)!r}")
+    if found.url.startswith(("ssh:", "git:")) and urlsplit(found.url).password is not None:
+        raise UsageError(
+            f"{redacted(text)!r} has a password, which {found.url[:3]}:// does not take",
+            hint="ssh uses the keys of an agent or of ~/.ssh; a password goes into an https:// URL",
+        )
     if any(character in found.ref for character in " ~^:?*[\\") or ".." in found.ref:
         raise UsageError(f"{found.ref!r} is not a branch, a tag or a commit of a git repository")
     return found
