@@ -157,7 +157,7 @@ class _Reader:
         kind = _KINDS.get(header.flag)
         if kind is None:
             raise Unsupported(
-                f"a layer has an entry of the tar type {header.flag!r}, which nobody can unpack"
+                f"a tar archive has an entry of the tar type {header.flag!r}, which nobody can unpack"
             )
         name = pax.get(b"GNU.sparse.name") or pax.get(b"path") or extended.name or header.name
         if kind == FILE and name.endswith(b"/") and header.flag in b"0\0":
@@ -166,7 +166,7 @@ class _Reader:
             size = 0  # the field is used otherwise by some writers; there is no content behind it
         path = normal(name)
         if not path and kind != DIRECTORY:
-            raise Corrupt(f"a layer has an entry without a name: {_shown(name)}")
+            raise Corrupt(f"a tar archive has an entry without a name: {_shown(name)}")
         regions: sparse.Regions | None = None
         real = size
         if kind == FILE and (pax or header.flag == b"S") and sparse.is_sparse(header, pax):
@@ -200,11 +200,11 @@ class _Reader:
         self._entries += 1
         self._size += size
         if self._entries > self._limits.entries:
-            raise Corrupt(f"a layer has more than {self._limits.entries} entries")
+            raise Corrupt(f"a tar archive has more than {self._limits.entries} entries")
         if self._size > self._limits.size:
             raise Corrupt(
-                f"a layer has more than {self._limits.size} bytes of content",
-                hint="if you trust the image, set WHERRY_MAX_LAYER_SIZE (bytes, or with K, M, G, T)",
+                f"a tar archive has more than {self._limits.size} bytes of content",
+                hint="if you trust it, set WHERRY_MAX_LAYER_SIZE (bytes, or with K, M, G, T)",
             )
 
 
@@ -220,11 +220,11 @@ def normal(name: bytes) -> str:
     else:
         name = name.rstrip(b"/")
     if b".." in name and b".." in name.split(b"/"):
-        raise Corrupt(f"a layer has a path with '..': {_shown(name)}")
+        raise Corrupt(f"a tar archive has a path with '..': {_shown(name)}")
     if b"\0" in name:
-        raise Corrupt(f"a layer has a path with a NUL byte: {_shown(name)}")
+        raise Corrupt(f"a tar archive has a path with a NUL byte: {_shown(name)}")
     if len(name) > _MAX_NAME and (len(name) > _MAX_PATH or max(map(len, name.split(b"/"))) > _MAX_NAME):
-        raise Corrupt(f"a layer has a path that is too long: {_shown(name)}")
+        raise Corrupt(f"a tar archive has a path that is too long: {_shown(name)}")
     return name.decode("utf-8", "surrogateescape")
 
 
@@ -253,14 +253,14 @@ def _link(kind: str, link: bytes, path: str) -> str:
     if kind != SYMLINK:
         return ""
     if not link or b"\0" in link or len(link) > _MAX_LINK:
-        raise Corrupt(f"a layer has a symlink with no usable target: {path!r}")
+        raise Corrupt(f"a tar archive has a symlink with no usable target: {path!r}")
     return link.decode("utf-8", "surrogateescape")
 
 
 def _device(header: Header) -> tuple[int, int]:
     major, minor = fields.number(header.major, "device"), fields.number(header.minor, "device")
     if not (0 <= major < 1 << 12 and 0 <= minor < 1 << 20):
-        raise Corrupt(f"a layer has a device with the impossible number {major}:{minor}")
+        raise Corrupt(f"a tar archive has a device with the impossible number {major}:{minor}")
     return major, minor
 
 
@@ -272,7 +272,7 @@ def _xattrs(pax: dict[bytes, bytes]) -> tuple[tuple[str, bytes], ...]:
             name = key[len(_XATTR) :].decode("utf-8", "surrogateescape")
             if not name.startswith(_OVERLAY):
                 if not name or len(name) > 255 or "\0" in name or len(value) > 65536:
-                    raise Corrupt(f"a layer has an extended attribute that is too large: {name[:80]!r}")
+                    raise Corrupt(f"a tar archive has an extended attribute that is too large: {name[:80]!r}")
                 found.append((name, value))
     return tuple(sorted(found))
 

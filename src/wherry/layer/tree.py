@@ -51,7 +51,7 @@ class Tree:
             if target.path == path:
                 return None
             if target.path.startswith(path + "/"):
-                raise Corrupt(f"a layer has a hard link {path!r} to {target.path!r}, which it replaces")
+                raise Corrupt(f"a tar archive has a hard link {path!r} to {target.path!r}, which it replaces")
             entry = target._replace(path=path, kind=HARDLINK, link=target.path, size=0, digest=b"", offset=-1)
         before = self.found.get(path)
         if entry.kind == WHITEOUT:
@@ -67,7 +67,7 @@ class Tree:
         elif entry.kind == HARDLINK:
             names = self._links.setdefault(entry.link, [])
             if len(names) >= _MAX_NAMES:
-                raise Corrupt(f"a layer has a file of more than {_MAX_NAMES} names: {entry.link!r}")
+                raise Corrupt(f"a tar archive has a file of more than {_MAX_NAMES} names: {entry.link!r}")
             names.append(path)
         self.found[path] = entry
         return Placed(entry, replaced)
@@ -153,7 +153,9 @@ class Tree:
         if target is not None and target.kind == HARDLINK:
             target = self.found[target.link]
         if target is None or target.kind in (DIRECTORY, WHITEOUT):
-            raise Corrupt(f"a layer has a hard link {entry.path!r} to {entry.link!r}, which is no file in it")
+            raise Corrupt(
+                f"a tar archive has a hard link {entry.path!r} to {entry.link!r}, which is no file in it"
+            )
         return target
 
     def _resolved(self, path: str) -> str:
@@ -174,12 +176,12 @@ class Tree:
             if found is not None and found.kind == SYMLINK:
                 links += 1
                 if links > _MAX_LINKS:
-                    raise Corrupt(f"a layer has {path!r} below a circle of symlinks")
+                    raise Corrupt(f"a tar archive has {path!r} below a circle of symlinks")
                 if found.link.startswith("/"):
                     done = ""
                 waiting += found.link.split("/")[::-1]
             elif found is not None and found.kind not in (DIRECTORY, WHITEOUT):
-                raise Corrupt(f"a layer has {path!r} below {here!r}, which is no folder")
+                raise Corrupt(f"a tar archive has {path!r} below {here!r}, which is no folder")
             else:
                 done = here
         return f"{done}/{name}" if done else name

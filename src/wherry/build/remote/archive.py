@@ -8,6 +8,8 @@ Owners, times and extended attributes are left out: no context has them. A `.wh.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import BinaryIO
 
 from wherry.base.errors import Corrupt, WherryError
@@ -26,11 +28,14 @@ _BLOCK = 512
 class Incoming:
     """A stream of bytes that is an archive or something else, compressed or not: its content tells which."""
 
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = decompressed(stream)
-        start = b""
-        while len(start) < _BLOCK and (more := self._stream.read(_BLOCK - len(start))):
-            start += more
+    def __init__(self, stream: BinaryIO, label: str) -> None:
+        """`label` names it in errors."""
+        self.label = label
+        with _explained(label):
+            self._stream = decompressed(stream)
+            start = b""
+            while len(start) < _BLOCK and (more := self._stream.read(_BLOCK - len(start))):
+                start += more
         self._start = start
 
     @property
@@ -49,14 +54,19 @@ class Incoming:
         return data + self._stream.read(size - len(data) if size >= 0 else -1)
 
 
-def unpack(stream: Incoming, folder: str, label: str, bounds: Limits | None = None) -> None:
-    """Write the archive's entries into the empty `folder`; `label` names the archive in errors.
+def unpack(stream: Incoming, folder: str, bounds: Limits | None = None) -> None:
+    """Write the archive's entries into the empty `folder`.
 
     Raises WherryError for what is no valid archive, has device nodes or asks for more than the limits.
     """
+    with _explained(stream.label), Folders(folder) as folders:
+        _Unpacking(folders).run(stream, bounds or limits())
+
+
+@contextmanager
+def _explained(label: str) -> Iterator[None]:
     try:
-        with Folders(folder) as folders:
-            _Unpacking(folders).run(stream, bounds or limits())
+        yield
     except WherryError as error:
         error.message = f"{label} cannot be unpacked: {error.message}"
         raise
