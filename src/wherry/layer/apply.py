@@ -107,9 +107,7 @@ class _Extraction:
             digest = self._write_file(entry, content)
             self._tree.found[entry.path] = entry._replace(digest=digest)
         elif entry.kind == DIRECTORY:
-            descriptor = self._folders.open(entry.path)
-            os.fchown(descriptor, entry.uid, entry.gid)
-            _set_xattrs(descriptor, entry)
+            self._folders.open(entry.path)
         elif entry.kind == HARDLINK:
             self._link(entry)
         elif entry.kind == SYMLINK:
@@ -164,12 +162,15 @@ class _Extraction:
         os.utime(name, ns=(entry.mtime, entry.mtime), dir_fd=folder, follow_symlinks=False)
 
     def _finish_folders(self, entries: tuple[Entry, ...]) -> None:
-        """Modes and times come last, from the leaves to the root: a name made in a folder changes its time,
-        and not every process may write to a folder that its owner may not.
+        """What folders are like comes last, from the leaves to the root: a name made in a folder changes its
+        time, gets a default access list of it for its own, and not every process may write to a folder that
+        its owner may not.
         """
         for entry in reversed(entries):
             if entry.kind == DIRECTORY:
                 descriptor = self._folders.open(entry.path)
+                os.fchown(descriptor, entry.uid, entry.gid)
+                _set_xattrs(descriptor, entry)
                 os.fchmod(descriptor, entry.mode)
                 os.utime(descriptor, ns=(entry.mtime, entry.mtime))
 

@@ -27,7 +27,7 @@ from wherry.layer.fields import Header
 from wherry.layer.header import SIZE
 from wherry.layer.pipe import BLOCK as CHUNK
 from wherry.layer.source import Content, Limits, Source
-from wherry.layer.whiteout import meaning
+from wherry.layer.whiteout import PREFIX, meaning
 from wherry.layer.writer import Readable
 
 _KINDS = {
@@ -223,9 +223,17 @@ def normal(name: bytes) -> str:
         raise Corrupt(f"a tar archive has a path with '..': {_shown(name)}")
     if b"\0" in name:
         raise Corrupt(f"a tar archive has a path with a NUL byte: {_shown(name)}")
-    if len(name) > _MAX_NAME and (len(name) > _MAX_PATH or max(map(len, name.split(b"/"))) > _MAX_NAME):
+    if len(name) > _MAX_NAME and _is_too_long(name):
         raise Corrupt(f"a tar archive has a path that is too long: {_shown(name)}")
     return name.decode("utf-8", "surrogateescape")
+
+
+def _is_too_long(name: bytes) -> bool:
+    """A whiteout is no file: the name behind its `.wh.` may be as long as any."""
+    *folders, last = name.split(b"/")
+    prefix = len(PREFIX) if last.startswith(PREFIX.encode()) else 0
+    longest = max(len(last) - prefix, *map(len, folders), 0)
+    return len(name) - prefix > _MAX_PATH or longest > _MAX_NAME
 
 
 def _shown(name: bytes) -> str:

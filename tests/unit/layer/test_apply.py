@@ -7,6 +7,7 @@ import io
 import os
 import shutil
 import stat
+import struct
 import subprocess
 import sys
 import tempfile
@@ -285,6 +286,20 @@ def test_folders_may_be_closed_to_their_owner(scratch: Path) -> None:
 
 
 @root_only
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a file system in memory has access lists")
+def test_a_folder_s_default_access_list_is_not_given_to_what_the_layer_has_in_it() -> None:
+    acl = b"\2\0\0\0" + b"".join(struct.pack("<HHI", tag, 7, 2**32 - 1) for tag in (1, 4, 32))
+    entries = [
+        Entry("d", DIRECTORY, 0o755, xattrs=(("system.posix_acl_default", acl),)),
+        Entry("d/f", FILE, 0o644),
+        Entry("d/d", DIRECTORY, 0o755),
+    ]
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        extract(io.BytesIO(trees.write(entries, {"d/f": b""})[1]), f"{folder}/x", TRUSTED)
+        assert os.listxattr(f"{folder}/x/d") == ["system.posix_acl_default"]
+        assert os.listxattr(f"{folder}/x/d/f") == os.listxattr(f"{folder}/x/d/d") == []
+
+
 def test_descriptors_do_not_run_out(tmp_path: Path) -> None:
     """More folders than a process may open, wide and deep, with hard links between distant ones."""
     entries = [Entry(f"w{number}", DIRECTORY, 0o755) for number in range(1500)]

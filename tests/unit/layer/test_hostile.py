@@ -99,6 +99,13 @@ def test_whiteouts_that_aim_outside_are_refused(prison: Prison, name: str) -> No
         prison.extract(archive(folder("a"), Member(name)))
 
 
+def test_a_removed_name_may_be_as_long_as_any_and_no_longer(prison: Prison) -> None:
+    layer = prison.extract(archive(folder("a"), Member("a/.wh." + "n" * 255)))
+    assert layer.entries[-1].path == "a/" + "n" * 255
+    with pytest.raises(Corrupt, match="too long"):
+        read_index_of(io.BytesIO(archive(Member(".wh." + "n" * 256))))
+
+
 def test_absolute_names_stay_inside(prison: Prison) -> None:
     outside = str(prison.outside / "secret")
     prison.extract(archive(Member(outside, data=b"harmless")))
