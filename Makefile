@@ -9,6 +9,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 5000
 WORKERS ?= 3
+FUZZED ?= syntax typed words ignore lint planned options shell
+FUZZ_SECONDS ?= 60
 ARGS ?=
 
 # Debian's names. The demo needs the first for its base image; a user who is not root needs the next two.
@@ -46,9 +48,15 @@ lint: $(VENV)/test-tools ## check style and types
 bench: $(VENV)/test-tools $(VENV)/test-packages ## measure, and compare with other builders (ARGS="--quick --with buildah")
 	@PYTHONPATH=tests $(BIN)/python -m bench.bench $(ARGS)
 
+.PHONY: fuzz
+fuzz: $(VENV)/test-tools ## feed what reads text with odd inputs, FUZZ_SECONDS=60 each (x86-64 only)
+	@for target in $(FUZZED); do echo "fuzzing $$target"; \
+		PYTHONPATH=tests $(BIN)/python -m fuzz.run $$target .fuzz/$$target \
+		-max_total_time=$(FUZZ_SECONDS) -verbosity=0; done
+
 .PHONY: clean
 clean: ## remove .venv and the tools' caches; images stay
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/wherry: pyproject.toml tools/venv.sh
 	@tools/venv.sh $(VENV) .

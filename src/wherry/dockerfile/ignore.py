@@ -57,25 +57,23 @@ class Patterns:
 
     def __init__(self, patterns: Iterable[str] = ()) -> None:
         """Patterns as `COPY --exclude` gives them. Raises DockerfileError for a malformed one."""
-        found = [pattern for text in patterns if (pattern := _pattern(text.strip(SPACE)))]
-        self._groups = _grouped(found)
+        self._groups = _grouped(_pattern(text.strip(SPACE)) for text in patterns)
 
     @classmethod
     def parse(cls, text: bytes | str, file: str = ".dockerignore") -> Patterns:
         """An ignore file's patterns. Raises DockerfileError with the line of a malformed one."""
         lines = split_lines(decode(text))
-        patterns: list[str] = []
+        patterns: list[_Pattern | None] = []
         for number, line in enumerate(lines, 1):
             try:
-                found = _line(line)
-                if found:
-                    _pattern(found)
-                    patterns.append(found)
+                patterns.append(_pattern(_line(line)))
             except DockerfileError as error:
                 error.where = Location(file, number, number)
                 error.excerpt = excerpt(lines, number, number)
                 raise
-        return cls(patterns)
+        read = cls()
+        read._groups = _grouped(patterns)
+        return read
 
     def __bool__(self) -> bool:
         return bool(self._groups)
@@ -136,11 +134,12 @@ def _pattern(text: str) -> _Pattern | None:
     return _Pattern(text.startswith("!"), _regex(tokens), tokens)
 
 
-def _grouped(patterns: list[_Pattern]) -> list[_Group]:
+def _grouped(patterns: Iterable[_Pattern | None]) -> list[_Group]:
     """The groups from the last to the first: the first that matches a path decides."""
     groups: list[_Group] = []
-    for keeps, members in groupby(reversed(patterns), key=lambda pattern: pattern.keeps):
-        group = tuple(members)
+    given = reversed([pattern for pattern in patterns if pattern])
+    for keeps, members in groupby(given, key=lambda pattern: pattern.keeps):
+        group = tuple(dict.fromkeys(members))
         regexes = [pattern.regex for pattern in group if pattern.regex]
         regex = re.compile("|".join(regexes) if regexes else _NOTHING, re.DOTALL)
         groups.append(_Group(keeps, regex, group, tuple(p for p in group if not p.regex)))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from wherry.base.errors import WherryError
+from wherry.base.errors import Location, WherryError
 from wherry.dockerfile.errors import DockerfileError
+from wherry.dockerfile.lexer import SPACE, split_lines
 from wherry.dockerfile.parser import Dockerfile
 from wherry.lint import options as checks
 from wherry.lint.options import Options
@@ -70,7 +71,14 @@ def _options(dockerfile: Dockerfile, surroundings: Surroundings) -> Options:
         return checks.parse(dockerfile.directives.get("check", "") if given is None else given)
     except DockerfileError as error:
         error.message = f"failed to parse check options: {error.message}"
-        raise
+        raise dockerfile.located(error, _directive(dockerfile)) if given is None else error from None
+
+
+def _directive(dockerfile: Dockerfile) -> Location:
+    """Where `# check=` stands; it has been found there once."""
+    lines = split_lines(dockerfile.text)
+    found = (n for n, line in enumerate(lines, 1) if line.strip(f"{SPACE}#").lower().startswith("check"))
+    return Location(dockerfile.file, next(found, 1))
 
 
 def _findings(rule: Rule, subject: Subject) -> list[Finding]:

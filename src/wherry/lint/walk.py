@@ -71,13 +71,14 @@ class _State:
         self.has_healthcheck = False
         self.workdir_is_set = False
         self.is_known = True
-        self.triggers: tuple[ins.Instruction, ...] = ()
+        self.triggers: list[ins.Instruction] = []
 
     def child(self) -> _State:
         state = _State()
         state.__dict__ |= self.__dict__
         state.environment = dict(self.environment)
         state.declared = dict(self.declared)
+        state.triggers = list(self.triggers)
         return state
 
 
@@ -180,7 +181,7 @@ class _Walk:
         self, stage: Stage, instructions: tuple[ins.Instruction, ...], states: dict[int, _State]
     ) -> Stage:
         state = states[stage.parent].child() if stage.parent in states else self._base(stage.image.value)
-        triggers, state.triggers = state.triggers, ()
+        triggers, state.triggers = state.triggers, []
         triggered = [self._step(stage.node, item._replace(location=stage.where), state) for item in triggers]
         environment = dict(state.environment)
         steps = [
@@ -216,9 +217,9 @@ class _Walk:
         state.exposes = bool(execution.exposed_ports)
         state.has_healthcheck = execution.healthcheck is not None
         try:
-            state.triggers = tuple(trigger(text) for text in execution.onbuild)
+            state.triggers = [trigger(text) for text in execution.onbuild]
         except DockerfileError:
-            state.triggers = ()  # the build will tell
+            state.triggers = []  # the build will tell
         return state
 
     def _step(self, node: Node, written: ins.Instruction, state: _State) -> Step:
@@ -254,7 +255,7 @@ class _Walk:
             case ins.Workdir():
                 state.workdir_is_set = True
             case ins.Onbuild():
-                state.triggers = (*state.triggers, instruction.trigger)
+                state.triggers.append(instruction.trigger)
         return instruction
 
     def _declare(self, instruction: ins.Arg, state: _State, recorder: _Recorder) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from wherry.dockerfile import parser
+from wherry.dockerfile.errors import DockerfileError
 from wherry.dockerfile.ignore import Patterns
 from wherry.lint.check import check, every_rule
 from wherry.lint.rule import WARNING, Rule
@@ -38,3 +39,14 @@ def test_skip_and_error() -> None:
     assert report.violation() == "lint violation found for rules: UndefinedVar"
     report = check(parser.parse(text), Surroundings(arguments={"BUILDKIT_DOCKERFILE_CHECK": "skip=all"}))
     assert report.violation() == "" and report.findings == ()
+
+
+def test_a_wrong_option_is_shown_where_it_stands() -> None:
+    with pytest.raises(DockerfileError) as caught:
+        check(parser.parse("# escape=`\n#check = skip=A;eror=true\nFROM scratch\n"), Surroundings())
+    assert caught.value.message == "failed to parse check options: invalid check option 'eror'"
+    assert caught.value.where == ("Dockerfile", 2, 0)
+    assert "   2 | >>> #check" in caught.value.excerpt
+    with pytest.raises(DockerfileError) as caught:
+        check(parser.parse("FROM scratch\n"), Surroundings(arguments={"BUILDKIT_DOCKERFILE_CHECK": "x"}))
+    assert caught.value.where is None

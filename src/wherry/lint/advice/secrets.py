@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from wherry.dockerfile.instructions import Add, Arg, Copy, Env, Label
 from wherry.lint.advice.example import example
@@ -46,7 +47,7 @@ def _secret_in(command: Command) -> str:
         name, _, value = item.partition("=")
         if names_secret(name) and _is_literal(value):
             return f"the value of {name}"
-    for word, following in zip(command.words, (*command.words[1:], ""), strict=True):
+    for word, following in pairwise((*command.words, "")):
         option = _OPTION.fullmatch(word)
         if option and _is_literal(option[1] or following):
             return f"the value of {word.partition('=')[0]}"
