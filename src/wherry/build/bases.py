@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from wherry.base.errors import Location, WherryError
 from wherry.base.events import Emit, vertex
+from wherry.oci import match
 from wherry.oci import reference as references
 from wherry.oci.platform import Platform
 from wherry.oci.reference import Reference
 from wherry.store.images import Image
 from wherry.store.store import Store
+
+LAYOUT = "oci-layout://"
 
 
 class Bases:
@@ -22,14 +27,35 @@ class Bases:
 
     def find(self, name: str, where: Location | None, platform: Platform) -> Image:
         """The image called `name`. Errors say where in the Dockerfile it was asked for."""
+        return self._once(name, where, platform, self._resolve)
+
+    def find_in_layout(self, text: str, where: Location | None, platform: Platform) -> Image:
+        """The image that `oci-layout://FOLDER[:TAG][@DIGEST]` means, of a folder of this machine."""
+        return self._once(text, where, platform, self._load)
+
+    def _once(
+        self,
+        name: str,
+        where: Location | None,
+        platform: Platform,
+        resolve: Callable[[str, Platform], Image],
+    ) -> Image:
         key = (name, platform)
         if key not in self._found:
             try:
-                self._found[key] = self._resolve(name, platform)
+                self._found[key] = resolve(name, platform)
             except WherryError as error:
                 error.where = error.where or where
                 raise
         return self._found[key]
+
+    def _load(self, text: str, platform: Platform) -> Image:
+        from wherry.output import layoutimage
+
+        image = layoutimage.image(self._store, layoutimage.place(text.removeprefix(LAYOUT)), platform)
+        if image.config.platform not in match.runnable(platform):
+            raise WherryError(f"{text} is for {image.config.platform}, not for {platform}")
+        return image
 
     def _resolve(self, name: str, platform: Platform) -> Image:
         image = None if self._pull else self._store.images.resolve(name)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from wherry.base.errors import WherryError
@@ -21,7 +22,8 @@ from wherry.build.options import Options
 from wherry.build.plan import Plan
 from wherry.build.records import Recorder
 from wherry.build.solve import Outcome, solve
-from wherry.build.stage import Recorded, Wanted
+from wherry.build.sources import Sources
+from wherry.build.stage import Recorded, Wanted, no_context
 from wherry.build.step import Run
 from wherry.build.worker import Worker
 from wherry.dockerfile import parser
@@ -31,10 +33,13 @@ from wherry.oci import digest as digests
 from wherry.oci import platform as platforms
 from wherry.oci.config import History, ImageConfig
 from wherry.oci.digest import Digest
+from wherry.oci.platform import Platform
 from wherry.store.store import Store
 
 if TYPE_CHECKING:
     from wherry.build.execute import Executor
+    from wherry.build.fetching import Fetcher
+    from wherry.build.named import Contexts
 
 
 class Built(NamedTuple):
@@ -60,11 +65,12 @@ def build(store: Store, options: Options, emit: Emit = ignore) -> Built:
     arguments = scope.Arguments(given, scope.of_platform(platform, platforms.host(), options.target))
     epoch = times.epoch(given.get("SOURCE_DATE_EPOCH"))
     with store.lease(), _sources_shown(dockerfile), linting.warned(store, options, emit) as check:
-        bases = Bases(store, options.pull, emit)
-        plan = planning.plan(dockerfile, Wanted(options.target, platform, arguments, bases.find))
+        named = _named(options)
+        plan = planning.plan(dockerfile, _wanted(store, options, platform, arguments, named, emit))
         with _context(store, options, definition) as context:
             check(dockerfile, given, context.ignored)
-            outcomes = _solve(store, plan, context, options, arguments, epoch, emit)
+            with closing(_sources(store, context, named, emit)) as sources:
+                outcomes = _solve(store, plan, sources, options, arguments, epoch, emit)
         config = _config(plan, outcomes, options, epoch)
         image = _export(store, config, options, len(plan.steps) + 1, emit)
     for name in plan.unused_arguments:
@@ -108,16 +114,47 @@ def _context(store: Store, options: Options, definition: Definition) -> Iterator
         context.close()
 
 
+def _named(options: Options) -> Contexts | None:
+    if not options.contexts:
+        return None
+    from wherry.build.named import Contexts
+
+    return Contexts(options.contexts)
+
+
+def _wanted(
+    store: Store,
+    options: Options,
+    platform: Platform,
+    arguments: scope.Arguments,
+    named: Contexts | None,
+    emit: Emit,
+) -> Wanted:
+    bases = Bases(store, options.pull, emit)
+    find_context = partial(named.find, bases) if named else no_context
+    return Wanted(options.target, platform, arguments, bases.find, find_context)
+
+
+def _sources(store: Store, context: Context, named: Contexts | None, emit: Emit) -> Sources:
+    def fetcher() -> Fetcher:
+        # Imported when there is something to fetch: a connection costs more than a build with nothing to do.
+        from wherry.build.fetching import Fetcher
+
+        return Fetcher(store, emit)
+
+    return Sources(store, context, named, fetcher)
+
+
 def _solve(
     store: Store,
     plan: Plan,
-    context: Context,
+    sources: Sources,
     options: Options,
     arguments: scope.Arguments,
     epoch: int,
     emit: Emit,
 ) -> list[Outcome]:
-    recorder = Recorder(store, context, epoch)
+    recorder = Recorder(store, sources, epoch)
 
     def executor() -> Executor:
         # Imported on the first step that has to be executed: it costs more than a build with nothing to do.
@@ -127,7 +164,7 @@ def _solve(
         return execute.Executor(
             store,
             recorder,
-            context,
+            sources,
             execute.Settings(
                 build=time.strftime("%Y%m%d-%H%M%S-") + os.urandom(3).hex(),
                 epoch=epoch,
@@ -142,6 +179,8 @@ def _solve(
         )
 
     worker = Worker(recorder, options.no_cache, executor)
+    if not options.no_cache:
+        sources.look_up(plan.steps)
     try:
         return solve(plan.steps, worker, emit, options.jobs)
     finally:

@@ -8,19 +8,19 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from wherry.base.errors import WherryError
 from wherry.base.events import Emit
-from wherry.build.context import Context
-from wherry.build.files import Files
-from wherry.build.gather import Gathered, content_of, gather, unknown_bytes
+from wherry.build.files import Trees
+from wherry.build.gather import Gathered, gather, unknown_bytes, with_digests
 from wherry.build.lending import Agent, Secret
 from wherry.build.operations import copy as copying
 from wherry.build.operations import folder, mounts, run
 from wherry.build.records import Recorder
 from wherry.build.solve import Cancelled, Chain
+from wherry.build.sources import Sources
 from wherry.build.step import Copy, Folder, Run, Step
 from wherry.build.viewfiles import ViewFiles
 from wherry.layer.layers import Layers
@@ -59,11 +59,11 @@ class Executor:
     """Executes steps from several threads."""
 
     def __init__(
-        self, store: Store, recorder: Recorder, context: Context | None, settings: Settings, emit: Emit
+        self, store: Store, recorder: Recorder, sources: Sources, settings: Settings, emit: Emit
     ) -> None:
         self._store = store
         self._recorder = recorder
-        self._context = context
+        self._sources = sources
         self._settings = settings
         self._emit = emit
         # Only a process without threads can get the namespace of its own that mounts need.
@@ -97,36 +97,39 @@ class Executor:
 
     def _copy(self, step: Step, operation: Copy, parent: Chain, inputs: list[Chain]) -> Digest | None:
         began = time.monotonic()
-        with self._source(step, operation, inputs) as (files, gathered):
+        with self._taken(step, operation, inputs) as (trees, gathered):
             if unknown_bytes(gathered) is None:
-                content = content_of(gathered, operation.unpack)
-                record = self._known(step, parent, inputs, content)
+                contents = self._recorder.contents(step, gathered)
+                record = self._known(step, parent, inputs, contents)
                 if record is not None:
                     return record.layer
             view = self._view(parent)
-            copied = copying.execute(operation, gathered, files, view, self._layers, self._mtime)
+            copied = copying.execute(operation, gathered, trees, view, self._layers, self._mtime)
+            contents = self._recorder.contents(step, copied.gathered)
         diff_id = copied.layer.diff_id if copied.layer else None
-        content = content_of(copied.gathered, operation.unpack)
-        self._recorder.write(step, parent, inputs, diff_id, time.monotonic() - began, content)
+        self._recorder.write(step, parent, inputs, diff_id, time.monotonic() - began, contents)
         return diff_id
 
     @contextmanager
-    def _source(self, step: Step, operation: Copy, inputs: list[Chain]) -> Iterator[tuple[Files, Gathered]]:
-        """The tree that a COPY takes from, and what it takes."""
+    def _taken(self, step: Step, operation: Copy, inputs: list[Chain]) -> Iterator[tuple[Trees, Gathered]]:
+        """The trees that a COPY takes from, and what it takes."""
         if inputs:
-            files = ViewFiles(self._view(inputs[0]), operation.source_label)
-            yield files, gather(operation, files)
+            trees = Trees(ViewFiles(self._view(inputs[0]), operation.source_label))
+            yield trees, gather(operation, trees)
             return
-        assert self._context is not None
-        with closing(self._context.reader()) as reader:
-            yield reader, self._recorder.gathered(step)
+        with self._sources.opened(operation, step.number + 1) as trees:
+            if self._sources.has_to_fetch(operation):
+                # Read twice at the worst, but a branch that moved on may not have moved these files.
+                yield trees, with_digests(gather(operation, trees), trees)
+            else:
+                yield trees, self._recorder.gathered(step, trees)
 
     def _run(self, step: Step, operation: Run, parent: Chain, inputs: list[Chain]) -> Digest | None:
         emulation.check(platforms.parse(step.platform))
         began = time.monotonic()
         shown = [mounts.Input(chain, self._view(chain)) for chain in inputs]
-        content = mounts.content(operation, shown) if shown else ""
-        record = self._known(step, parent, inputs, content) if shown else None
+        contents = (mounts.content(operation, shown) if shown else "",)
+        record = self._known(step, parent, inputs, contents) if shown else None
         if record is not None:
             return record.layer
         log = run.Log(self._log_path(step), step.number + 1, self._emit)
@@ -137,7 +140,7 @@ class Executor:
         finally:
             log.close(keep=failed)
         diff_id = layer.diff_id if layer else None
-        self._recorder.write(step, parent, inputs, diff_id, time.monotonic() - began, content)
+        self._recorder.write(step, parent, inputs, diff_id, time.monotonic() - began, contents)
         return diff_id
 
     def _ran(self, operation: Run, parent: Chain, shown: list[mounts.Input], log: run.Log) -> Layer | None:
@@ -158,13 +161,15 @@ class Executor:
                 self._layers, mounted.upper, view, clamp=self._settings.epoch, mountpoints=lent.places
             )
 
-    def _known(self, step: Step, parent: Chain, inputs: list[Chain], content: str) -> Record | None:
+    def _known(
+        self, step: Step, parent: Chain, inputs: list[Chain], contents: tuple[str, ...]
+    ) -> Record | None:
         """The record of a result from the same files, now to be found from here too."""
         if self._settings.no_cache:
             return None
-        record = self._recorder.at(self._recorder.key(step, parent, content))
+        record = self._recorder.at(self._recorder.key(step, parent, contents[0]))
         if record is not None:
-            self._recorder.write(step, parent, inputs, record.layer, record.seconds, content)
+            self._recorder.write(step, parent, inputs, record.layer, record.seconds, contents)
         return record
 
     def _process(self, container: Container, operation: Run, log: run.Log) -> Running:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from wherry.base.errors import NotFound, WherryError
@@ -53,6 +54,20 @@ class Files(Protocol):
 
     def missing(self, pattern: str) -> NotFound:
         """The error for a source that there is not."""
+
+
+_NOTHING: Mapping[str, Files] = MappingProxyType({})
+
+
+class Trees(NamedTuple):
+    """What one COPY or ADD takes from: `files`, and the tree of each source that was fetched, by its text."""
+
+    files: Files
+    fetched: Mapping[str, Files] = _NOTHING
+
+    def of(self, origin: str) -> Files:
+        """The tree that an item is from, by its `origin` (gather.py)."""
+        return self.fetched[origin] if origin else self.files
 
 
 class Source(NamedTuple):

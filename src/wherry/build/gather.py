@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
-from types import MappingProxyType
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from wherry.base.errors import WherryError
 from wherry.build import narrowing
 from wherry.build.contenthash import TreeHash
-from wherry.build.files import Files, Source, select
+from wherry.build.files import Files, Source, Trees, select
 from wherry.build.step import Copy, Remote
 from wherry.dockerfile.ignore import Patterns
 from wherry.layer.entry import DIRECTORY, FILE, Entry
@@ -28,6 +27,10 @@ class Item(NamedTuple):
     origin: str = ""
     """The source that was fetched and has it; "" for the context or the stage that is copied from."""
 
+    @property
+    def has_no_digest(self) -> bool:
+        return self.entry.kind == FILE and not self.entry.digest
+
 
 class Gathered(NamedTuple):
     """`lone`: a single file is meant, which the target may give another name; `nothing`: no wildcard matched,
@@ -38,23 +41,17 @@ class Gathered(NamedTuple):
     nothing: bool = False
 
 
-NOTHING: Mapping[str, Files] = MappingProxyType({})
-
-
-def gather(operation: Copy, files: Files, remotes: Mapping[str, Files] = NOTHING) -> Gathered:
-    """All that the operation copies. A folder means its content (Dockerfile reference, "COPY").
-
-    `remotes` has a tree for each of the operation's sources that had to be fetched.
-    """
+def gather(operation: Copy, trees: Trees) -> Gathered:
+    """All that the operation copies. A folder means its content (Dockerfile reference, "COPY")."""
     selected = _Selected(operation)
-    fetched = {remote.text: remote for remote in operation.remotes}
+    remotes = {remote.text: remote for remote in operation.remotes}
     for pattern in operation.patterns:
-        if pattern in fetched:
-            selected.fetched(fetched[pattern], remotes[pattern])
+        if pattern in remotes:
+            selected.fetched(remotes[pattern], trees.of(pattern))
         elif operation.parents:
-            selected.with_parents(files, pattern)
+            selected.with_parents(trees.files, pattern)
         else:
-            selected.plain(files, pattern)
+            selected.plain(trees.files, pattern)
     for item in _inline(operation):
         selected.enter(item)
     return selected.gathered()
@@ -149,21 +146,17 @@ def content_of(gathered: Gathered, unpack: bool = False) -> str:
 
 def unknown_bytes(gathered: Gathered) -> int | None:
     """Bytes of the files whose digest is not known; None where every digest is."""
-    unknown = [item.entry.size for item in gathered.items if _is_unknown(item)]
+    unknown = [item.entry.size for item in gathered.items if item.has_no_digest]
     return sum(unknown) if unknown else None
 
 
-def with_digests(gathered: Gathered, digest_of: Callable[[str], bytes]) -> Gathered:
-    """Every regular file's digest filled in; `digest_of` reads the file at a path of the tree."""
+def with_digests(gathered: Gathered, trees: Trees) -> Gathered:
+    """Every regular file's digest filled in, read if need be."""
+
+    def filled(item: Item) -> Item:
+        digest = trees.of(item.origin).hash_file(item.entry.path)
+        return item._replace(entry=item.entry._replace(digest=digest))
+
     return gathered._replace(
-        items=tuple(
-            item._replace(entry=item.entry._replace(digest=digest_of(item.entry.path)))
-            if _is_unknown(item)
-            else item
-            for item in gathered.items
-        )
+        items=tuple(filled(item) if item.has_no_digest else item for item in gathered.items)
     )
-
-
-def _is_unknown(item: Item) -> bool:
-    return item.entry.kind == FILE and not item.entry.digest

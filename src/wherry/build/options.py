@@ -36,3 +36,5 @@ class Options(NamedTuple):
     jobs: int | None = None
     secrets: tuple[Secret, ...] = ()
     agents: tuple[Agent, ...] = ()
+    contexts: tuple[tuple[str, str], ...] = ()
+    """Named ones, name and value, as `--build-context` has them: `("src", "../src")`."""

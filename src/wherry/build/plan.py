@@ -6,21 +6,23 @@ ONBUILD), so bases are asked for as they are met, by the callable that the calle
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
 from wherry.base.errors import NotFound
 from wherry.build.graph import Graph
 from wherry.build.scope import Arguments
-from wherry.build.stage import Planner, Recorded, Wanted
+from wherry.build.stage import Named, Planner, Recorded, Wanted, no_context
 from wherry.build.step import Step
 from wherry.dockerfile.errors import DockerfileError, did_you_mean
 from wherry.dockerfile.expansion import expanded
-from wherry.dockerfile.instructions import Stage
+from wherry.dockerfile.instructions import Instruction, Stage
 from wherry.dockerfile.parser import Dockerfile
 from wherry.dockerfile.stages import StageNames, needed
 from wherry.dockerfile.typed import Program, program
 from wherry.dockerfile.words import expand
+from wherry.oci import platform as platforms
 from wherry.oci.config import Execution, ImageConfig
 from wherry.oci.platform import Platform
 
@@ -57,17 +59,23 @@ def _plan(parsed: Program, dockerfile: Dockerfile, wanted: Wanted) -> Plan:
     stages = [_with_base(stage, dockerfile, arguments) for stage in parsed.stages]
     names = StageNames(stage.base.name for stage in stages)
     chosen = _target(stages, names, wanted.target)
+    replaced = _replaced(stages, wanted)
 
     def parent(number: int) -> int:
-        return names.named(stages[number].base.image, number)
+        return -1 if number in replaced else names.named(stages[number].base.image, number)
+
+    def instructions(number: int) -> Sequence[Instruction]:
+        return () if number in replaced else stages[number].instructions
 
     graph = Graph()
     planners: dict[int, Planner] = {}
-    for number in sorted(needed(chosen, parent, lambda number: stages[number].instructions, names)):
-        planner = Planner(graph, wanted, dockerfile.escape, _label(stages, number))
+    for number in sorted(needed(chosen, parent, instructions, names)):
+        planner = planners[number] = Planner(graph, wanted, dockerfile.escape, _label(stages, number))
+        if number in replaced:
+            planner.replace(stages[number].base, replaced[number])
+            continue
         planner.begin(stages[number], planners.get(parent(number)))
         planner.follow(stages[number].instructions, partial(_origin, names, planners, number))
-        planners[number] = planner
     last = planners[chosen]
     return Plan(
         tuple(graph.steps),
@@ -101,6 +109,20 @@ def _with_base(stage: Stage, dockerfile: Dockerfile, arguments: Arguments) -> St
             hint="give its ARG a default before FROM, or --build-arg",
         )
     return stage._replace(base=base)
+
+
+def _replaced(stages: list[Stage], wanted: Wanted) -> dict[int, Named]:
+    """The stages whose name is that of a named context, which stands for all of such a stage."""
+    found: dict[int, Named] = {}
+    if wanted.find_context is no_context:
+        return found
+    for number, (base, _) in enumerate(stages):
+        if base.name:
+            platform = platforms.parse(base.platform) if base.platform else wanted.platform
+            context = wanted.find_context(base.name, platform)
+            if context is not None:
+                found[number] = context
+    return found
 
 
 def _target(stages: list[Stage], names: StageNames, target: str) -> int:

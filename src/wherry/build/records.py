@@ -2,7 +2,8 @@
 
 A RUN and a WORKDIR have one key, from recipe and parent. A COPY's holds the digest of what is copied. For a
 COPY from another stage that digest needs the stage's indexes, so the stage's chain ID is asked first, which
-is known at once: same chain, same files. So it is with a RUN that mounts something of other steps.
+is known at once: same chain, same files. So it is with a RUN that mounts something of other steps, and with
+what has to be fetched: a commit or a file's digest can be had without its files.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from __future__ import annotations
 import os
 import threading
 
-from wherry.build.context import Context
+from wherry.build.files import Trees
 from wherry.build.gather import Gathered, content_of, gather, unknown_bytes, with_digests
 from wherry.build.solve import Chain
+from wherry.build.sources import Sources
 from wherry.build.step import Copy, Step, exact_key, recipe
 from wherry.oci import digest as digests
 from wherry.oci.digest import Digest
@@ -30,9 +32,9 @@ _BY_NAME = ("chain", "fetched")
 class Recorder:
     """The records of one build's steps."""
 
-    def __init__(self, store: Store, context: Context | None, epoch: int) -> None:
+    def __init__(self, store: Store, sources: Sources, epoch: int) -> None:
         self._store = store
-        self._context = context
+        self._sources = sources
         self._epoch = epoch
         self._gathered: dict[int, Gathered] = {}
         self._lock = threading.Lock()
@@ -63,10 +65,10 @@ class Recorder:
         inputs: list[Chain],
         layer: Digest | None,
         seconds: float,
-        content: str = "",
+        contents: tuple[str, ...] = ("",),
     ) -> None:
-        """Record a result under every key by which it may be asked for."""
-        keys = {self.key(step, parent, content)}
+        """Record a result under every key by which it may be asked for: one for each of `contents`."""
+        keys = {self.key(step, parent, content) for content in contents}
         if inputs:
             keys.add(self.key(step, parent, _chain_content(inputs)))
         done = recipe(step.operation, step.platform, self._epoch)
@@ -74,27 +76,69 @@ class Recorder:
         for key in keys:
             self._store.records.put(key, done, chain, layer, seconds, step.name)
 
-    def gathered(self, step: Step) -> Gathered:
-        """What a COPY from the context copies; the context is walked once for each step."""
-        assert isinstance(step.operation, Copy) and self._context is not None
+    def gathered(self, step: Step, trees: Trees) -> Gathered:
+        """What a COPY that fetches nothing copies; its context is walked once for each step."""
+        assert isinstance(step.operation, Copy)
         with self._lock:
             if step.number not in self._gathered:
-                self._gathered[step.number] = gather(step.operation, self._context)
+                self._gathered[step.number] = gather(step.operation, trees)
             return self._gathered[step.number]
 
+    def contents(self, step: Step, gathered: Gathered) -> tuple[str, ...]:
+        """All that a COPY's keys may say of its content, once every digest is known."""
+        operation = step.operation
+        assert isinstance(operation, Copy)
+        content = content_of(gathered, operation.unpack)
+        if step.inputs or not self._sources.has_to_fetch(operation):
+            return (content,)
+        fetched = self._sources.identity(operation)
+        assert fetched is not None
+        has_local = bool(self._sources.at_hand(operation))
+        local = tuple(item for item in gathered.items if has_local and not item.origin and item.data is None)
+        return (content, _fetched_content(fetched, Gathered(local), operation))
+
     def _cheap_content(self, step: Step, inputs: list[Chain]) -> str | None:
+        operation = step.operation
         if inputs:
             return _chain_content(inputs)
-        if not isinstance(step.operation, Copy):
+        if not isinstance(operation, Copy):
             return ""
-        gathered = self.gathered(step)
+        if self._sources.has_to_fetch(operation):
+            return self._fetched(operation)
+        with self._sources.local(operation) as trees:
+            gathered = self._hashed(self.gathered(step, trees), trees, operation)
+        if gathered is None:
+            return None
+        self._gathered[step.number] = gathered
+        return content_of(gathered, operation.unpack)
+
+    def _fetched(self, operation: Copy) -> str | None:
+        """What is known of a COPY's content before anything is fetched."""
+        fetched = self._sources.identity(operation)
+        if fetched is None:
+            return None
+        patterns = self._sources.at_hand(operation)
+        if not patterns:
+            return _fetched_content(fetched, Gathered(()), operation)
+        local_part = operation._replace(patterns=patterns, inline=(), remotes=())
+        with self._sources.local(operation) as trees:
+            local = self._hashed(gather(local_part, trees), trees, operation)
+        return None if local is None else _fetched_content(fetched, local, operation)
+
+    def _hashed(self, gathered: Gathered, trees: Trees, operation: Copy) -> Gathered | None:
+        """With every digest; None where that would take long."""
         unknown = unknown_bytes(gathered)
-        if unknown is not None:
-            if self._context is None or (unknown > _HASH_AT_ONCE and not step.operation.unpack):
-                return None
-            gathered = with_digests(gathered, self._context.hash_file)
-            self._gathered[step.number] = gathered
-        return content_of(gathered, step.operation.unpack)
+        if unknown is None:
+            return gathered
+        if unknown > _HASH_AT_ONCE and not operation.unpack:
+            return None
+        return with_digests(gathered, trees)
+
+
+def _fetched_content(fetched: str, local: Gathered, operation: Copy) -> str:
+    """`local` is what lies in a folder of this machine; of what was fetched, its identity says all."""
+    plain = local._replace(lone=False, nothing=False)
+    return f"fetched {fetched} {content_of(plain, operation.unpack)}"
 
 
 def _chain_content(inputs: list[Chain]) -> str:

@@ -42,16 +42,43 @@ class Recorded(NamedTuple):
 
 
 FindImage = Callable[[str, Location | None, Platform], Image]
+LoadImage = Callable[[Location | None, Platform], Image]
+
+
+class Named(NamedTuple):
+    """A named context: `image` loads it, or it is a tree of files. "scratch" is the empty image."""
+
+    name: str
+    image: LoadImage | None = None
+
+
+FindContext = Callable[[str, Platform], Named | None]
 FindStage = Callable[[str], "Planner | None"]
 
 
+def no_context(_name: str, _platform: Platform) -> None:
+    """The `find_context` of a build that has none."""
+
+
 class Wanted(NamedTuple):
-    """What planning is given beside the Dockerfile. `target` is a stage's name or number, "" the last one."""
+    """What planning is given beside the Dockerfile. `target` is a stage's name or number, "" the last one.
+
+    `find_context` gives the named context that stands for a stage or an image of that name.
+    """
 
     target: str
     platform: Platform
     arguments: Arguments
     find_image: FindImage
+    find_context: FindContext = no_context
+
+
+class _Origin(NamedTuple):
+    """What FROM or `from=` means where that is no stage: an image, a context, or (neither) nothing."""
+
+    label: str
+    image: Image | None = None
+    context: str = ""
 
 
 class Planner:
@@ -66,6 +93,7 @@ class Planner:
         self.platform = wanted.platform
         self._graph = graph
         self._find_image = wanted.find_image
+        self._find_context = wanted.find_context
         self._escape = escape
         self._scope = Scope(wanted.arguments)
         self._cmd_is_set = False
@@ -80,25 +108,29 @@ class Planner:
         base = stage.base
         if base.platform:
             self.platform = platforms.parse(base.platform)
+        origin = None
         if parent is not None:
             self._inherit(parent)
-        elif base.image == "scratch":
-            self.execution = Execution(env=DEFAULT_ENVIRONMENT)
-            self._take_triggers()
         else:
-            image = self._find_image(base.image, base.location, self.platform)
-            self.base = image.config
-            self.execution = image.config.execution
-            self._take_triggers()
+            origin = self._origin(base.image, base.location)
+            self._begin_with(origin, Execution(env=DEFAULT_ENVIRONMENT))
+        self._take_triggers()
         self._config = Draft(self.execution)
         following = (*self._triggers, *stage.instructions)
         self._total = 1 + sum(isinstance(item, _MAKING_STEPS) for item in following)
         name = self._name(f"FROM {base.image}")
-        if parent is None:
-            diff_ids = self.base.diff_ids if self.base else ()
-            self.step = self._graph.add(
-                Base(diff_ids), None, (), name, base.location, self.label, str(self.platform)
-            )
+        if origin is not None:
+            self._make_base(origin, name, base.location)
+
+    def replace(self, base: ins.From, context: Named) -> None:
+        """In place of `begin` and `follow`: the context is the stage, whatever its instructions say."""
+        self._total = 1
+        if base.platform:
+            self.platform = platforms.parse(base.platform)
+        origin = self._origin_of(context, base.location)
+        self._begin_with(origin, Execution())
+        self.execution = self.execution._replace(onbuild=())
+        self._make_base(origin, self._name(f"FROM {origin.label}"), base.location)
 
     def follow(self, instructions: Sequence[ins.Instruction], find_stage: FindStage) -> None:
         self._find_stage = find_stage
@@ -127,7 +159,16 @@ class Planner:
         self.author = parent.author
         self.step = parent.step
         self._scope = parent._scope.child()
-        self._take_triggers()
+
+    def _begin_with(self, origin: _Origin, execution: Execution) -> None:
+        """`execution` is what there is without an image."""
+        self.base = origin.image.config if origin.image else None
+        self.execution = self.base.execution if self.base else execution
+
+    def _make_base(self, origin: _Origin, name: str, where: Location) -> None:
+        self.step = self._base_step(origin, name, where)
+        if origin.context:
+            self._history.append(Recorded(f"FROM {origin.label}", self.step))
 
     def _take_triggers(self) -> None:
         """ONBUILD of the base runs first, and is not handed on to grandchildren."""
@@ -237,7 +278,7 @@ class Planner:
     def _mounts(self, instruction: ins.Run) -> mounting.Planned:
         from wherry.build import mounts as mounting
 
-        location, platform = instruction.location, str(self.platform)
+        location = instruction.location
 
         def find(origin: str) -> mounting.Tree:
             if not origin:
@@ -245,10 +286,9 @@ class Planner:
             return mounting.Tree(*self._tree(origin, location))
 
         def copied(operation: CopyOperation, what: str) -> int:
-            nothing = self._graph.add(Base(()), None, (), "", location, self.label, platform)
+            nothing = self._add(Base(()), None, (), "", location)
             inputs = () if operation.source is None else (operation.source,)
-            name = f"[internal] mount {what}"
-            return self._graph.add(operation, nothing, inputs, name, location, self.label, platform)
+            return self._add(operation, nothing, inputs, f"[internal] mount {what}", location)
 
         return mounting.plan(instruction.mounts, self._config.working_dir, find, copied)
 
@@ -265,26 +305,55 @@ class Planner:
         operation = copying.add(instruction, self._config.working_dir)
         self._make(instruction, operation, (), legible.copy("ADD", instruction))
 
-    def _tree(self, origin: str, where: Location) -> Tree:
-        """What `--from` means: the last step of a stage, or an image's."""
-        stage = self._find_stage(origin)
+    def _tree(self, name: str, where: Location) -> Tree:
+        """What `from=` means: the last step of a stage, the step of an image, or a context."""
+        stage = self._find_stage(name)
         if stage is not None:
-            return Tree(f"stage {origin!r}", stage.step)
-        image = self._find_image(origin, where, self.platform)
-        name = f"FROM {origin}"
-        step = self._graph.add(
-            Base(image.config.diff_ids), None, (), name, where, self.label, str(self.platform)
-        )
-        return Tree(f"image {origin!r}", step)
+            return Tree(f"stage {name!r}", stage.step)
+        origin = self._origin(name, where)
+        if origin.context:
+            return Tree(origin.label, context=origin.context)
+        return Tree(origin.label, self._base_step(origin, f"FROM {name}", where))
+
+    def _origin(self, name: str, where: Location) -> _Origin:
+        """What is called `name` and is no stage."""
+        if name == "scratch":
+            return _Origin("scratch")
+        context = self._find_context(name, self.platform)
+        if context is not None:
+            return self._origin_of(context, where)
+        return _Origin(f"image {name!r}", self._find_image(name, where, self.platform))
+
+    def _origin_of(self, context: Named, where: Location) -> _Origin:
+        label = f"context {context.name!r}"
+        if context.image is not None:
+            return _Origin(label, context.image(where, self.platform))
+        return _Origin(label) if context.name == "scratch" else _Origin(label, context=context.name)
+
+    def _base_step(self, origin: _Origin, name: str, where: Location) -> int:
+        """The root file system that is nothing but an image or the files of a context."""
+        if not origin.context:
+            diff_ids = origin.image.config.diff_ids if origin.image else ()
+            return self._add(Base(diff_ids), None, (), name, where)
+        nothing = self._add(Base(()), None, (), "", where)
+        return self._add(CopyOperation(("/",), "/", context=origin.context), nothing, (), name, where)
 
     def _make(
         self, instruction: ins.Instruction, operation: Operation, inputs: tuple[int, ...], text: str
     ) -> None:
         name = self._name(legible.redacted(legible.line(instruction.original)))
-        self.step = self._graph.add(
-            operation, self.step, inputs, name, instruction.location, self.label, str(self.platform)
-        )
+        self.step = self._add(operation, self.step, inputs, name, instruction.location)
         self._history.append(Recorded(text, self.step))
+
+    def _add(
+        self,
+        operation: Operation,
+        parent: int | None,
+        inputs: tuple[int, ...],
+        name: str,
+        where: Location,
+    ) -> int:
+        return self._graph.add(operation, parent, inputs, name, where, self.label, str(self.platform))
 
     # small helpers
 

@@ -34,6 +34,13 @@ def register(parser: argparse.ArgumentParser) -> None:
     )
     add("-f", "--file", default="", help="the Dockerfile (default: PATH/Dockerfile); - for standard input")
     add("--build-arg", action="append", default=[], metavar="NAME[=VALUE]", help="set an ARG")
+    add(
+        "--build-context",
+        action="append",
+        default=[],
+        metavar="NAME=SOURCE",
+        help="name a further folder, image, repository or archive for FROM and --from",
+    )
     add("--label", action="append", default=[], metavar="NAME=VALUE", help="set a label of the image")
     add(
         "--secret",
@@ -126,7 +133,16 @@ def _options(args: argparse.Namespace) -> Options:
         jobs=args.jobs,
         secrets=_secrets(args.secret),
         agents=_agents(args.ssh),
+        contexts=_contexts(args.build_context),
     )
+
+
+def _contexts(texts: list[str]) -> tuple[tuple[str, str], ...]:
+    if not texts:
+        return ()
+    from wherry.build import named
+
+    return tuple(map(named.parse, texts))
 
 
 def _secrets(texts: list[str]) -> tuple[Secret, ...]:

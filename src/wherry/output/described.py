@@ -114,12 +114,16 @@ def _described(members: Members, entry: Descriptor, names: tuple[Reference, ...]
         entry = _choose(document.manifests)
     else:
         raise Unsupported(f"an index of indexes, more than {_MAX_INDEXES} deep")
-    if document.config.media_type not in (media.CONFIG, media.DOCKER_CONFIG):
-        raise Unsupported(
-            f"the archive holds no container image, but a config of type {document.config.media_type!r}"
-        )
+    check_config_type(document)
     layers = tuple(members.blob(layer.digest) for layer in document.layers)
     return Described(members.blob(document.config.digest), layers, names, document)
+
+
+def check_config_type(manifest: Manifest) -> None:
+    """Layouts carry more than images: charts, signatures, modules."""
+    kind = manifest.config.media_type
+    if kind not in (media.CONFIG, media.DOCKER_CONFIG):
+        raise Unsupported(f"not a container image: its config is of type {kind!r}")
 
 
 def _choose(entries: Iterable[Descriptor]) -> Descriptor:

@@ -63,14 +63,14 @@ def _add_layer(store: Store, layers: Layers, diff_id: Digest, member: Member) ->
         return
     if not store.blobs.has(member.digest):
         store.blobs.adopt(member.path, member.digest)
-    layers.add_blob(diff_id, Descriptor(_media_type(store, member.digest), member.digest, member.size))
+    layers.add_blob(diff_id, Descriptor(layer_type(store, member.digest), member.digest, member.size))
 
 
 def _known(store: Store, diff_id: Digest, member: Member) -> bool:
     return any(blob.digest == member.digest for blob in store.layers.blobs_of(diff_id))
 
 
-def _media_type(store: Store, digest: Digest) -> str:
+def layer_type(store: Store, digest: Digest) -> str:
     """By the first bytes: docker archives say nothing, and what layouts say is for the manifest."""
     with store.blobs.open(digest) as file:
         start = file.read(6)

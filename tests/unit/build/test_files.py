@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from wherry.base.errors import NotFound, WherryError
 from wherry.build.contenthash import FileDigests
 from wherry.build.context import Context
-from wherry.build.files import _component, follow, select
+from wherry.build.files import Trees, _component, follow, select
 from wherry.build.gather import content_of, gather, unknown_bytes, with_digests
 from wherry.build.step import Copy
 from wherry.dockerfile.ignore import Patterns
@@ -163,16 +163,16 @@ def test_digests_are_remembered_and_a_changed_file_is_read_again(opened: Open, t
 
     time.sleep(0.1)
     first = opened()
-    gathered = gather(Copy(("a.txt",), "/"), first)
+    gathered = gather(Copy(("a.txt",), "/"), Trees(first))
     assert unknown_bytes(gathered) == 5
-    content = content_of(with_digests(gathered, first.hash_file))
+    content = content_of(with_digests(gathered, Trees(first)))
     first.save()
-    again = gather(Copy(("a.txt",), "/"), opened())
+    again = gather(Copy(("a.txt",), "/"), Trees(opened()))
     assert unknown_bytes(again) is None
     assert content_of(again) == content
     path.write_text("other")
     os.utime(path, (old, old))
-    changed = gather(Copy(("a.txt",), "/"), opened())
+    changed = gather(Copy(("a.txt",), "/"), Trees(opened()))
     assert unknown_bytes(changed) == 5
 
 
@@ -192,8 +192,8 @@ def test_each_change_of_a_tree_changes_its_content(opened: Open, tmp_path: Path,
     (root / "link").symlink_to("a.txt")
 
     def content() -> str:
-        context = opened()
-        return content_of(with_digests(gather(Copy((".",), "/"), context), context.hash_file))
+        context = Trees(opened())
+        return content_of(with_digests(gather(Copy((".",), "/"), context), context))
 
     before = content()
     assert content() == before
@@ -220,8 +220,8 @@ def test_each_change_of_a_tree_changes_its_content(opened: Open, tmp_path: Path,
 
 def test_times_do_not_count(opened: Open, tmp_path: Path) -> None:
     def content() -> str:
-        context = opened()
-        return content_of(with_digests(gather(Copy((".",), "/"), context), context.hash_file))
+        context = Trees(opened())
+        return content_of(with_digests(gather(Copy((".",), "/"), context), context))
 
     before = content()
     os.utime(tmp_path / "context" / "a.txt", (1, 1))
@@ -231,14 +231,14 @@ def test_times_do_not_count(opened: Open, tmp_path: Path) -> None:
 
 def test_files_named_by_two_sources_the_later_counts(opened: Open, tmp_path: Path) -> None:
     (tmp_path / "context" / "sub" / "a.txt").write_text("later")
-    gathered = gather(Copy(("a.txt", "sub/a.txt"), "/x/"), opened())
+    gathered = gather(Copy(("a.txt", "sub/a.txt"), "/x/"), Trees(opened()))
     assert [(item.name, item.entry.path) for item in gathered.items] == [("a.txt", "sub/a.txt")]
 
 
 def test_a_file_and_a_folder_for_one_name_clash(opened: Open, tmp_path: Path) -> None:
     (tmp_path / "context" / "other" / "a.txt").mkdir(parents=True)
     with pytest.raises(WherryError, match=r"cannot copy to .a\.txt"):
-        gather(Copy(("a.txt", "other"), "/x/"), opened())
+        gather(Copy(("a.txt", "other"), "/x/"), Trees(opened()))
 
 
 @given(st.text("ab*?[]^-\\!.", max_size=8), st.text("ab[]^-\\!.", max_size=6))

@@ -215,7 +215,7 @@ def test_an_artifact_is_no_image(store: Store) -> None:
     manifest = json.loads(IMAGE.manifest)
     manifest["config"]["mediaType"] = "application/vnd.example+json"
     made = IMAGE._replace(manifest=json.dumps(manifest).encode())
-    with pytest.raises(Unsupported, match="no container image"):
+    with pytest.raises(Unsupported, match="not a container image"):
         _load(store, remote.layout((made, {})))
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from wherry.base.errors import WherryError
 from wherry.build.contenthash import now
-from wherry.build.files import Files
+from wherry.build.files import Files, Trees
 from wherry.build.gather import Gathered, Item, refuse_clash
 from wherry.build.operations.place import folders_to, owner_ids
 from wherry.build.operations.unpack import is_archive, unpack
@@ -34,12 +34,12 @@ class Copied(NamedTuple):
 
 
 def execute(
-    operation: Copy, gathered: Gathered, files: Files, parent: View, layers: Layers, mtime: int
+    operation: Copy, gathered: Gathered, trees: Trees, parent: View, layers: Layers, mtime: int
 ) -> Copied:
     """The layer of the copied files on `parent`; `mtime` in nanoseconds."""
     if gathered.nothing:
         return Copied(None, gathered)
-    archives = _archives(operation, gathered, files)
+    archives = _archives(operation, gathered, trees)
     placement = _Placement(operation, gathered, parent, mtime, bool(archives))
     if not gathered.items and parent.exists(operation.target):
         return Copied(None, gathered)
@@ -51,6 +51,7 @@ def execute(
             writer.add(folder)
         for path, item in placement.targets():
             if item in archives:
+                files = trees.of(item.origin)
                 unpack(files, item.entry.path, placement.target, parent, writer, placement.owner, mtime)
                 _check_unchanged(item, files)
                 continue
@@ -59,7 +60,7 @@ def execute(
             if item.entry.link and first is not entry and first[2:6] == entry[2:6]:
                 writer.add(Entry(path, HARDLINK, *entry[2:6], link=first.path))
             elif entry.kind == FILE:
-                added = _add_file(writer, entry, item, files)
+                added = _add_file(writer, entry, item, trees.of(item.origin))
                 item = item._replace(entry=item.entry._replace(digest=added.digest))
             else:
                 writer.add(entry)
@@ -75,11 +76,11 @@ def _check_unchanged(item: Item, files: Files) -> None:
         raise WherryError(f"{item.entry.path!r} changed while it was read")
 
 
-def _archives(operation: Copy, gathered: Gathered, files: Files) -> list[Item]:
+def _archives(operation: Copy, gathered: Gathered, trees: Trees) -> list[Item]:
     if not operation.unpack:
         return []
     candidates = (item for item in gathered.items if item.named and item.entry.kind == FILE)
-    return [item for item in candidates if is_archive(files, item.entry.path)]
+    return [item for item in candidates if is_archive(trees.of(item.origin), item.entry.path)]
 
 
 def _add_file(writer: LayerWriter, entry: Entry, item: Item, files: Files) -> Entry:
