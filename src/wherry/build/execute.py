@@ -19,14 +19,13 @@ from wherry.build.lending import Agent, Secret
 from wherry.build.operations import copy as copying
 from wherry.build.operations import folder, mounts, run
 from wherry.build.records import Recorder
-from wherry.build.solve import Cancelled, Chain
+from wherry.build.solve import Cancelled, Chain, Made
 from wherry.build.sources import Sources
 from wherry.build.step import Copy, Folder, Run, Step
 from wherry.build.viewfiles import ViewFiles
 from wherry.layer.layers import Layers
 from wherry.layer.writer import Layer
 from wherry.oci import platform as platforms
-from wherry.oci.digest import Digest
 from wherry.runtime import emulation, modes
 from wherry.runtime.mounts import remove_created
 from wherry.runtime.native import ExecFailed, Native, Running
@@ -79,7 +78,7 @@ class Executor:
         self._cancelled = False
         self._lock = threading.Lock()
 
-    def execute(self, step: Step, parent: Chain, inputs: list[Chain]) -> Digest | None:
+    def execute(self, step: Step, parent: Chain, inputs: list[Chain]) -> Made:
         try:
             if isinstance(step.operation, Copy):
                 return self._copy(step, step.operation, parent, inputs)
@@ -93,22 +92,22 @@ class Executor:
             raise
         diff_id = layer.diff_id if layer else None
         self._recorder.write(step, parent, inputs, diff_id, time.monotonic() - began)
-        return diff_id
+        return Made(diff_id)
 
-    def _copy(self, step: Step, operation: Copy, parent: Chain, inputs: list[Chain]) -> Digest | None:
+    def _copy(self, step: Step, operation: Copy, parent: Chain, inputs: list[Chain]) -> Made:
         began = time.monotonic()
         with self._taken(step, operation, inputs) as (trees, gathered):
             if unknown_bytes(gathered) is None:
                 contents = self._recorder.contents(step, gathered)
                 record = self._known(step, parent, inputs, contents)
                 if record is not None:
-                    return record.layer
+                    return Made(record.layer, reused=True)
             view = self._view(parent)
             copied = copying.execute(operation, gathered, trees, view, self._layers, self._mtime)
             contents = self._recorder.contents(step, copied.gathered)
         diff_id = copied.layer.diff_id if copied.layer else None
         self._recorder.write(step, parent, inputs, diff_id, time.monotonic() - began, contents)
-        return diff_id
+        return Made(diff_id)
 
     @contextmanager
     def _taken(self, step: Step, operation: Copy, inputs: list[Chain]) -> Iterator[tuple[Trees, Gathered]]:
@@ -124,14 +123,14 @@ class Executor:
             else:
                 yield trees, self._recorder.gathered(step, trees)
 
-    def _run(self, step: Step, operation: Run, parent: Chain, inputs: list[Chain]) -> Digest | None:
+    def _run(self, step: Step, operation: Run, parent: Chain, inputs: list[Chain]) -> Made:
         emulation.check(platforms.parse(step.platform))
         began = time.monotonic()
         shown = [mounts.Input(chain, self._view(chain)) for chain in inputs]
         contents = (mounts.content(operation, shown) if shown else "",)
         record = self._known(step, parent, inputs, contents) if shown else None
         if record is not None:
-            return record.layer
+            return Made(record.layer, reused=True)
         log = run.Log(self._log_path(step), step.number + 1, self._emit)
         failed = True
         try:
@@ -141,7 +140,7 @@ class Executor:
             log.close(keep=failed)
         diff_id = layer.diff_id if layer else None
         self._recorder.write(step, parent, inputs, diff_id, time.monotonic() - began, contents)
-        return diff_id
+        return Made(diff_id)
 
     def _ran(self, operation: Run, parent: Chain, shown: list[mounts.Input], log: run.Log) -> Layer | None:
         view = self._view(parent)

@@ -38,13 +38,20 @@ class Outcome(NamedTuple):
     cached: bool = False
 
 
+class Made(NamedTuple):
+    """What came of executing a step. `reused`: once its files were read, they were those of an old result."""
+
+    layer: Digest | None
+    reused: bool = False
+
+
 class Worker(Protocol):
     """Does what a step says; called from several threads, each step at most once at a time."""
 
     def find(self, step: Step, parent: Chain, inputs: list[Chain]) -> Record | None:
         """The record of a result that holds."""
 
-    def execute(self, step: Step, parent: Chain, inputs: list[Chain]) -> Digest | None:
+    def execute(self, step: Step, parent: Chain, inputs: list[Chain]) -> Made:
         """The layer that the step makes, recorded."""
 
     def prepare(self) -> None:
@@ -184,9 +191,12 @@ class _Crew:
         parent, inputs = _chains(step, self._outcomes)
         began = time.monotonic()
         self._emit(Started(step.number + 1, step.name, began))
-        layer = self._worker.execute(step, parent, inputs)
-        self._emit(Done(step.number + 1, time.monotonic() - began))
-        return _outcome(parent, layer, False)
+        made = self._worker.execute(step, parent, inputs)
+        if made.reused:
+            self._emit(Cached(step.number + 1, step.name))
+        else:
+            self._emit(Done(step.number + 1, time.monotonic() - began))
+        return _outcome(parent, *made)
 
     def _fail(self, error: BaseException) -> None:
         with self._changed:

@@ -78,7 +78,7 @@ class Sources:
             for wish in self._wishes(step.operation)
         }
         if where:
-            self._fetch().look_up(where)
+            self._fetch().look_up(where, len(steps) + 2)
 
     @contextmanager
     def local(self, operation: Copy) -> Iterator[Trees]:

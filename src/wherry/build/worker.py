@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from wherry.base.errors import WherryError
 from wherry.build.records import Recorder
-from wherry.build.solve import Chain
+from wherry.build.solve import Chain, Made
 from wherry.build.step import Step
-from wherry.oci.digest import Digest
 from wherry.store.records import Record
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ class Worker:
     def prepare(self) -> None:
         self._executor = self._make_executor()
 
-    def execute(self, step: Step, parent: Chain, inputs: list[Chain]) -> Digest | None:
+    def execute(self, step: Step, parent: Chain, inputs: list[Chain]) -> Made:
         assert self._executor is not None
         return self._executor.execute(step, parent, inputs)
 

@@ -79,13 +79,25 @@ def test_commits() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["ADD https://me:secret@h/f /", "ADD git@h:r.git /", "COPY https://me:secret@h/f /"]
+    ("line", "message"),
+    [
+        ("COPY https://me:secret@h/f /", r"COPY cannot fetch 'https://xxxxx@h/f'"),
+        ("COPY git@h:r.git /", "COPY cannot fetch"),
+        ("ADD file:///etc/passwd /", "a file of this machine"),
+        ("COPY file:///etc/passwd /", "a file of this machine"),
+        ("ADD --checksum=sha256:1 https://me:secret@h/f /", "not a checksum of a file"),
+        (f"ADD --checksum=sha256:{HASH}{HASH[:24]} https://me:secret@h/f b /", "for one source"),
+        (f"ADD --checksum=sha256:{HASH}{HASH[:24]} b /", "for one source"),
+        ("ADD --checksum=1 https://h/r.git?checksum=2 /", "two checksums"),
+        ("ADD --keep-git-dir https://h/r.git?keep-git-dir=0 /", "keep-git-dir=false"),
+        ("ADD https://h/f https://h/g /file", "more than one source"),
+    ],
 )
-def test_remote_sources_are_refused_by_name(
-    store: Store, context: Callable[[Mapping[str, str | bytes]], Path], line: str
+def test_what_cannot_be_fetched_is_refused_by_name(
+    store: Store, context: Callable[[Mapping[str, str | bytes]], Path], line: str, message: str
 ) -> None:
     folder = context({"Dockerfile": f"FROM scratch\n{line}\n"})
-    with pytest.raises(WherryError, match=r"remote source|COPY cannot fetch") as caught:
+    with pytest.raises(WherryError, match=message) as caught:
         build(store, Options(context=str(folder)))
     assert "secret" not in caught.value.message
     assert str(caught.value.where) == "Dockerfile:2"

@@ -9,7 +9,7 @@ import pytest
 
 from wherry.base.errors import WherryError
 from wherry.base.events import Cached, Done, Event, Started
-from wherry.build.solve import Chain, solve
+from wherry.build.solve import Chain, Made, solve
 from wherry.build.step import Base, Folder, Step
 from wherry.oci import digest as digests
 from wherry.oci.digest import Digest
@@ -34,9 +34,9 @@ class Worker:
     def prepare(self) -> None:
         self.prepared += 1
 
-    def execute(self, step: Step, parent: Chain, inputs: list[Chain]) -> Digest | None:
+    def execute(self, step: Step, parent: Chain, inputs: list[Chain]) -> Made:
         self.executed.append(step.name)
-        return self.layer(step)
+        return Made(self.layer(step))
 
     def cancel(self) -> None:
         self.cancelled.set()
@@ -78,6 +78,18 @@ def test_events_of_an_executed_step() -> None:
     assert [type(event) for event in events] == [Cached, Started, Done]
 
 
+def test_a_step_whose_files_turn_out_to_be_known_ones_is_reused() -> None:
+    class Late(Worker):
+        def execute(self, step: Step, parent: Chain, inputs: list[Chain]) -> Made:
+            return super().execute(step, parent, inputs)._replace(reused=True)
+
+    events: list[Event] = []
+    outcomes = solve(LINE[:2], Late(), events.append)
+    assert [type(event) for event in events] == [Cached, Started, Cached]
+    assert outcomes[1].cached
+    assert len(outcomes[1].chain) == 1
+
+
 def test_a_step_that_changes_nothing_adds_no_layer() -> None:
     class Idle(Worker):
         def layer(self, step: Step) -> Digest | None:
@@ -92,7 +104,7 @@ def test_inputs_come_first() -> None:
     seen: dict[str, list[Chain]] = {}
 
     class Watching(Worker):
-        def execute(self, step: Step, parent: Chain, inputs: list[Chain]) -> Digest | None:
+        def execute(self, step: Step, parent: Chain, inputs: list[Chain]) -> Made:
             seen[step.name] = inputs
             return super().execute(step, parent, inputs)
 
@@ -105,7 +117,7 @@ def test_independent_steps_run_side_by_side() -> None:
     both = threading.Barrier(2, timeout=10)
 
     class Meeting(Worker):
-        def execute(self, step: Step, parent: Chain, inputs: list[Chain]) -> Digest | None:
+        def execute(self, step: Step, parent: Chain, inputs: list[Chain]) -> Made:
             both.wait()
             return super().execute(step, parent, inputs)
 
@@ -117,7 +129,7 @@ def test_one_job_means_one_at_a_time() -> None:
     running = []
 
     class Counting(Worker):
-        def execute(self, step: Step, parent: Chain, inputs: list[Chain]) -> Digest | None:
+        def execute(self, step: Step, parent: Chain, inputs: list[Chain]) -> Made:
             running.append(step.name)
             time.sleep(0.005)
             assert running[-1] == step.name
@@ -131,7 +143,7 @@ def test_the_first_failure_cancels_the_others_and_is_raised() -> None:
     steps = graph(("x", None, ()), ("bad", 0, ()), ("slow", 0, ()), ("never", 2, ()))
 
     class Failing(Worker):
-        def execute(self, step: Step, parent: Chain, inputs: list[Chain]) -> Digest | None:
+        def execute(self, step: Step, parent: Chain, inputs: list[Chain]) -> Made:
             if step.name == "bad":
                 raise WherryError("it broke")
             if step.name == "slow":

@@ -3,8 +3,9 @@
     cache/http/<32 hex of the URL>.json   what the server said of it: a `Known`
     cache/http/<hex of the sha256>        the content
 
-That nothing has changed is told by a strong ETag (RFC 9110, 8.8.3), or by a Last-Modified and a length that
-are both as before. `If-Modified-Since` is not used: it calls a file unchanged that an older one replaced.
+That nothing has changed is told by a strong ETag alone (RFC 9110, 8.8.3). A Last-Modified says too little:
+whoever makes files with a fixed time, as reproducible builds do, puts another one of the same length and the
+same time in the place of the first.
 """
 
 from __future__ import annotations
@@ -27,17 +28,12 @@ from wherry.registry.failures import Broken
 from wherry.registry.transport import Response, Retries, Transport
 from wherry.store.store import Store
 
-_SETTLED = 2
-"""Seconds by which a file must be older than the answer: else it may change within its Last-Modified."""
-
 
 class Known(NamedTuple):
-    """What is remembered of a URL; a text is empty where the server said nothing that can be trusted."""
+    """What is remembered of a URL; `etag` is empty where the server said nothing that can be trusted."""
 
     digest: str
-    size: int
-    etag: str = ""
-    modified: str = ""
+    etag: str
 
 
 class Web:
@@ -50,6 +46,10 @@ class Web:
         self._transport = Transport(retries)
         self._settled: dict[str, str] = {}
         self._lock = threading.Lock()
+
+    def was_fetched(self, url: str) -> bool:
+        """By this build or an earlier one."""
+        return os.path.exists(self._memory(url))
 
     def digest(self, url: str) -> str | None:
         """`sha256:...` of what the URL has now; None where only `fetch` can tell."""
@@ -70,7 +70,9 @@ class Web:
         digest = checksum or self.digest(url)
         if digest is None or not self._is_whole(digest):
             digest = self._download(url, checksum, vertex)
-        self._settle(url, digest)
+        if not checksum:
+            # What is kept under a checksum need not be what the URL has now.
+            digest = self._settle(url, digest)
         return WebFile(file_name(url), self._path(digest), digest, redacted(url))
 
     def close(self) -> None:
@@ -96,7 +98,7 @@ class Web:
                 known = Known(**json.load(file))
         except (OSError, ValueError, TypeError):
             return None
-        return known if known.etag or known.modified else None
+        return known if known.etag else None
 
     def _is_whole(self, digest: str) -> bool:
         """Whether the content is there, and is what its name says: a loss of power may have cut it."""
@@ -110,16 +112,12 @@ class Web:
     # asking
 
     def _is_unchanged(self, url: str, known: Known) -> bool:
-        if known.etag:
-            with self._ask("GET", url, {"If-None-Match": known.etag}) as response:
-                return response.status == 304 or (
-                    response.status == 200 and response.header("ETag") == known.etag
-                )
-        with self._ask("HEAD", url, {}) as response:
-            same = (known.modified, known.size) == (response.header("Last-Modified"), response.length)
-            return response.status == 200 and same
+        with self._ask(url, {"If-None-Match": known.etag}) as response:
+            return response.status == 304 or (
+                response.status == 200 and response.header("ETag") == known.etag
+            )
 
-    def _ask(self, method: str, url: str, headers: Mapping[str, str]) -> Response:
+    def _ask(self, url: str, headers: Mapping[str, str]) -> Response:
         plain, account = without_account(url)
         headers = dict(headers)
         if account is not None:
@@ -127,7 +125,7 @@ class Web:
 
             # The transport drops it where a redirect leads to another origin.
             headers["Authorization"] = f"Basic {b64encode(':'.join(account).encode()).decode()}"
-        return self._transport.request(method, plain.partition("#")[0], headers)
+        return self._transport.request("GET", plain.partition("#")[0], headers)
 
     def _download(self, url: str, checksum: str, vertex: int) -> str:
         with self._store.scratch("http") as scratch:
@@ -156,7 +154,7 @@ class Web:
     def _transfer(self, url: str, path: str, vertex: int) -> Known:
         limit = limits().size
         digest, size = hashlib.sha256(), 0
-        with self._ask("GET", url, {}) as response, _written(path) as file:
+        with self._ask(url, {}) as response, _written(path) as file:
             _check_status(response, url)
             while data := _some_of(response):
                 size += len(data)
@@ -172,7 +170,7 @@ class Web:
                 raise _Interrupted(f"{redacted(url)} broke off after {size} of {response.length} bytes")
             etag = response.header("ETag")
             strong = "" if etag.startswith("W/") else etag
-            return Known(f"sha256:{digest.hexdigest()}", size, strong, _settled_time(response))
+            return Known(f"sha256:{digest.hexdigest()}", strong)
 
     def _keep(self, url: str, known: Known, path: str) -> None:
         memory = f"{path}.json"
@@ -207,18 +205,6 @@ def _check_status(response: Response, url: str) -> None:
     if response.status in (401, 403):
         raise Denied(message, hint="a user and a password go into the URL: https://USER:PASSWORD@HOST/...")
     raise NotFound(message) if response.status in (404, 410) else WherryError(message)
-
-
-def _settled_time(response: Response) -> str:
-    """Last-Modified, where it was past by the server's own clock; "" where it says nothing for sure."""
-    from email.utils import parsedate_to_datetime
-
-    modified = response.header("Last-Modified")
-    try:
-        age = parsedate_to_datetime(response.header("Date")) - parsedate_to_datetime(modified)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return ""
-    return modified if age.total_seconds() >= _SETTLED else ""
 
 
 @contextmanager
