@@ -24,7 +24,6 @@ from wherry.layer.entry import (
     BLOCK,
     CHARACTER,
     DIRECTORY,
-    FIFO,
     FILE,
     HARDLINK,
     OPAQUE,
@@ -34,6 +33,7 @@ from wherry.layer.entry import (
 )
 from wherry.layer.folders import Folders
 from wherry.layer.forms import OverlayForm
+from wherry.layer.making import CREATE, finish_file, make_node, make_symlink, set_xattrs
 from wherry.layer.pipe import Ahead
 from wherry.layer.reader import read_source
 from wherry.layer.source import Content, Limits, Source
@@ -41,8 +41,6 @@ from wherry.layer.tree import Placed, Tree
 from wherry.layer.writer import Layer
 from wherry.oci.digest import Digest
 
-_NODES = {CHARACTER: stat.S_IFCHR, BLOCK: stat.S_IFBLK, FIFO: stat.S_IFIFO}
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _SPARSE_FROM = 1 << 16
 """Smaller files are written with their zeros."""
 
@@ -111,25 +109,16 @@ class _Extraction:
         elif entry.kind == HARDLINK:
             self._link(entry)
         elif entry.kind == SYMLINK:
-            folder, name = self._folders.parent(entry.path)
-            os.symlink(entry.link, name, dir_fd=folder)
-            os.chown(name, entry.uid, entry.gid, dir_fd=folder, follow_symlinks=False)
-            _set_xattrs(f"/proc/self/fd/{folder}/{name}", entry)
-            os.utime(name, ns=(entry.mtime, entry.mtime), dir_fd=folder, follow_symlinks=False)
+            make_symlink(*self._folders.parent(entry.path), entry)
         else:
-            self._make_node(entry)
+            make_node(*self._folders.parent(entry.path), entry)
 
     def _write_file(self, entry: Entry, content: Content) -> bytes:
-        """Order matters: writing and chown take capabilities and set-id bits away."""
         folder, name = self._folders.parent(entry.path)
-        descriptor = os.open(name, _CREATE, 0o600, dir_fd=folder)
+        descriptor = os.open(name, CREATE, 0o600, dir_fd=folder)
         try:
             digest = _copy(descriptor, content)
-            os.fchown(descriptor, entry.uid, entry.gid)
-            if entry.xattrs:
-                _set_xattrs(descriptor, entry)
-            os.fchmod(descriptor, entry.mode)
-            os.utime(descriptor, ns=(entry.mtime, entry.mtime))
+            finish_file(descriptor, entry)
         finally:
             os.close(descriptor)
         return digest
@@ -147,20 +136,6 @@ class _Extraction:
         finally:
             os.close(target_folder)
 
-    def _make_node(self, entry: Entry) -> None:
-        folder, name = self._folders.parent(entry.path)
-        device = os.makedev(*entry.device) if entry.kind != FIFO else 0
-        try:
-            os.mknod(name, _NODES[entry.kind] | 0o600, device, dir_fd=folder)
-        except PermissionError:
-            if entry.kind == FIFO:
-                raise
-            return  # no device can be made inside a user namespace; containers get theirs from the runtime
-        os.chown(name, entry.uid, entry.gid, dir_fd=folder, follow_symlinks=False)
-        _set_xattrs(f"/proc/self/fd/{folder}/{name}", entry)
-        os.chmod(name, entry.mode, dir_fd=folder)  # the name is the node just made, so no link is followed
-        os.utime(name, ns=(entry.mtime, entry.mtime), dir_fd=folder, follow_symlinks=False)
-
     def _finish_folders(self, entries: tuple[Entry, ...]) -> None:
         """What folders are like comes last, from the leaves to the root: a name made in a folder changes its
         time, gets a default access list of it for its own, and not every process may write to a folder that
@@ -170,7 +145,7 @@ class _Extraction:
             if entry.kind == DIRECTORY:
                 descriptor = self._folders.open(entry.path)
                 os.fchown(descriptor, entry.uid, entry.gid)
-                _set_xattrs(descriptor, entry)
+                set_xattrs(descriptor, entry)
                 os.fchmod(descriptor, entry.mode)
                 os.utime(descriptor, ns=(entry.mtime, entry.mtime))
 
@@ -194,19 +169,6 @@ def _copy(descriptor: int, content: Content) -> bytes:
         digest.update(hole)
     os.ftruncate(descriptor, content.size)
     return digest.digest()
-
-
-def _set_xattrs(target: int | str, entry: Entry) -> None:
-    """Attributes that the file system or this process's rights refuse stay in the index alone."""
-    for name, value in entry.xattrs:
-        try:
-            if isinstance(target, int):
-                os.setxattr(target, name, value)
-            else:
-                os.setxattr(target, name, value, follow_symlinks=False)
-        except OSError as error:
-            if error.errno not in (errno.ENOTSUP, errno.EPERM, errno.EINVAL):
-                raise
 
 
 @contextmanager

@@ -1,0 +1,60 @@
+"""Makes what an entry says below an open folder: `folder` is its descriptor, `name` new in it.
+
+The order matters: writing and chown take capabilities and set-id bits away, and the time comes last.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from wherry.layer.entry import BLOCK, CHARACTER, FIFO, Entry
+
+CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_NODES = {CHARACTER: stat.S_IFCHR, BLOCK: stat.S_IFBLK, FIFO: stat.S_IFIFO}
+
+
+def finish_file(descriptor: int, entry: Entry) -> None:
+    """Owner, attributes, mode and time of a file whose content is written."""
+    os.fchown(descriptor, entry.uid, entry.gid)
+    if entry.xattrs:
+        set_xattrs(descriptor, entry)
+    os.fchmod(descriptor, entry.mode)
+    os.utime(descriptor, ns=(entry.mtime, entry.mtime))
+
+
+def make_symlink(folder: int, name: str, entry: Entry) -> None:
+    os.symlink(entry.link, name, dir_fd=folder)
+    os.chown(name, entry.uid, entry.gid, dir_fd=folder, follow_symlinks=False)
+    set_xattrs(f"/proc/self/fd/{folder}/{name}", entry)
+    os.utime(name, ns=(entry.mtime, entry.mtime), dir_fd=folder, follow_symlinks=False)
+
+
+def make_node(folder: int, name: str, entry: Entry) -> bool:
+    """A device or a pipe; False where this process may make no device."""
+    device = os.makedev(*entry.device) if entry.kind != FIFO else 0
+    try:
+        os.mknod(name, _NODES[entry.kind] | 0o600, device, dir_fd=folder)
+    except PermissionError:
+        if entry.kind == FIFO:
+            raise
+        return False  # as inside a user namespace; containers get theirs from the runtime
+    os.chown(name, entry.uid, entry.gid, dir_fd=folder, follow_symlinks=False)
+    set_xattrs(f"/proc/self/fd/{folder}/{name}", entry)
+    os.chmod(name, entry.mode, dir_fd=folder)  # the name is the node just made, so no link is followed
+    os.utime(name, ns=(entry.mtime, entry.mtime), dir_fd=folder, follow_symlinks=False)
+    return True
+
+
+def set_xattrs(target: int | str, entry: Entry) -> None:
+    """Attributes that the file system or this process's rights refuse stay in the index alone."""
+    for name, value in entry.xattrs:
+        try:
+            if isinstance(target, int):
+                os.setxattr(target, name, value)
+            else:
+                os.setxattr(target, name, value, follow_symlinks=False)
+        except OSError as error:
+            if error.errno not in (errno.ENOTSUP, errno.EPERM, errno.EINVAL):
+                raise
