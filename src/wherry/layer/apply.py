@@ -32,7 +32,7 @@ from wherry.layer.entry import (
     Entry,
 )
 from wherry.layer.folders import Folders
-from wherry.layer.forms import OverlayForm
+from wherry.layer.forms import PLAIN, OverlayForm
 from wherry.layer.making import CREATE, finish_file, make_node, make_symlink, set_xattrs
 from wherry.layer.pipe import Ahead
 from wherry.layer.reader import read_source
@@ -88,14 +88,19 @@ class _Extraction:
             if placed:
                 self._write(placed, content)
         entries = self._tree.entries()
+        if self._form is not PLAIN:
+            self._mark(entries)
+        self._finish_folders(entries)
+        return entries
+
+    def _mark(self, entries: tuple[Entry, ...]) -> None:
+        """What the layer hides of others, as overlay reads it."""
         for entry in entries:
             if entry.kind == WHITEOUT:
                 folder, name = self._folders.parent(entry.path)
                 os.mknod(name, stat.S_IFCHR, 0, dir_fd=folder)
             elif entry.kind == OPAQUE:
                 os.setxattr(self._folders.open(entry.path), self._form.opaque, b"y")
-        self._finish_folders(entries)
-        return entries
 
     def _write(self, placed: Placed, content: Content) -> None:
         entry = placed.entry

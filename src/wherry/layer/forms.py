@@ -27,8 +27,10 @@ TRUSTED = OverlayForm("fs", "trusted.overlay.opaque")
 """For root of the first user namespace."""
 USER = OverlayForm("fs-user", "user.overlay.opaque")
 """For a mount with `userxattr`, inside a user namespace."""
+PLAIN = OverlayForm("plain", "")
+"""For copying: what the layer hides is told by its index alone, so any file system can hold it."""
 
-FOLDERS = (TRUSTED.folder, USER.folder)
+FOLDERS = (TRUSTED.folder, USER.folder, PLAIN.folder)
 
 
 def current_form() -> OverlayForm:

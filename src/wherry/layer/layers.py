@@ -22,10 +22,10 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING, BinaryIO
 
-from wherry.base.errors import Corrupt, NotFound
+from wherry.base.errors import Corrupt, Denied, NotFound
 from wherry.base.paths import Root
-from wherry.layer.entry import FILE, HARDLINK, Entry
-from wherry.layer.forms import FOLDERS, current_form
+from wherry.layer.entry import FILE, HARDLINK, OPAQUE, WHITEOUT, Entry
+from wherry.layer.forms import FOLDERS, PLAIN, OverlayForm, current_form
 from wherry.layer.source import limits
 from wherry.layer.streams import TarFile, check, damaged, regenerated, tee, unwritable, verified, window
 from wherry.layer.writer import Layer, LayerWriter
@@ -75,10 +75,22 @@ class Layers:
         if not (os.path.isdir(tree) and os.path.exists(f"{folder}/index")):
             with self._lock(diff_id):
                 if not os.path.isdir(tree):
-                    self._extract(diff_id)
+                    self._extract(diff_id, current_form())
                 elif not os.path.exists(f"{folder}/index"):
                     self.index(diff_id)
         return tree
+
+    def contents(self, diff_id: Digest) -> str:
+        """A tree of the layer on disk, for what its files hold: in which form is not said."""
+        found = self._some_tree(diff_id)
+        if found is None:
+            with self._lock(diff_id):
+                found = self._some_tree(diff_id)
+                if found is None:
+                    self._extract(diff_id, PLAIN)
+        found = found or self._some_tree(diff_id)
+        assert found is not None
+        return found
 
     def open_tar(self, diff_id: Digest) -> BinaryIO:
         """The uncompressed stream, for reading once from its start to its end; to be closed (use `with`).
@@ -100,7 +112,7 @@ class Layers:
                 pass
             else:
                 return window(tar, entry.offset, entry.size)
-        with Root(self._some_tree(diff_id) or self.tree(diff_id)) as root:
+        with Root(self._tree_to_read(diff_id)) as root:
             try:
                 return open(root.open(entry.path), "rb")
             except OSError as error:
@@ -119,11 +131,13 @@ class Layers:
             self._keep_index(layer, scratch)
         return layer
 
-    def add_upper(self, folder: str, entries: Iterable[tuple[Entry, Opener | None]]) -> Layer:
+    def add_upper(
+        self, folder: str, entries: Iterable[tuple[Entry, Opener | None]], form: OverlayForm
+    ) -> Layer:
         """A layer of the tree `folder`, which lies in the store's `tmp/` and is taken over.
 
         `entries`: in the order of the stream, with the way to open each regular file. The stream is hashed
-        and not kept. The tree must hold just these entries in overlay's form.
+        and not kept. The tree must hold just these entries, in the form that is named.
         """
         with LayerWriter() as writer:
             for entry, opener in entries:
@@ -134,7 +148,7 @@ class Layers:
                         writer.add(entry, file)
             layer = writer.finish()
         with self._store.scratch("layer") as scratch:
-            self._move(folder, self._place(layer.diff_id, current_form().folder))
+            self._move(folder, self._place(layer.diff_id, _folder(form, layer)))
             self._keep_index(layer, scratch)
         return layer
 
@@ -215,15 +229,14 @@ class Layers:
             self._keep_index(layer, scratch)
         return layer
 
-    def _extract(self, diff_id: Digest) -> None:
+    def _extract(self, diff_id: Digest, form: OverlayForm) -> None:
         from wherry.layer.apply import extract
 
-        form = current_form()
         with self._store.scratch("layer") as scratch:
             with self._open_stream(diff_id) as tar:
-                layer = extract(tar, f"{scratch}/{form.folder}", form, limits())
+                layer = extract(tar, f"{scratch}/tree", form, limits())
             check(diff_id, layer.diff_id)
-            self._publish(diff_id, scratch, form.folder)
+            self._move(f"{scratch}/tree", self._place(diff_id, _folder(form, layer)))
             if not os.path.exists(self._place(diff_id, "index")):
                 self._keep_index(layer, scratch)
 
@@ -254,6 +267,16 @@ class Layers:
             if os.path.isdir(f"{folder}/{name}"):
                 return f"{folder}/{name}"
         return None
+
+    def _tree_to_read(self, diff_id: Digest) -> str:
+        """Some tree: where one must be made, one that can be mounted later, if this store can hold it."""
+        found = self._some_tree(diff_id)
+        if found is None:
+            try:
+                return self.tree(diff_id)
+            except Denied:
+                return self.contents(diff_id)
+        return found
 
     def _blob(self, diff_id: Digest) -> Descriptor | None:
         for blob in self._store.layers.blobs_of(diff_id):
@@ -309,3 +332,10 @@ class Layers:
             # deletes ours. An empty one is replaced, and files are replaced by their like.
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise unwritable(error) from None
+
+
+def _folder(form: OverlayForm, layer: Layer) -> str:
+    """Where a tree lies. One of a layer that hides nothing is the same in the plain form and in overlay's."""
+    if form is PLAIN and not any(entry.kind in (WHITEOUT, OPAQUE) for entry in layer.entries):
+        return current_form().folder
+    return form.folder

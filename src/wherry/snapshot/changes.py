@@ -12,26 +12,41 @@ from typing import BinaryIO
 from wherry.base.errors import WherryError
 from wherry.layer.entry import FILE, HARDLINK, OPAQUE, WHITEOUT, Entry
 from wherry.layer.folders import Folders
-from wherry.layer.forms import current_form
+from wherry.layer.forms import PLAIN, current_form
 from wherry.layer.layers import Layers
 from wherry.layer.writer import Layer
 from wherry.snapshot import pyc
 from wherry.snapshot.scan import SECOND, Changes, scan
 from wherry.snapshot.stub import stub_of
+from wherry.snapshot.told import Told
 from wherry.snapshot.view import View
 
 
 def changes(
-    upper: str, lower: View, *, clamp: int | None = None, mountpoints: Sequence[str] = ()
+    upper: str,
+    lower: View,
+    *,
+    clamp: int | None = None,
+    mountpoints: Sequence[str] = (),
+    told: Told | None = None,
 ) -> tuple[Entry, ...]:
-    """What overlay's folder `upper` changes in the image `lower`; `upper` is only read."""
+    """What the folder `upper` changes in the image `lower`; `upper` is only read.
+
+    `told` says what is removed where it is no folder of overlay's.
+    """
     stub = stub_of(lower, mountpoints)
     with _reading(upper), Folders(upper) as folders:
-        return scan(folders, lower, stub, current_form(), clamp).entries
+        return scan(folders, lower, stub, told or current_form(), clamp).entries
 
 
 def commit(
-    layers: Layers, upper: str, lower: View, *, clamp: int | None, mountpoints: Sequence[str] = ()
+    layers: Layers,
+    upper: str,
+    lower: View,
+    *,
+    clamp: int | None,
+    mountpoints: Sequence[str] = (),
+    told: Told | None = None,
 ) -> Layer | None:
     """The layer of what `upper` changes in `lower`; None where that is nothing.
 
@@ -40,18 +55,19 @@ def commit(
     another machine are the same, on this parent and on any other.
 
     Times are whole seconds, and those that the step set no later than `clamp` (seconds since 1970).
-    `mountpoints` are those that `overlay` was given.
+    `mountpoints` are those that `overlay` was given, `told` what it said.
     """
     stub = stub_of(lower, mountpoints)
     with _reading(upper), Folders(upper) as folders:
-        found = scan(folders, lower, stub, current_form(), clamp)
+        found = scan(folders, lower, stub, told or current_form(), clamp)
         if not found.entries:
             return None
-        _settle(folders, found, lower, clamp)
-        return layers.add_upper(upper, _with_content(folders, found.entries))
+        _settle(folders, found, lower, clamp, is_overlay=told is None)
+        form = PLAIN if told else current_form()
+        return layers.add_upper(upper, _with_content(folders, found.entries), form)
 
 
-def _settle(folders: Folders, found: Changes, lower: View, clamp: int | None) -> None:
+def _settle(folders: Folders, found: Changes, lower: View, clamp: int | None, *, is_overlay: bool) -> None:
     """Makes the tree what the entries say. Times come last: all else changes them."""
     for path, is_folder in found.surplus:
         folder, name = folders.parent(path)
@@ -60,7 +76,7 @@ def _settle(folders: Folders, found: Changes, lower: View, clamp: int | None) ->
         folder, name = folders.parent(path)
         os.unlink(name, dir_fd=folder)
         os.mknod(name, stat.S_IFCHR, 0, dir_fd=folder)
-    for path in found.idle_marks:
+    for path in found.idle_marks if is_overlay else ():
         os.removexattr(folders.open(path), current_form().opaque)
     if clamp is not None:
         _correct_bytecode(folders, found, lower, clamp)

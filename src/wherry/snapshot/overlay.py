@@ -19,6 +19,7 @@ from wherry.layer.forms import TRUSTED, current_form
 from wherry.layer.layers import Layers
 from wherry.oci.digest import Digest
 from wherry.snapshot.stub import make_like, make_stub, stub_of
+from wherry.snapshot.told import Told
 from wherry.snapshot.view import View
 from wherry.store.store import Store, remove_tree
 
@@ -35,6 +36,8 @@ class Mounted(NamedTuple):
     upper: str
     """What was changed in it, in overlay's form; complete once the mount is gone."""
     work: str
+    told: Told | None = None
+    """What was removed, where `upper` is no overlay's and cannot say it; complete when `upper` is."""
 
 
 @contextmanager

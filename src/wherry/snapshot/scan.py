@@ -1,4 +1,5 @@
-"""Reads overlay's upper folder: which entries of a layer it amounts to, and what in it is no change at all.
+"""Reads overlay's upper folder, or one that `harvest.py` made: which entries of a layer it amounts to, and
+what in it is no change at all.
 
 What counts as a change, against the view of the layers below:
 - a file, link or node: if its kind, mode, owner, content, target, device, extended attributes or time (whole
@@ -9,12 +10,11 @@ What counts as a change, against the view of the layers below:
 - a whiteout, if there is something below to hide; an opaque mark, if the folder below has something in it.
 
 Left out: sockets (tar has none, and who listened is gone; what they replaced is removed), overlay's own
-extended attributes, and those that are the host's, see `_is_kept`.
+extended attributes, and those that are the host's, see `attributes.py`.
 """
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import stat
@@ -35,7 +35,9 @@ from wherry.layer.entry import (
 )
 from wherry.layer.folders import Folders
 from wherry.layer.forms import OverlayForm
+from wherry.snapshot import attributes
 from wherry.snapshot.stub import Stub
+from wherry.snapshot.told import Told
 from wherry.snapshot.view import View
 
 SECOND = 1_000_000_000
@@ -87,7 +89,9 @@ class _Folder:
         """Whether a folder of lower layers is to be seen through it."""
 
 
-def scan(folders: Folders, lower: View, stub: Stub, form: OverlayForm, clamp: int | None = None) -> Changes:
+def scan(
+    folders: Folders, lower: View, stub: Stub, form: OverlayForm | Told, clamp: int | None = None
+) -> Changes:
     """What the upper folder `folders` changes in `lower` with the `stub` on it; it is only read.
 
     `clamp`: no time that the step set is later, in seconds since 1970 (SOURCE_DATE_EPOCH).
@@ -97,7 +101,7 @@ def scan(folders: Folders, lower: View, stub: Stub, form: OverlayForm, clamp: in
 
 class _Scan:
     def __init__(
-        self, folders: Folders, lower: View, stub: Stub, form: OverlayForm, clamp: int | None
+        self, folders: Folders, lower: View, stub: Stub, form: OverlayForm | Told, clamp: int | None
     ) -> None:
         self._folders = folders
         self._lower = lower
@@ -257,21 +261,24 @@ def _same_face(entry: Entry, before: Entry) -> bool:
         return False
     if (entry.uid, entry.gid) != (before.uid, before.gid):
         return False
-    return entry.xattrs == tuple(pair for pair in before.xattrs if _is_kept(pair[0]))
+    return entry.xattrs == tuple(pair for pair in before.xattrs if attributes.is_kept(pair[0]))
 
 
 def _name(item: _Item) -> str:
     return item.name
 
 
-def _items(folder: int, path: str, form: OverlayForm) -> Iterator[_Item]:
+def _items(folder: int, path: str, form: OverlayForm | Told) -> Iterator[_Item]:
     prefix = f"{path}/" if path else ""
     with os.scandir(folder) as names:
         for found in names:
             yield _item(folder, found.name, prefix + found.name, form)
+    if isinstance(form, Told):
+        for name in form.removed.get(path, ()):
+            yield _Item(name, Entry(prefix + name, WHITEOUT), 1, 0, False)
 
 
-def _item(folder: int, name: str, path: str, form: OverlayForm) -> _Item:
+def _item(folder: int, name: str, path: str, form: OverlayForm | Told) -> _Item:
     status = os.stat(name, dir_fd=folder, follow_symlinks=False)
     kind = _KINDS.get(stat.S_IFMT(status.st_mode))
     if kind is None:
@@ -280,7 +287,7 @@ def _item(folder: int, name: str, path: str, form: OverlayForm) -> _Item:
         return _Item(name, Entry(path, WHITEOUT), 1, 0, False)
     # By this name: the calls for extended attributes take no folder's descriptor.
     proc = f"/proc/self/fd/{folder}/{name}"
-    attributes = _xattr_names(proc)
+    names = attributes.names(proc)
     entry = Entry(
         path,
         kind,
@@ -291,31 +298,14 @@ def _item(folder: int, name: str, path: str, form: OverlayForm) -> _Item:
         status.st_size if kind == FILE else 0,
         os.readlink(name, dir_fd=folder) if kind == SYMLINK else "",
         (os.major(status.st_rdev), os.minor(status.st_rdev)) if kind in (CHARACTER, BLOCK) else (0, 0),
-        tuple((key, _xattr(proc, key)) for key in sorted(attributes) if _is_kept(key)),
+        tuple((key, _xattr(proc, key)) for key in sorted(names) if attributes.is_kept(key)),
     )
-    opaque = kind == DIRECTORY and form.opaque in attributes and _xattr(proc, form.opaque) == b"y"
+    if isinstance(form, Told):
+        opaque = path in form.replaced
+    else:
+        opaque = kind == DIRECTORY and form.opaque in names and _xattr(proc, form.opaque) == b"y"
     return _Item(name, entry, status.st_nlink, status.st_ino, opaque)
-
-
-def _xattr_names(proc: str) -> list[str]:
-    try:
-        return os.listxattr(proc, follow_symlinks=False)
-    except OSError as error:
-        if error.errno == errno.ENOTSUP:
-            return []
-        raise
 
 
 def _xattr(proc: str, name: str) -> bytes:
     return os.getxattr(proc, name, follow_symlinks=False)
-
-
-def _is_kept(name: str) -> bool:
-    """Whether an extended attribute belongs to the file, on any machine.
-
-    Of `security.*` only capabilities do; the rest are labels of the host (SELinux, IMA). `trusted.*` cannot
-    be set in a container, nor be seen in a user namespace. `system.*` has access lists, and NFS's own.
-    """
-    if name.startswith("user."):
-        return not name.startswith("user.overlay.")
-    return name in ("security.capability", "system.posix_acl_access", "system.posix_acl_default")

@@ -19,6 +19,7 @@ import pytest
 from wherry.base.errors import Corrupt, NotFound, WherryError
 from wherry.layer.compress import decompressed
 from wherry.layer.entry import DIRECTORY, FILE, HARDLINK, SYMLINK, WHITEOUT, Entry
+from wherry.layer.forms import TRUSTED
 from wherry.layer.layers import Layers
 from wherry.layer.writer import Layer, LayerWriter
 from wherry.oci import digest as digests
@@ -115,7 +116,7 @@ def test_from_an_upper_folder(store: Store) -> None:
         shutil.rmtree(store.layers.folder(LAYER.diff_id))
         layers = Layers(store)
         openers = {path: opener(f"{upper}/{path}") for path in CONTENTS}
-        found = layers.add_upper(upper, [(entry, openers.get(entry.path)) for entry in ENTRIES])
+        found = layers.add_upper(upper, [(entry, openers.get(entry.path)) for entry in ENTRIES], TRUSTED)
         assert not os.path.exists(upper)
     assert found == LAYER
     assert parts(store) == {"index", "fs"}
@@ -232,6 +233,7 @@ def test_a_sparse_file_is_no_burden_on_the_disk(store: Store) -> None:
 
 _WORKER = """
 import sys
+from wherry.layer.forms import TRUSTED
 from wherry.layer.layers import Layers
 from wherry.store.store import Store
 from wherry.layer.entry import *
@@ -309,6 +311,7 @@ _ON_A_SMALL_DISK = """
 import io, os, sys
 from wherry.base.errors import WherryError
 from wherry.layer.entry import *
+from wherry.layer.forms import TRUSTED
 from wherry.layer.layers import Layers
 from wherry.layer.writer import LayerWriter
 from wherry.store.store import Store

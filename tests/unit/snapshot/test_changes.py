@@ -7,6 +7,7 @@ import shutil
 import socket
 import stat
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,8 @@ from wherry.layer.layers import Layers
 from wherry.layer.writer import Layer, LayerWriter
 from wherry.oci.digest import Digest
 from wherry.snapshot.changes import changes, commit
-from wherry.snapshot.overlay import overlay
+from wherry.snapshot.copy import Copies
+from wherry.snapshot.overlay import Mounted, overlay
 from wherry.snapshot.view import View
 from wherry.store.store import Store
 from wherry.testing.namespaces import with_own_mounts
@@ -45,9 +47,13 @@ BASE = (
 class Step:
     """A store with the base, and the layer that a function's changes to it make."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, copies: bool = False) -> None:
         self.store = store
         self.layers = Layers(store)
+        self.copies = None
+        if copies:
+            os.makedirs(f"{store.root}/trees")
+            self.copies = Copies(store, self.layers, f"{store.root}/trees")
         self.base = self.add(*BASE)
 
     def add(self, *entries: Entry) -> Digest:
@@ -63,17 +69,23 @@ class Step:
         chain = chain or (self.base,)
         view = View(self.layers, chain)
         with self.store.scratch("test") as scratch:
-            with overlay(self.store, self.layers, chain, scratch) as mounted:
+            with self.to_write_to(chain, scratch) as mounted:
                 change(Path(mounted.path))
-            return commit(self.layers, mounted.upper, view, clamp=clamp)
+            return commit(self.layers, mounted.upper, view, clamp=clamp, told=mounted.told)
+
+    def to_write_to(self, chain: tuple[Digest, ...], scratch: str) -> AbstractContextManager[Mounted]:
+        if self.copies:
+            return self.copies.mounted(chain, scratch)
+        return overlay(self.store, self.layers, chain, scratch)
 
     def names(self, change: Callable[[Path], object], clamp: int | None = None) -> list[tuple[str, str]]:
         """(kind, path) of the layer's entries, none for no layer; checked against the tree that is kept."""
         layer = self.commit(change, clamp)
         if layer is None:
             return []
-        kept = {path[1:] for path in _below(self.layers.tree(layer.diff_id), "")}
-        assert kept == {entry.path for entry in layer.entries if entry.path}
+        kept = {path[1:] for path in _below(self.layers.contents(layer.diff_id), "")}
+        hidden = {entry.path for entry in layer.entries if entry.kind == WHITEOUT}
+        assert kept | hidden == {entry.path for entry in layer.entries if entry.path}
         return [(entry.kind, entry.path) for entry in layer.entries]
 
 
@@ -85,14 +97,19 @@ def _below(root: str, path: str) -> list[str]:
     return found
 
 
-@pytest.fixture(params=[False, True], ids=["root", "user-namespace"])
+@pytest.fixture(
+    params=[(False, False), (True, False), (False, True), (True, True)],
+    ids=["root", "user-namespace", "root-copy", "user-namespace-copy"],
+)
 def run(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Callable[[Step], None]], None]:
+    user, copies = request.param
+
     def with_step(check: Callable[[Step], None]) -> None:
         def inside() -> None:
             with Store.open(f"{tmp_path}/store") as store:
-                check(Step(store))
+                check(Step(store, copies))
 
-        with_own_mounts(inside, user=request.param)
+        with_own_mounts(inside, user=user)
 
     return with_step
 
@@ -199,7 +216,6 @@ NOTHING: list[tuple[str, str]] = []
         (link_to_folder, [("d", "l")]),
         (file_to_socket, [("w", "one")]),
         (lambda root: os.link(root / "d/x", root / "a"), [("f", "a"), ("d", "d"), ("h", "d/x")]),
-        (lambda root: rewrite(root / "one", "LOW"), [("f", "one")]),
         (lambda root: (root / "d/x").rename(root / "z"), [("d", "d"), ("w", "d/x"), ("f", "z")]),
         (lambda root: os.mkfifo(root / "pipe"), [("p", "pipe")]),
         (lambda root: os.chmod(root, 0o711), [("d", "")]),
@@ -210,6 +226,16 @@ def test_what_is_a_change(
 ) -> None:
     def check(step: Step) -> None:
         assert step.names(change) == expected
+
+    run(check)
+
+
+def test_writing_to_one_name_of_a_file_of_lower_layers(run: Run) -> None:
+    """Overlay parts the names; in a copy they stay one file, as on any file system."""
+
+    def check(step: Step) -> None:
+        names = step.names(lambda root: rewrite(root / "one", "LOW"))
+        assert names == ([("f", "one"), ("h", "two")] if step.copies else [("f", "one")])
 
     run(check)
 

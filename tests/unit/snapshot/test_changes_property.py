@@ -1,4 +1,4 @@
-"""Random changes on a real overlay mount: the layers made of them must give that very tree again."""
+"""Random changes to a root filesystem, on overlay and in a copy: the layers made of them must give that very tree again."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,8 @@ from wherry.layer.layers import Layers
 from wherry.oci import media
 from wherry.oci.digest import Digest
 from wherry.snapshot.changes import changes, commit
-from wherry.snapshot.overlay import overlay
+from wherry.snapshot.copy import Copies
+from wherry.snapshot.overlay import Mounted, overlay
 from wherry.snapshot.view import View
 from wherry.store.store import Store
 from wherry.testing.namespaces import with_own_mounts
@@ -33,9 +35,11 @@ MARK = Change(append, ("mark",))
 class Machine:
     """A store, and a second one that gets the layers as tar streams only."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, copies: bool = False) -> None:
         self.store = Store.open(f"{root}/here")
         self.layers = Layers(self.store)
+        os.makedirs(f"{root}/trees")
+        self.copies = Copies(self.store, self.layers, f"{root}/trees") if copies else None
         self.other_store = Store.open(f"{root}/there")
         self.other_layers = Layers(self.other_store)
 
@@ -45,12 +49,13 @@ class Machine:
         """One step, compared with the tree that it left."""
         view = View(self.layers, chain)
         with self.store.scratch("test") as scratch:
-            with overlay(self.store, self.layers, chain, scratch) as mounted:
+            with self.to_write_to(chain, scratch) as mounted:
                 before = tree_of(mounted.path)
+                assert not self.copies or not chain or before == tree_of_view(view)
                 apply(mounted.path, step)
                 left, left_hollow = tree_of(mounted.path), hollow(mounted.path)
-            planned = changes(mounted.upper, view, clamp=clamp)
-            layer = commit(self.layers, mounted.upper, view, clamp=clamp)
+            planned = changes(mounted.upper, view, clamp=clamp, told=mounted.told)
+            layer = commit(self.layers, mounted.upper, view, clamp=clamp, told=mounted.told)
         if layer is None:
             assert planned == ()
             assert comparable(before, clamp) == comparable(left, clamp)
@@ -61,6 +66,11 @@ class Machine:
         if compare:
             check_links(before, left, self.check(chain, left, left_hollow, clamp))
         return chain
+
+    def to_write_to(self, chain: tuple[Digest, ...], scratch: str) -> AbstractContextManager[Mounted]:
+        if self.copies:
+            return self.copies.mounted(chain, scratch)
+        return overlay(self.store, self.layers, chain, scratch)
 
     def send(self, diff_id: Digest) -> None:
         with self.layers.open_tar(diff_id) as tar:
@@ -90,14 +100,14 @@ def checked_with(examples: int) -> settings:
     )
 
 
-def check_steps(root: str, user: bool, examples: int) -> None:
+def check_steps(root: str, user: bool, examples: int, copies: bool) -> None:
     machines: list[Machine] = []
 
     @checked_with(examples)
     @given(steps, st.sampled_from([None, 315532800]))
     def check(sequence: list[list[Change]], clamp: int | None) -> None:
         if not machines:
-            machines.append(Machine(root))
+            machines.append(Machine(root, copies))
         chain: tuple[Digest, ...] = ()
         for step in sequence:
             chain = machines[0].run(chain, step, clamp)
@@ -105,18 +115,23 @@ def check_steps(root: str, user: bool, examples: int) -> None:
     with_own_mounts(check, user=user)
 
 
+by_each = pytest.mark.parametrize("copies", [False, True], ids=["overlay", "copy"])
+
+
+@by_each
 @pytest.mark.parametrize("user", [False, True], ids=["root", "user-namespace"])
-def test_layers_give_the_tree_that_steps_left(user: bool) -> None:
+def test_layers_give_the_tree_that_steps_left(user: bool, copies: bool) -> None:
     root = f"/dev/shm/wherry-test-{os.getpid()}"
     os.mkdir(root)
     try:
-        check_steps(root, user, 60)
+        check_steps(root, user, 60, copies)
     finally:
         shutil.rmtree(root)
 
 
-def test_layers_give_the_tree_that_steps_left_on_a_disk(tmp_path: Path) -> None:
-    check_steps(str(tmp_path), user=False, examples=15)
+@by_each
+def test_layers_give_the_tree_that_steps_left_on_a_disk(tmp_path: Path, copies: bool) -> None:
+    check_steps(str(tmp_path), user=False, examples=15, copies=copies)
 
 
 def test_a_hundred_layers(tmp_path: Path) -> None:
@@ -137,14 +152,15 @@ def test_a_hundred_layers(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("umoci") is None, reason="umoci is not installed")
-def test_umoci_unpacks_the_tree_that_steps_left(tmp_path: Path) -> None:
+@by_each
+def test_umoci_unpacks_the_tree_that_steps_left(tmp_path: Path, copies: bool) -> None:
     machines: list[Machine] = []
 
     @checked_with(12)
     @given(steps)
     def check(sequence: list[list[Change]]) -> None:
         if not machines:
-            machines.append(Machine(str(tmp_path)))
+            machines.append(Machine(str(tmp_path), copies))
         machine = machines[0]
         chain: tuple[Digest, ...] = ()
         for step in sequence:
