@@ -1,4 +1,4 @@
-"""Random changes to a root filesystem, on overlay and in a copy: the layers made of them must give that very tree again."""
+"""Random changes on overlay and in a copy: the layers made of them must give that very tree again."""
 
 from __future__ import annotations
 
