@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 
+from wherry.base import removal
+
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _MAX_LINKS = 40
 """Symlinks in one path: the kernel's own limit."""
@@ -102,13 +104,8 @@ class Root:
 
     def rmtree(self, path: str) -> None:
         """Removes `path`, with all below it where it is a folder; no link is followed."""
-        import shutil
-
         with self.parent(path) as (folder, name):
-            if stat.S_ISDIR(os.lstat(name, dir_fd=folder).st_mode):
-                shutil.rmtree(name, dir_fd=folder)
-            else:
-                os.unlink(name, dir_fd=folder)
+            removal.remove(name, folder)
 
     def lstat(self, path: str) -> os.stat_result:
         """Of a symlink itself."""

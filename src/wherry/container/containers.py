@@ -49,7 +49,7 @@ class Containers:
         folder = self.folder(spec.id)
         try:
             os.makedirs(self._names, mode=0o700, exist_ok=True)
-            os.mkdir(folder.path, 0o711)
+            os.mkdir(folder.path, 0o700)
             folder.write_state(State())
             spec = self._take_name(spec)
         except OSError as error:

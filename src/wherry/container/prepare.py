@@ -34,7 +34,7 @@ def prepared(store: Store, folder: Folder, spec: Spec) -> Iterator[runtime.Conta
     view = View(layers, diff_ids)
     sources = {volume: volumes.provide(store.root, volume) for volume in spec.volumes}
     scratch = folder.file("root")
-    os.makedirs(scratch, mode=0o711, exist_ok=True)
+    os.makedirs(scratch, mode=0o700, exist_ok=True)
     with overlay(
         store,
         layers,

@@ -6,6 +6,7 @@ import os
 import stat
 
 from wherry.base.errors import WherryError
+from wherry.layer.folders import Folders
 from wherry.runtime import modes
 from wherry.store.store import remove_tree
 
@@ -56,49 +57,66 @@ def copy_into(source: int, target: int) -> None:
     """Copy all below the folder `source` into the empty folder `target` (descriptors), with owners, modes,
     times and extended attributes; links of both kinds stay links, devices and sockets are left out. `target`
     itself gets the owner and the mode of `source`, so that a user of the image may write to the volume.
+
+    A container that uses the volume already may put links in the place of what was copied just now: nothing
+    is followed, and the copy fails. It may not be as deep as it likes in Python's recursion either.
     """
-    _Copy(target).folder(source, target, "")
+    with Folders(f"/proc/self/fd/{source}") as here, Folders(f"/proc/self/fd/{target}") as there:
+        _Copy(here, there).run()
 
 
 class _Copy:
     """One copy under way: busybox has a hundred names for one file, and a copy of each would be a flood."""
 
-    def __init__(self, top: int) -> None:
-        self._top = top
+    def __init__(self, source: Folders, target: Folders) -> None:
+        self._source = source
+        self._target = target
         self._linked: dict[tuple[int, int], str] = {}
-        """Files with several names, by device and inode: the path below `top` of the first copy."""
+        """Files with several names, by device and inode: the path of the first copy."""
 
-    def folder(self, source: int, target: int, path: str) -> None:
-        for name in os.listdir(source):
-            self._one(source, target, name, f"{path}{name}")
-        _copy_metadata(source, target)
+    def run(self) -> None:
+        """Folders' own owners, modes and times come last: all that is made in them changes those."""
+        folders = [""]
+        for path in folders:
+            for name in os.listdir(self._source.open(path)):
+                inner = f"{path}/{name}" if path else name
+                if self._one(inner):
+                    folders.append(inner)
+        for path in reversed(folders):
+            _copy_metadata(self._source.open(path), self._target.open(path))
 
-    def _one(self, source: int, target: int, name: str, path: str) -> None:
+    def _one(self, path: str) -> bool:
+        """Copies what is at `path`; True where it is a folder, which is only made."""
+        source, name = self._source.parent(path)
         status = os.stat(name, dir_fd=source, follow_symlinks=False)
+        if stat.S_ISDIR(status.st_mode):
+            self._target.open(path)
+            return True
+        target, name = self._target.parent(path)
         if stat.S_ISLNK(status.st_mode):
             os.symlink(os.readlink(name, dir_fd=source), name, dir_fd=target)
             os.chown(name, status.st_uid, status.st_gid, dir_fd=target, follow_symlinks=False)
-        elif stat.S_ISDIR(status.st_mode):
-            os.mkdir(name, 0o700, dir_fd=target)
-            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-            inner_source = os.open(name, flags, dir_fd=source)
-            inner_target = os.open(name, flags, dir_fd=target)
-            try:
-                self.folder(inner_source, inner_target, f"{path}/")
-            finally:
-                os.close(inner_source)
-                os.close(inner_target)
         elif stat.S_ISREG(status.st_mode):
             self._file(source, target, name, path, status)
+        return False
 
     def _file(self, source: int, target: int, name: str, path: str, status: os.stat_result) -> None:
         inode = status.st_dev, status.st_ino
         if first := self._linked.get(inode):
-            os.link(first, name, src_dir_fd=self._top, dst_dir_fd=target, follow_symlinks=False)
+            self._link(first, path)
             return
         _copy_file(source, target, name)
         if status.st_nlink > 1:
             self._linked[inode] = path
+
+    def _link(self, first: str, path: str) -> None:
+        folder, first_name = self._target.parent(first)
+        folder = os.dup(folder)  # the next call may close it
+        try:
+            target, name = self._target.parent(path)
+            os.link(first_name, name, src_dir_fd=folder, dst_dir_fd=target, follow_symlinks=False)
+        finally:
+            os.close(folder)
 
 
 def _copy_file(source: int, target: int, name: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from wherry.base import removal
+
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _KEPT = 256
 """Descriptors kept open; a process may have 1,024 by default."""
@@ -46,12 +48,10 @@ class Folders:
         except FileNotFoundError:
             pass
         except IsADirectoryError:
-            import shutil
-
             below = path + "/"
             for kept in [kept for kept in self._kept if kept == path or kept.startswith(below)]:
                 os.close(self._kept.pop(kept))
-            shutil.rmtree(name, dir_fd=folder)
+            removal.remove(name, folder)
 
     def close(self) -> None:
         for descriptor in self._kept.values():

@@ -309,7 +309,7 @@ class Layers:
     def _lock(self, diff_id: Digest) -> Iterator[None]:
         """One extraction of a layer at a time, in all processes: the others wait for its result."""
         folder = self._store.layers.folder(diff_id)
-        os.makedirs(folder, mode=0o711, exist_ok=True)
+        os.makedirs(folder, mode=0o700, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -325,7 +325,7 @@ class Layers:
 
     def _move(self, source: str, target: str) -> None:
         try:
-            os.makedirs(os.path.dirname(target), mode=0o711, exist_ok=True)
+            os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
             os.rename(source, target)
         except OSError as error:
             # a folder that is there already is another process's same result; the scratch folder's end

@@ -7,6 +7,7 @@ holds a lease, so nothing is deleted between its look-up and its use.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Collection, Set
 from typing import NamedTuple
 
@@ -149,7 +150,10 @@ def _drop_caches(store: Store, scope: Scope) -> int:
 
 
 def disk_usage(path: str) -> int:
-    """Bytes that a file, or a folder with all below it, takes on disk; each hard link's file counts once."""
+    """Bytes that a file, or a folder with all below it, takes on disk; each hard link's file counts once.
+
+    What lies deeper than a path can say does not count: a step may have left folders of any depth.
+    """
     seen: set[tuple[int, int]] = set()
     total = 0
     pending = [path]
@@ -157,12 +161,19 @@ def disk_usage(path: str) -> int:
         current = pending.pop()
         try:
             status = os.lstat(current)
-        except FileNotFoundError:
+        except OSError:
             continue
         if (status.st_dev, status.st_ino) in seen:
             continue
         seen.add((status.st_dev, status.st_ino))
         total += status.st_blocks * 512
-        if os.path.isdir(current) and not os.path.islink(current):
-            pending.extend(f"{current}/{name}" for name in os.listdir(current))
+        if stat.S_ISDIR(status.st_mode):
+            pending.extend(f"{current}/{name}" for name in _names(current))
     return total
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []

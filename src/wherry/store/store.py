@@ -24,6 +24,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
 
+from wherry.base import removal
 from wherry.base.errors import WherryError
 from wherry.store.blobs import Blobs
 from wherry.store.database import Database
@@ -32,6 +33,9 @@ from wherry.store.layers import LayerTable
 from wherry.store.records import Records
 
 _FOLDERS = ("blobs/sha256", "layers", "tmp", "cache", "logs", "containers", "volumes")
+_PRIVATE = 0o700
+"""Nobody else may reach what is in the store: images have programs with the set-user-ID bit, and root's
+store has them as root's own (CVE-2021-41091)."""
 
 
 def default_root() -> str:
@@ -60,7 +64,7 @@ class Store:
         """The store at `root`, made when it is not there yet."""
         root = root or default_root()
         try:
-            if not os.path.isdir(f"{root}/volumes"):
+            if not _is_private(f"{root}/{_FOLDERS[-1]}"):
                 _create(root)
         except OSError as error:
             raise WherryError(
@@ -145,10 +149,20 @@ class Store:
         self.close()
 
 
+def _is_private(folder: str) -> bool:
+    try:
+        return not os.stat(folder).st_mode & 0o077
+    except FileNotFoundError:
+        return False
+
+
 def _create(root: str) -> None:
-    os.makedirs(root, mode=0o700, exist_ok=True)
+    """Makes what is missing, and closes what is there: the root itself may be a folder that others read."""
+    os.makedirs(root, mode=_PRIVATE, exist_ok=True)
+    os.close(os.open(f"{root}/store.db", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     for folder in _FOLDERS:
-        os.makedirs(f"{root}/{folder}", mode=0o711, exist_ok=True)
+        os.makedirs(f"{root}/{folder}", exist_ok=True)
+        os.chmod(f"{root}/{folder}", _PRIVATE)
 
 
 def _sweep_one(path: str) -> int:
@@ -180,20 +194,9 @@ def _sweep_file(path: str) -> int:
 def remove_tree(path: str) -> None:
     """Delete a folder with all below it, following no link; a folder that is not there is no error.
 
-    Overlay's work folder has mode 0, and an unprivileged user in a user namespace may have taken his own
-    rights away: those are given back first.
+    What cannot be deleted stays, and is swept another time.
     """
-    import shutil
-
-    def retry(function: object, name: str, _error: object) -> None:
-        if function is os.rmdir or function is os.unlink:
-            parent = os.path.dirname(name)
-            os.chmod(parent, 0o700)
-        elif os.path.isdir(name) and not os.path.islink(name):
-            os.chmod(name, 0o700)
-            shutil.rmtree(name, ignore_errors=True)
-
-    if os.path.lexists(path):
-        shutil.rmtree(path, onerror=retry)
-        if os.path.lexists(path):
-            shutil.rmtree(path, ignore_errors=True)
+    try:
+        removal.remove(path)
+    except OSError:
+        pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -101,3 +102,13 @@ def test_a_file_with_several_names_is_copied_once(tmp_path: Path) -> None:
     assert (place / "inner" / "two").stat().st_ino == one.st_ino == (place / "three").stat().st_ino
     assert (place / "same").stat().st_nlink == 1
     assert (place / "three").read_text() == "shared"
+
+
+def test_an_image_s_folder_may_be_deeper_than_python_can_call(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    deep = os.path.join(source, *["d"] * 1200)
+    subprocess.run(["mkdir", "-p", deep], check=True)
+    Path(deep, "file").write_text("far down")
+    place = fill(tmp_path / "store", source)
+    assert Path(deep.replace(str(source), str(place), 1), "file").read_text() == "far down"
+    trees.remove(str(tmp_path))
