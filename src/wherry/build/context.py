@@ -16,6 +16,7 @@ from wherry.base.errors import NotFound, WherryError
 from wherry.build.contenthash import FileDigests, now, stamp
 from wherry.dockerfile.ignore import Patterns
 from wherry.layer.entry import DIRECTORY, FIFO, FILE, SYMLINK, Entry
+from wherry.layer.folders import Folders
 
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -60,38 +61,49 @@ class Context:
             raise self._unreadable(path, error) from None
 
     def walk(self, path: str) -> Iterator[Entry]:
-        folder = os.dup(self._folder(path))
-        yield from self._walk(folder, f"{path}/" if path else "")
+        """Not recursive, and with few descriptors: a folder may be two thousand folders deep."""
+        with Folders(f"/proc/self/fd/{self._folder(path)}", make=False) as folders:
+            yield from self._walk(folders, path)
 
-    def _walk(self, folder: int, prefix: str) -> Iterator[Entry]:
-        """Walks `folder` and closes it; each folder is opened beneath the descriptor of its parent."""
+    def _walk(self, folders: Folders, top: str) -> Iterator[Entry]:
+        unshown: list[Entry] = []
+        """Ignored folders on the way: they exist for the sake of what a later `!pattern` keeps below them."""
+        way = [(iter(self._listed(folders, top, top)), 0)]
+        while way:
+            items, above = way[-1]
+            entry, excluded = next(items, (None, False))
+            if entry is None:
+                way.pop()
+                del unshown[above:]
+                continue
+            if not excluded:
+                yield from unshown
+                unshown.clear()
+                yield entry
+            if entry.kind == DIRECTORY:
+                way.append((iter(self._listed(folders, top, entry.path)), len(unshown)))
+                unshown += [entry] if excluded else []
+
+    def _listed(self, folders: Folders, top: str, path: str) -> list[tuple[Entry, bool]]:
+        """What is in the folder `path`, and of each whether it is a folder that is ignored itself."""
         ignored = self.ignored
+        prefix = f"{path}/" if path else ""
+        found = []
         try:
+            folder = folders.open(path[len(top) :].lstrip("/"))
             with os.scandir(folder) as listing:
                 items = sorted(listing, key=_name)
             for item in items:
-                path = prefix + item.name
-                excluded = ignored.excludes(path)
-                if excluded and not (item.is_dir(follow_symlinks=False) and ignored.may_keep_below(path)):
+                inner = prefix + item.name
+                excluded = ignored.excludes(inner)
+                if excluded and not (item.is_dir(follow_symlinks=False) and ignored.may_keep_below(inner)):
                     continue
-                entry = self._entry(path, item.name, folder, item.stat(follow_symlinks=False))
-                if entry is None:
-                    continue
-                if entry.kind != DIRECTORY:
-                    yield entry
-                    continue
-                below = self._walk(os.open(item.name, _DIRECTORY_FLAGS, dir_fd=folder), path + "/")
-                if not excluded:
-                    yield entry
-                elif first := next(below, None):
-                    # An ignored folder exists for the sake of what a later `!pattern` keeps below it.
-                    yield entry
-                    yield first
-                yield from below
+                entry = self._entry(inner, item.name, folder, item.stat(follow_symlinks=False))
+                if entry is not None:
+                    found.append((entry, excluded))
         except OSError as error:
-            raise self._unreadable(prefix.rstrip("/"), error) from None
-        finally:
-            os.close(folder)
+            raise self._unreadable(path, error) from None
+        return found
 
     @contextmanager
     def open(self, path: str) -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""The folders of a tree that is being written, as descriptors: each opened beneath its parent."""
+"""The folders of a tree that is written or read, as descriptors: each opened beneath its parent."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ _KEPT = 256
 
 
 class Folders:
-    """Paths as in entries; `""` is the folder that is written to. Missing ones are made, mode 0755."""
+    """Paths as in entries; `""` is the folder that is written to. Missing ones are made, mode 0755, or with
+    `make` False not found."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, *, make: bool = True) -> None:
         self._root = os.open(root, _OPEN & ~os.O_NOFOLLOW)
+        self._open = _open_or_make if make else _open
         self._kept: dict[str, int] = {}
 
     def open(self, path: str) -> int:
@@ -32,7 +34,7 @@ class Folders:
             path = path.rpartition("/")[0]
         descriptor = kept[path] if path else self._root
         for path in reversed(missing):
-            descriptor = self._keep(path, _open(path.rpartition("/")[2], descriptor))
+            descriptor = self._keep(path, self._open(path.rpartition("/")[2], descriptor))
         return descriptor
 
     def parent(self, path: str) -> tuple[int, str]:
@@ -75,10 +77,14 @@ class Folders:
 
 
 def _open(name: str, parent: int) -> int:
+    return os.open(name, _OPEN, dir_fd=parent)
+
+
+def _open_or_make(name: str, parent: int) -> int:
     try:
-        return os.open(name, _OPEN, dir_fd=parent)
+        return _open(name, parent)
     except FileNotFoundError:
         os.mkdir(name, 0o700, dir_fd=parent)
-    descriptor = os.open(name, _OPEN, dir_fd=parent)
+    descriptor = _open(name, parent)
     os.fchmod(descriptor, 0o755)
     return descriptor

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from wherry.build.files import Trees, _component, follow, select
 from wherry.build.gather import content_of, gather, unknown_bytes, with_digests
 from wherry.build.step import Copy
 from wherry.dockerfile.ignore import Patterns
+from wherry.store.store import remove_tree
 
 Open = Callable[..., Context]
 
@@ -128,6 +130,23 @@ def test_ignored_files_are_not_there(opened: Open) -> None:
     assert [entry.path for entry in context.walk("")] == [".hidden", "sub", "sub/deep", "sub/deep/d.py"]
     with pytest.raises(NotFound, match="excluded from the build context"):
         names(context, "a.txt")
+
+
+def test_a_thousand_folders_in_each_other(opened: Open, tmp_path: Path) -> None:
+    deep = "/".join(["deep", *"d" * 1500])
+    subprocess.run(["mkdir", "-p", str(tmp_path / "context" / deep)], check=True)
+    (tmp_path / "context" / deep / "far.txt").touch()
+    assert sum(1 for _ in opened().walk("deep")) == 1501
+    remove_tree(str(tmp_path / "context" / "deep"))
+
+
+def test_ignored_folders_are_there_for_what_is_kept_below_them(opened: Open, tmp_path: Path) -> None:
+    (tmp_path / "context/sub/deep/e/f").mkdir(parents=True)
+    (tmp_path / "context/sub/deep/e/f/kept").touch()
+    (tmp_path / "context/sub/z").mkdir()
+    context = opened("sub\n!sub/deep/e/f/kept\n!sub/z/nothing")
+    kept = [entry.path for entry in context.walk("") if entry.path.startswith("sub")]
+    assert kept == ["sub", "sub/deep", "sub/deep/e", "sub/deep/e/f", "sub/deep/e/f/kept"]
 
 
 def test_sockets_are_left_out_and_device_nodes_refused(opened: Open, tmp_path: Path) -> None:
