@@ -28,6 +28,7 @@ from wherry.build.step import Run
 from wherry.build.worker import Worker
 from wherry.dockerfile import parser
 from wherry.dockerfile.errors import DockerfileError
+from wherry.dockerfile.ignore import Patterns
 from wherry.dockerfile.parser import Dockerfile
 from wherry.oci import digest as digests
 from wherry.oci import platform as platforms
@@ -59,20 +60,22 @@ def build(store: Store, options: Options, emit: Emit = ignore) -> Built:
     began = time.monotonic()
     _check_outputs(options)
     platform = options.platform or platforms.host()
-    definition = definitions.read(options.context, options.file)
-    dockerfile = parser.parse(definition.text, definition.name)
     given = scope.given(options.arguments, os.environ)
     arguments = scope.Arguments(given, scope.of_platform(platform, platforms.host(), options.target))
     epoch = times.epoch(given.get("SOURCE_DATE_EPOCH"))
-    with store.lease(), _sources_shown(dockerfile), linting.warned(store, options, emit) as check:
-        named = _named(options)
-        plan = planning.plan(dockerfile, _wanted(store, options, platform, arguments, named, emit))
-        with _context(store, options, definition) as context:
-            check(dockerfile, given, context.ignored)
-            with closing(_sources(store, context, named, emit)) as sources:
+    with definitions.opened(store, options, emit) as definition:
+        dockerfile = parser.parse(definition.text, definition.name)
+        with store.lease(), _sources_shown(dockerfile), linting.warned(store, options, emit) as check:
+            named = _named(options)
+            plan = planning.plan(dockerfile, _wanted(store, options, platform, arguments, named, emit))
+            with (
+                _context(store, definition) as context,
+                closing(_sources(store, context, named, emit)) as sources,
+            ):
+                check(dockerfile, given, definition)
                 outcomes = _solve(store, plan, sources, options, arguments, epoch, emit)
-        config = _config(plan, outcomes, options, epoch)
-        image = _export(store, config, options, len(plan.steps) + 1, emit)
+            config = _config(plan, outcomes, options, epoch)
+            image = _export(store, config, options, len(plan.steps) + 1, emit)
     for name in plan.unused_arguments:
         emit(Note("warning", f"build argument {name!r} is not used by the Dockerfile"))
     executed = sum(not outcome.cached for outcome in outcomes)
@@ -103,14 +106,17 @@ def _sources_shown(dockerfile: Dockerfile) -> Iterator[None]:
 
 
 @contextmanager
-def _context(store: Store, options: Options, definition: Definition) -> Iterator[Context]:
-    root = os.path.realpath(options.context)
+def _context(store: Store, definition: Definition) -> Iterator[Context]:
+    root = os.path.realpath(definition.folder)
     digests = FileDigests(store.path("cache"), root)
-    context = Context(root, definitions.ignored(options.context, definition), digests)
+    if definition.ignored is None:
+        context = Context(root, Patterns.parse(""), digests, definition.label, settled=True)
+    else:
+        context = Context(root, definition.ignored, digests, definition.label)
     try:
         yield context
     finally:
-        digests.save()
+        context.save()
         context.close()
 
 

@@ -44,8 +44,12 @@ class FileDigests:
     def put(self, path: str, current: Stamp, digest: bytes, read_at: int) -> None:
         """`read_at`: nanoseconds since 1970, taken before the file was opened."""
         if current[4] + _TICK < read_at:
-            self._entries()[path] = (current, digest)
-            self._changed = True
+            self.put_settled(path, current, digest)
+
+    def put_settled(self, path: str, current: Stamp, digest: bytes) -> None:
+        """For a file that nobody will change."""
+        self._entries()[path] = (current, digest)
+        self._changed = True
 
     def save(self) -> None:
         if not self._changed or self._known is None:

@@ -25,16 +25,24 @@ _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 class Context:
     """The files of a folder as COPY sees them: owner and group 0, no extended attributes.
 
-    `label` is what messages call it.
+    `label` is what messages call it. A `settled` one was fetched for this build and nobody changes it: its
+    files are hashed as they are come upon, because nothing is known of them from earlier builds.
     """
 
     def __init__(
-        self, root: str, ignored: Patterns, digests: FileDigests, label: str = "the build context"
+        self,
+        root: str,
+        ignored: Patterns,
+        digests: FileDigests,
+        label: str = "the build context",
+        *,
+        settled: bool = False,
     ) -> None:
         self.root = root
         self.label = label
         self.ignored = ignored
         self._digests = digests
+        self._settled = settled
         self._root_fd = _open_root(root, label)
         self._open_folder: tuple[str, int] = ("", os.dup(self._root_fd))
 
@@ -140,7 +148,8 @@ class Context:
             self._digests.put(path, stamp(os.fstat(content)), digest, read_at)
 
     def save(self) -> None:
-        self._digests.save()
+        if not self._settled:
+            self._digests.save()
 
     def missing(self, pattern: str) -> NotFound:
         clean = posixpath.normpath(pattern.lstrip("/"))
@@ -175,15 +184,18 @@ class Context:
         try:
             names = os.listdir(os.path.join(self.root, folder))
         except OSError:
-            return f"the context is {self.root}"
-        close = difflib.get_close_matches(name, names, 1)
-        return f"did you mean {os.path.join(folder, close[0])!r}?" if close else f"the context is {self.root}"
+            names = []
+        if close := difflib.get_close_matches(name, names, 1):
+            return f"did you mean {os.path.join(folder, close[0])!r}?"
+        return "" if self._settled else f"the context is {self.root}"
 
     def _entry(self, path: str, name: str, folder: int, status: os.stat_result) -> Entry | None:
         mode = status.st_mode
         bits = mode & 0o7777
         if stat.S_ISREG(mode):
-            digest = self._digests.get(path, stamp(status)) or b""
+            digest = self._digests.get(path, stamp(status))
+            if digest is None:
+                digest = self._hashed(path, name, folder) if self._settled else b""
             return Entry(path, FILE, bits, size=status.st_size, digest=digest)
         if stat.S_ISDIR(mode):
             return Entry(path, DIRECTORY, bits)
@@ -195,6 +207,14 @@ class Context:
             # A socket is a meeting point of living processes; tar has no type for it, and docker skips it.
             return None
         raise WherryError(f"{path!r} of {self.label} is a device node, which cannot be copied")
+
+    def _hashed(self, path: str, name: str, folder: int) -> bytes:
+        import hashlib
+
+        with open(os.open(name, _FILE_FLAGS, dir_fd=folder), "rb", buffering=0) as file:
+            digest = hashlib.file_digest(file, "sha256").digest()
+            self._digests.put_settled(path, stamp(os.fstat(file.fileno())), digest)
+        return digest
 
     def _folder(self, path: str) -> int:
         """A descriptor of a folder. The last one is kept open: callers go through a tree in order."""
@@ -230,7 +250,7 @@ class Context:
 
     def reader(self) -> Context:
         """Another view of the same context, for another thread."""
-        return Context(self.root, self.ignored, self._digests, self.label)
+        return Context(self.root, self.ignored, self._digests, self.label, settled=self._settled)
 
     def close(self) -> None:
         os.close(self._root_fd)

@@ -1,35 +1,75 @@
-"""Finding and reading the files that define a build: the Dockerfile and the ignore file beside it."""
+"""What defines a build: the folder of the context, the Dockerfile, and the ignore file beside it."""
 
 from __future__ import annotations
 
 import os
+import stat
 import sys
-from typing import NamedTuple
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
 
 from wherry.base.errors import NotFound, WherryError
+from wherry.base.events import Emit
+from wherry.build.options import Options
 from wherry.dockerfile.ignore import Patterns
+from wherry.store.store import Store
+
+if TYPE_CHECKING:
+    from wherry.build.contexts import Tree
 
 _NAMES = ("Dockerfile", "Containerfile", "dockerfile")
 _LIMIT = 64 * 1024 * 1024
 
 
 class Definition(NamedTuple):
-    """`name` is how messages call the Dockerfile; `path` is empty for standard input."""
+    """`name` is how messages call the Dockerfile; `path` is empty where it is no file of the user's.
+
+    `folder` is the context, `label` how messages call that. What was fetched comes whole: `ignored` is None
+    then, as BuildKit has it.
+    """
 
     name: str
     path: str
     text: bytes
+    folder: str
+    ignored: Patterns | None
+    label: str = "the build context"
 
 
-def read(context: str, file: str) -> Definition:
-    """The Dockerfile `file`, relative to the working folder as docker has it; "" looks into the context."""
-    if not os.path.isdir(context):
-        what = "is not a folder" if os.path.exists(context) else "does not exist"
-        raise NotFound(f"the build context {context!r} {what}", hint="usage: wherry build [OPTIONS] FOLDER")
+@contextmanager
+def opened(store: Store, options: Options, emit: Emit) -> Iterator[Definition]:
+    """What `options` name, fetched if need be; a folder that was fetched is gone at the end."""
+    if os.path.isdir(options.context):
+        yield _local(options.context, options.file)
+        return
+    from wherry.build import contexts
+
+    with contexts.fetched(store, options, emit) as tree:
+        yield _fetched(tree, options.file)
+
+
+def ignored_in(context: str, dockerfile: str = "") -> Patterns:
+    """`<Dockerfile>.dockerignore` where there is one, else the context's `.dockerignore`."""
+    paths = [f"{dockerfile}.dockerignore"] if dockerfile else []
+    paths += [os.path.join(context, name) for name in (".dockerignore", ".containerignore")]
+    for path in paths:
+        try:
+            with open(path, encoding="utf-8", errors="surrogateescape") as file:
+                return Patterns.parse(file.read(_LIMIT), path)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise WherryError(f"cannot read {path!r}: {error.strerror}") from None
+    return Patterns.parse("")
+
+
+def _local(context: str, file: str) -> Definition:
+    """The Dockerfile is named relative to the working folder, as docker has it."""
     if file == "-":
-        return Definition("Dockerfile", "", sys.stdin.buffer.read(_LIMIT))
+        return Definition("Dockerfile", "", sys.stdin.buffer.read(_LIMIT), context, ignored_in(context))
     path = file or _default(context)
-    return Definition(os.path.basename(path), path, _content(path))
+    return Definition(os.path.basename(path), path, _content(path), context, ignored_in(context, path))
 
 
 def _default(context: str) -> str:
@@ -55,16 +95,37 @@ def _content(path: str) -> bytes:
         raise WherryError(f"cannot read {path!r}: {error.strerror}") from None
 
 
-def ignored(context: str, definition: Definition) -> Patterns:
-    """`<Dockerfile>.dockerignore` where there is one, else the context's `.dockerignore`."""
-    paths = [f"{definition.path}.dockerignore"] if definition.path else []
-    paths += [os.path.join(context, name) for name in (".dockerignore", ".containerignore")]
-    for path in paths:
+def _fetched(tree: Tree, file: str) -> Definition:
+    """The Dockerfile is one of the tree, but for an absolute path and standard input."""
+    if tree.dockerfile is not None:
+        label = "the build context: a Dockerfile alone has an empty one"
+        return Definition("Dockerfile", "", tree.dockerfile, tree.folder, None, label)
+    found = Definition("Dockerfile", "", b"", tree.folder, None, f"the build context from {tree.label}")
+    if file == "-":
+        return found._replace(text=sys.stdin.buffer.read(_LIMIT))
+    if file.startswith("/"):
+        return found._replace(name=os.path.basename(file), path=file, text=_content(file))
+    for name in [file] if file else _NAMES:
+        text = _content_within(tree, name)
+        if text is not None:
+            return found._replace(name=os.path.basename(name), text=text)
+    if file:
+        raise NotFound(f"there is no Dockerfile {file!r} in {tree.label}")
+    raise NotFound(f"there is no Dockerfile in {tree.label}", hint="name one of its files with -f FILE")
+
+
+def _content_within(tree: Tree, name: str) -> bytes | None:
+    """The content of a file, links followed inside of the tree: it is not to be trusted."""
+    from wherry.base.paths import Root
+
+    with Root(tree.folder, follow=True) as root:
         try:
-            with open(path, encoding="utf-8", errors="surrogateescape") as file:
-                return Patterns.parse(file.read(_LIMIT), path)
+            descriptor = root.open(name, os.O_RDONLY | os.O_NONBLOCK)
         except (FileNotFoundError, NotADirectoryError):
-            continue
+            return None
         except OSError as error:
-            raise WherryError(f"cannot read {path!r}: {error.strerror}") from None
-    return Patterns.parse("")
+            raise WherryError(f"cannot read {name!r} of {tree.label}: {error.strerror}") from None
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise WherryError(f"{name!r} of {tree.label} is not a file")
+        return file.read(_LIMIT)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from wherry.base.errors import WherryError
 from wherry.base.events import Emit, Summary
 from wherry.build import scope
+from wherry.build.definition import Definition
 from wherry.build.options import Options
-from wherry.dockerfile.ignore import Patterns
 from wherry.dockerfile.parser import Dockerfile
 from wherry.oci import platform as platforms
 from wherry.oci.config import ImageConfig
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from wherry.lint.check import Report
     from wherry.lint.subject import Surroundings
 
-Check = Callable[[Dockerfile, Mapping[str, str], Patterns], None]
+Check = Callable[[Dockerfile, Mapping[str, str], Definition], None]
 
 
 @contextmanager
@@ -32,10 +32,10 @@ def warned(store: Store, options: Options, emit: Emit) -> Iterator[Check]:
     """
     reports: list[Report] = []
 
-    def check(dockerfile: Dockerfile, given: Mapping[str, str], ignored: Patterns) -> None:
+    def check(dockerfile: Dockerfile, given: Mapping[str, str], definition: Definition) -> None:
         from wherry.lint import check as linter
 
-        report = linter.check(dockerfile, surroundings(store, options, given, ignored))
+        report = linter.check(dockerfile, surroundings(store, options, given, definition))
         reports.append(report)
         if violation := report.violation():
             raise WherryError(violation, hint="see `wherry build --check`")
@@ -52,14 +52,15 @@ def surroundings(
     store: Store,
     options: Options,
     given: Mapping[str, str],
-    ignored: Patterns | None,
+    definition: Definition | None,
     *,
     every_stage: bool = False,
 ) -> Surroundings:
-    """Without a context folder `ignored` is None."""
+    """`definition` is None where the context does not matter."""
     from wherry.lint.subject import Surroundings
 
     here = platforms.host()
+    ignored = definition.ignored if definition else None
 
     def find_base(name: str) -> ImageConfig | None:
         try:
@@ -69,7 +70,7 @@ def surroundings(
         return image.config if image else None
 
     def exists(path: str) -> bool:
-        return ignored is not None and os.path.lexists(os.path.join(options.context, path))
+        return definition is not None and os.path.lexists(os.path.join(definition.folder, path))
 
     return Surroundings(
         arguments=given,

@@ -17,7 +17,6 @@ from wherry.build import definition as definitions
 from wherry.build.bases import LAYOUT, Bases
 from wherry.build.contenthash import FileDigests
 from wherry.build.context import Context
-from wherry.build.definition import Definition
 from wherry.build.legible import redacted
 from wherry.build.stage import Named
 from wherry.oci import platform as platforms
@@ -64,7 +63,7 @@ class Contexts:
         """The context of that name, a folder of this machine with its own ignore file."""
         path = self._values[name].text
         root = os.path.realpath(path)
-        ignored = definitions.ignored(path, Definition("", "", b""))
+        ignored = definitions.ignored_in(path)
         return Context(root, ignored, FileDigests(store.path("cache"), root), f"context {name!r}")
 
     def find(self, bases: Bases, wanted: str, platform: Platform) -> Named | None:

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 
 class Options(NamedTuple):
-    """`context` is a folder; `file` a Dockerfile's path, "-" for standard input, "" for the context's own.
+    """`context` is a folder, a URL, a git repository, or "-": an archive or a Dockerfile on standard input.
+
+    `file` is a Dockerfile's path, "-" for standard input, "" for the context's own. In a context that is no
+    folder it is a path in there, unless it is absolute.
 
     A build argument without a value (None) takes it from the environment variable of its name, and does
     not exist where there is none. `network` is what `RUN` without `--network` gets: host or none.

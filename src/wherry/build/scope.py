@@ -14,7 +14,14 @@ from wherry.oci.platform import Platform
 PREDEFINED = proxies.VARIABLES
 """Arguments that every RUN gets undeclared, and that stand in no history and no recipe."""
 
-_OF_THE_BUILDER = frozenset({"SOURCE_DATE_EPOCH", "BUILDKIT_DOCKERFILE_CHECK", "BUILDKIT_SYNTAX"})
+_OF_THE_BUILDER = frozenset(
+    {
+        "SOURCE_DATE_EPOCH",
+        "BUILDKIT_CONTEXT_KEEP_GIT_DIR",
+        "BUILDKIT_DOCKERFILE_CHECK",
+        "BUILDKIT_SYNTAX",
+    }
+)
 
 
 def given(pairs: tuple[tuple[str, str | None], ...], environment: Mapping[str, str]) -> dict[str, str]:

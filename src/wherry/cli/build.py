@@ -32,7 +32,7 @@ def register(parser: argparse.ArgumentParser) -> None:
         metavar="NAME[:TAG]",
         help="name the image; may be repeated",
     )
-    add("-f", "--file", default="", help="the Dockerfile (default: PATH/Dockerfile); - for standard input")
+    add("-f", "--file", default="", help="the Dockerfile (default: the context's own); - for standard input")
     add("--build-arg", action="append", default=[], metavar="NAME[=VALUE]", help="set an ARG")
     add(
         "--build-context",
@@ -85,7 +85,7 @@ def register(parser: argparse.ArgumentParser) -> None:
     add("--check", action="store_true", help="lint the Dockerfile and build nothing (--call=check)")
     add("--strict", action="store_true", help="with --check: advice counts as a warning does")
     add("--format", metavar="FORMAT", help="with --check: text, json or sarif")
-    add("path", metavar="PATH")
+    add("path", metavar="PATH | URL | -")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -110,10 +110,6 @@ def run(args: argparse.Namespace) -> int:
 
 def _options(args: argparse.Namespace) -> Options:
     settings = load()
-    if args.path == "-" or "://" in args.path:
-        raise UsageError(
-            f"the build context {args.path!r} is not a folder; this version builds from folders only"
-        )
     if args.jobs is not None and args.jobs < 1:
         raise UsageError(f"--jobs {args.jobs}: at least one step has to be executed at a time")
     return Options(

@@ -7,6 +7,7 @@ import json
 import os
 from typing import NamedTuple
 
+from wherry.base import events
 from wherry.base.errors import UsageError
 from wherry.build import definition as definitions
 from wherry.build import linting, scope
@@ -57,30 +58,33 @@ def parse(text: str) -> Call:
 
 def run(call: Call, options: Options) -> int:
     """Prints the answer. The exit code is 0, with `check` as `--check` has it."""
-    if call.method == "check":
-        with Store.open() as store:
-            return check.run(store, options, call.form, strict=call.strict)
-    if call.form not in _FORMATS:
+    if call.method != "check" and call.form not in _FORMATS:
         raise UsageError(f"invalid format {call.form!r}", hint=f"the formats are {', '.join(_FORMATS)}")
-    definition = definitions.read(options.context, options.file)
-    dockerfile = parser.parse(definition.text, definition.name)
-    answer = _outline if call.method == "outline" else _targets
-    print(answer(options, dockerfile, definition.text, as_json=call.form == "json"), end="")
+    with Store.open() as store:
+        if call.method == "check":
+            return check.run(store, options, call.form, strict=call.strict)
+        with definitions.opened(store, options, events.ignore) as definition:
+            dockerfile = parser.parse(definition.text, definition.name)
+        answer = _outline if call.method == "outline" else _targets
+        print(answer(store, options, dockerfile, definition.text, as_json=call.form == "json"), end="")
     return 0
 
 
-def _outline(options: Options, dockerfile: parser.Dockerfile, source: bytes, *, as_json: bool) -> str:
+def _outline(
+    store: Store, options: Options, dockerfile: parser.Dockerfile, source: bytes, *, as_json: bool
+) -> str:
     from wherry.build import outline
     from wherry.lint.walk import walk
     from wherry.ui import outline as shown
 
     given = scope.given(options.arguments, os.environ)
-    with Store.open() as store:
-        found = outline.outline(walk(dockerfile, linting.surroundings(store, options, given, None)))
+    found = outline.outline(walk(dockerfile, linting.surroundings(store, options, given, None)))
     return _json(shown.outline_document(found, source)) if as_json else shown.outline_text(found)
 
 
-def _targets(_options: Options, dockerfile: parser.Dockerfile, source: bytes, *, as_json: bool) -> str:
+def _targets(
+    _store: Store, _options: Options, dockerfile: parser.Dockerfile, source: bytes, *, as_json: bool
+) -> str:
     from wherry.build import outline
     from wherry.dockerfile.typed import program
     from wherry.ui import outline as shown

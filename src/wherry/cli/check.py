@@ -1,4 +1,4 @@
-"""`wherry build --check`: the linter alone, nothing is built and no network is asked."""
+"""`wherry build --check`: the linter alone. Nothing is built, and only a remote context needs a network."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from wherry.base import events
 from wherry.base.errors import UsageError
 from wherry.build import definition as definitions
 from wherry.build import linting, scope
@@ -25,12 +26,11 @@ def run(store: Store, options: Options, form: str, *, strict: bool) -> int:
 
     if form not in FORMATS:
         raise UsageError(f"invalid format {form!r}", hint=f"the formats are {', '.join(FORMATS)}")
-    definition = definitions.read(options.context, options.file)
-    dockerfile = parser.parse(definition.text, definition.name)
     given = scope.given(options.arguments, os.environ)
-    ignored = definitions.ignored(options.context, definition)
-    around = linting.surroundings(store, options, given, ignored, every_stage=not options.target)
-    report = linter.check(dockerfile, around, advice=True)
+    with definitions.opened(store, options, events.ignore) as definition:
+        dockerfile = parser.parse(definition.text, definition.name)
+        around = linting.surroundings(store, options, given, definition, every_stage=not options.target)
+        report = linter.check(dockerfile, around, advice=True)
     if form == "text":
         from wherry.ui import findings
 
@@ -38,7 +38,9 @@ def run(store: Store, options: Options, form: str, *, strict: bool) -> int:
         for name in report.unknown_bases:
             print(f"note: {name} is not in the store, so what it defines is not known", file=sys.stderr)
     else:
-        _print_document(form, report, os.path.relpath(definition.path) if definition.path else "Dockerfile")
+        _print_document(
+            form, report, os.path.relpath(definition.path) if definition.path else definition.name
+        )
     if report.error:
         raise report.error
     return 1 if (report.findings if strict else report.warnings()) else 0

@@ -90,7 +90,7 @@ class Board:
 
     def _step(self, event: Started | Cached | Output | Transfer | Done | Failed, now: float) -> Step:
         step = self.steps.get(event.vertex)
-        if step is None:
+        if step is None or (isinstance(event, Started) and step.status is not Status.RUNNING):
             name = one_line(event.name) if isinstance(event, Started | Cached) else f"#{event.vertex}"
             step = Step(name, event.time if isinstance(event, Started) else now)
             self.steps[event.vertex] = step

@@ -83,7 +83,7 @@ class Plain:
     def _take(self, event: Started | Cached | Output | Transfer | Done | Failed) -> _Step:
         """The step that `event` is about, with what there is to say about it."""
         step = self._steps.get(event.vertex)
-        if step is None:
+        if step is None or (step.finished and isinstance(event, Started)):
             name = event.name if isinstance(event, Started | Cached) else ""
             started = event.time if isinstance(event, Started | Output) else time.monotonic()
             step = self._steps[event.vertex] = _Step(event.vertex, one_line(name), started)

@@ -139,6 +139,7 @@ class GitCommand:
         if reason.startswith("Could not read from remote repository"):
             # ssh has said why, before git
             reason = lines[0]
+        reason = re.sub(r"^unable to access '[^']*': ", "", reason)
         if any(sign in stderr for sign in ("terminal prompts disabled", "Authentication failed")):
             return WherryError(
                 f"{redacted(self.url)} is not readable without a user and a password that it accepts",
