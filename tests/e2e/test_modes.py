@@ -51,7 +51,7 @@ def test_a_mode_that_cannot_work_says_why() -> None:
         refused = user("build", folder, env={"WHERRY_ISOLATION": "sandbox"})
         assert "WHERRY_ISOLATION must be one of auto, root, userns" in refused.err
         facts = json.loads(user.ok("info", "-f", "json"))
-        assert (facts["Mode"], facts["Overlay"]) == ("userns", "yes")
+        assert (facts["Mode"], facts["Driver"]) == ("userns", "overlay")
         facts = json.loads(user.ok("info", "-f", "json", env={"WHERRY_ISOLATION": "root"}))
         assert facts["Mode"] == "none"
         assert "root's alone" in facts["ModeHint"]

@@ -2,6 +2,7 @@
 
     host_ca = true          # --host-ca for every build and run
     isolation = "userns"    # --isolation for every build and run
+    snapshotter = "copy"    # --snapshotter for every build and run
 
 `WHERRY_<KEY>` in the environment overrides a key; a flag of the command line overrides both. A key that
 does not exist, or a value of the wrong type, is an error: a typing mistake must not pass for a setting.
@@ -23,7 +24,10 @@ _FALSE = {"", "0", "false", "no", "off"}
 ISOLATIONS = ("auto", "root", "userns", "single-id", "chroot")
 """The modes of runtime/modes.py, and the choice of the best one."""
 
-_CHOICES = {"isolation": ISOLATIONS}
+SNAPSHOTTERS = ("auto", "overlay", "copy")
+"""The ways of snapshot/snapshotter.py to make a root filesystem, and the choice of the best one."""
+
+_CHOICES = {"isolation": ISOLATIONS, "snapshotter": SNAPSHOTTERS}
 
 Value = bool | str
 
@@ -33,6 +37,7 @@ class Settings(NamedTuple):
 
     host_ca: bool = False
     isolation: str = "auto"
+    snapshotter: str = "auto"
 
 
 def load(environ: Mapping[str, str] = os.environ) -> Settings:

@@ -176,6 +176,7 @@ def _solve(
                 epoch=epoch,
                 has_processes=any(isinstance(step.operation, Run) for step in plan.steps),
                 isolation=options.isolation,
+                snapshotter=options.snapshotter,
                 no_cache=options.no_cache,
                 surroundings=Surroundings(options.host_ca, arguments.proxies(), options.network),
                 secrets=options.secrets,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 from wherry.base.errors import WherryError
@@ -32,7 +32,7 @@ from wherry.runtime.native import ExecFailed, Native, Running
 from wherry.runtime.spec import Container
 from wherry.snapshot import changes
 from wherry.snapshot.names import NameCache
-from wherry.snapshot.overlay import overlay
+from wherry.snapshot.snapshotter import Snapshotter, choose, open_snapshotter
 from wherry.snapshot.view import View
 from wherry.store.records import Record
 from wherry.store.store import Store
@@ -48,6 +48,7 @@ class Settings(NamedTuple):
     has_processes: bool = True
     """Whether any step is a RUN. Copying alone needs no mount, no namespace and no helper."""
     isolation: str = "auto"
+    snapshotter: str = "auto"
     no_cache: bool = False
     surroundings: run.Surroundings = run.Surroundings()
     secrets: tuple[Secret, ...] = ()
@@ -66,10 +67,14 @@ class Executor:
         self._settings = settings
         self._emit = emit
         # Only a process without threads can get the namespace of its own that mounts need.
-        modes.enter(settings.isolation) if settings.has_processes else modes.enter_as_user()
+        mode = modes.enter(settings.isolation) if settings.has_processes else None
+        if mode is None:
+            modes.enter_as_user()
         store.sweep()
         self._layers = Layers(store)
         self._names = NameCache(self._layers)
+        self._held = ExitStack()
+        self._snapshots = self._open_snapshots(mode) if mode else None
         self._lender = mounts.Lender(
             store, self._layers, settings.secrets, settings.agents, self._check_not_cancelled
         )
@@ -77,6 +82,10 @@ class Executor:
         self._processes: set[Running] = set()
         self._cancelled = False
         self._lock = threading.Lock()
+
+    def _open_snapshots(self, mode: modes.Mode) -> Snapshotter:
+        choice = choose(self._store, self._settings.snapshotter, may_mount=mode.may_mount)
+        return self._held.enter_context(open_snapshotter(self._store, self._layers, choice.name))
 
     def execute(self, step: Step, parent: Chain, inputs: list[Chain]) -> Made:
         try:
@@ -143,13 +152,12 @@ class Executor:
         return Made(diff_id)
 
     def _ran(self, operation: Run, parent: Chain, shown: list[mounts.Input], log: run.Log) -> Layer | None:
+        assert self._snapshots is not None
         view = self._view(parent)
         with self._store.scratch("run") as scratch:
             with (
-                self._lender.lend(operation, shown, scratch) as lent,
-                overlay(
-                    self._store, self._layers, parent, scratch, view=view, mountpoints=lent.places
-                ) as mounted,
+                self._lender.lend(operation, shown, scratch, self._snapshots) as lent,
+                self._snapshots.mounted(parent, scratch, view=view, mountpoints=lent.places) as mounted,
             ):
                 container = run.container(
                     operation, mounted.path, view, scratch, self._settings.surroundings, lent
@@ -157,7 +165,12 @@ class Executor:
                 process = self._process(container, operation, log)
                 remove_created(mounted.path, process.created)
             return changes.commit(
-                self._layers, mounted.upper, view, clamp=self._settings.epoch, mountpoints=lent.places
+                self._layers,
+                mounted.upper,
+                view,
+                clamp=self._settings.epoch,
+                mountpoints=lent.places,
+                told=mounted.told,
             )
 
     def _known(
@@ -218,3 +231,4 @@ class Executor:
     def close(self) -> None:
         if self._runtime is not None:
             self._runtime.close()
+        self._held.close()

@@ -19,7 +19,7 @@ class Options(NamedTuple):
 
     A build argument without a value (None) takes it from the environment variable of its name, and does
     not exist where there is none. `network` is what `RUN` without `--network` gets: host or none.
-    `isolation` is "auto" or a mode's name (runtime/modes.py).
+    `isolation` is "auto" or a mode's name (runtime/modes.py); `snapshotter` "auto", "overlay" or "copy".
     """
 
     context: str = "."
@@ -33,6 +33,7 @@ class Options(NamedTuple):
     pull: bool = False
     host_ca: bool = False
     isolation: str = "auto"
+    snapshotter: str = "auto"
     network: str = "host"
     outputs: tuple[str, ...] = ()
     """As `-o` has them: `type=tar,dest=app.tar`."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from wherry.base.errors import UsageError, WherryError
 from wherry.base.proxies import configured
-from wherry.base.settings import ISOLATIONS, load
+from wherry.base.settings import ISOLATIONS, SNAPSHOTTERS, load
 from wherry.build.build import Built, build
 from wherry.build.options import Options
 from wherry.oci import platform as platforms
@@ -80,6 +80,7 @@ def register(parser: argparse.ArgumentParser) -> None:
     add("--network", default="default", choices=("default", "host", "none"), help="the network of RUN")
     add("--host-ca", action="store_true", help="let RUN trust the certificate authorities of this machine")
     add("--isolation", metavar="MODE", choices=ISOLATIONS, help=", ".join(ISOLATIONS))
+    add("--snapshotter", metavar="NAME", choices=SNAPSHOTTERS, help=", ".join(SNAPSHOTTERS))
     add("--jobs", type=int, metavar="N", help="steps to execute at once (default: the processors)")
     add("--call", metavar="METHOD[,format=FORMAT]", help="build, check, outline or targets; text or json")
     add("--check", action="store_true", help="lint the Dockerfile and build nothing (--call=check)")
@@ -124,6 +125,7 @@ def _options(args: argparse.Namespace) -> Options:
         pull=args.pull,
         host_ca=args.host_ca or settings.host_ca,
         isolation=args.isolation or settings.isolation,
+        snapshotter=args.snapshotter or settings.snapshotter,
         network="none" if args.network == "none" else "host",
         outputs=tuple(args.output),
         jobs=args.jobs,

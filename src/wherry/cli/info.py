@@ -10,7 +10,7 @@ from typing import Any
 
 from wherry import __version__
 from wherry.base.errors import WherryError
-from wherry.base.settings import load
+from wherry.base.settings import Settings, load
 from wherry.container.containers import Containers
 from wherry.oci.platform import host
 from wherry.runtime.net.connect import missing_tap
@@ -22,9 +22,9 @@ def register(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    isolation = load().isolation
+    settings = load()
     with Store.open() as store:
-        facts = _facts(store, isolation)
+        facts = _facts(store, settings)
     if args.format:
         from wherry.ui import format
 
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _facts(store: Store, isolation: str) -> dict[str, Any]:
+def _facts(store: Store, settings: Settings) -> dict[str, Any]:
     kernel, machine = os.uname(), host()
     containers = Containers(store.root).all()
     running = sum(item.is_running for item in containers)
@@ -50,26 +50,25 @@ def _facts(store: Store, isolation: str) -> dict[str, Any]:
         "Architecture": kernel.machine,
         "NCPU": os.cpu_count() or 1,
         "Network": _network(),
-        **_in_a_child(lambda: _mounting(store, isolation)),
+        **_in_a_child(lambda: _mounting(store, settings)),
     }
 
 
-def _mounting(store: Store, isolation: str) -> dict[str, Any]:
-    """How root filesystems are mounted here, and whether overlay works on the store's file system."""
-    from wherry.layer.layers import Layers
+def _mounting(store: Store, settings: Settings) -> dict[str, Any]:
+    """How processes are kept apart here, and how root filesystems are made of layers."""
     from wherry.runtime import modes
-    from wherry.snapshot.overlay import overlay
+    from wherry.snapshot.snapshotter import choose
 
     try:
-        mode = modes.enter(isolation).name
+        mode = modes.enter(settings.isolation)
     except WherryError as error:
-        return {"Mode": "none", "ModeHint": f"{error.message}: {error.hint}", "Overlay": "not tried"}
+        hint = f": {error.hint}" if error.hint else ""
+        return {"Mode": "none", "ModeHint": f"{error.message}{hint}", "Driver": "not tried"}
     try:
-        with store.scratch("info") as scratch, overlay(store, Layers(store), [], scratch):
-            works = "yes"
+        choice = choose(store, settings.snapshotter, may_mount=mode.may_mount)
     except WherryError as error:
-        works = f"no: {error.message}"
-    return {"Mode": mode, "ModeHint": "", "Overlay": works}
+        return {"Mode": mode.name, "ModeHint": "", "Driver": "none", "DriverHint": error.message}
+    return {"Mode": mode.name, "ModeHint": "", "Driver": choice.name, "DriverHint": choice.reason}
 
 
 def _in_a_child(probe: Any) -> dict[str, Any]:
@@ -86,7 +85,7 @@ def _in_a_child(probe: Any) -> dict[str, Any]:
         raw = pipe.read()
     os.waitpid(pid, 0)
     found: dict[str, Any] = json.loads(
-        raw or b'{"Mode":"none","ModeHint":"the probe failed","Overlay":"not tried"}'
+        raw or b'{"Mode":"none","ModeHint":"the probe failed","Driver":"not tried"}'
     )
     return found
 
@@ -109,7 +108,7 @@ def _text(facts: dict[str, Any]) -> str:
         ("Images", facts["Images"]),
         ("Containers", f"{facts['Containers']} ({facts['ContainersRunning']} running)"),
         ("Mode", facts["Mode"] + (f" ({facts['ModeHint']})" if facts["ModeHint"] else "")),
-        ("Overlay", facts["Overlay"]),
+        ("Snapshots", facts["Driver"] + (f" ({hint})" if (hint := facts.get("DriverHint")) else "")),
         ("Network", facts["Network"]),
         ("Kernel", facts["KernelVersion"]),
         ("OS/Arch", f"{facts['OSType']}/{facts['Architecture']}"),

@@ -7,7 +7,7 @@ import os
 import sys
 
 from wherry.base.errors import NotFound, UsageError, WherryError
-from wherry.base.settings import ISOLATIONS, load
+from wherry.base.settings import ISOLATIONS, SNAPSHOTTERS, load
 from wherry.cli.parser import Parser
 from wherry.container import environment, options
 from wherry.container.options import Options
@@ -28,6 +28,7 @@ def register(parser: Parser) -> None:
     add("--host-ca", action="store_true", help="let the container trust the host's certificate bundle")
     add("-h", "--hostname", metavar="NAME", default="", help="the container's host name")
     add("--isolation", metavar="MODE", choices=ISOLATIONS, help=", ".join(ISOLATIONS))
+    add("--snapshotter", metavar="NAME", choices=SNAPSHOTTERS, help=", ".join(SNAPSHOTTERS))
     add("-i", "--interactive", action="store_true", help="keep stdin open")
     add("-l", "--label", metavar="KEY[=VALUE]", action="append", help="set a label")
     add("--name", metavar="NAME", default="", help="name the container")
@@ -107,6 +108,7 @@ def _options(args: argparse.Namespace) -> Options:
         read_only=args.read_only,
         host_ca=args.host_ca or settings.host_ca,
         isolation=args.isolation or settings.isolation,
+        snapshotter=args.snapshotter or settings.snapshotter,
     )
 
 

@@ -51,6 +51,7 @@ class Options(NamedTuple):
     read_only: bool = False
     host_ca: bool = False
     isolation: str = "auto"
+    snapshotter: str = "auto"
 
 
 def parse_ports(word: str) -> list[Port]:

@@ -16,7 +16,7 @@ from wherry.oci.digest import Digest
 from wherry.runtime import spec as runtime
 from wherry.runtime import users
 from wherry.runtime.hostca import HostCA, host_ca
-from wherry.snapshot.overlay import overlay
+from wherry.snapshot.snapshotter import choose_again, open_snapshotter
 from wherry.snapshot.view import View
 from wherry.store.store import Store
 
@@ -35,15 +35,17 @@ def prepared(store: Store, folder: Folder, spec: Spec) -> Iterator[runtime.Conta
     sources = {volume: volumes.provide(store.root, volume) for volume in spec.volumes}
     scratch = folder.file("root")
     os.makedirs(scratch, mode=0o700, exist_ok=True)
-    with overlay(
-        store,
-        layers,
-        diff_ids,
-        scratch,
-        view=view,
-        mountpoints=[_mountpoint(volume.target, path) for volume, path in sources.items()],
-        durable=not spec.remove,
-    ) as mounted:
+    choice = choose_again(store, scratch, spec.snapshotter, may_mount=True)
+    with (
+        open_snapshotter(store, layers, choice.name) as snapshots,
+        snapshots.kept(
+            diff_ids,
+            scratch,
+            view=view,
+            mountpoints=[_mountpoint(volume.target, path) for volume, path in sources.items()],
+            durable=not spec.remove,
+        ) as mounted,
+    ):
         for volume in spec.volumes:
             _fill(store, volume, mounted.path, view)
         _make_working_dir(mounted.path, view, spec)

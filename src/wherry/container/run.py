@@ -66,6 +66,7 @@ def create(store: Store, wanted: Options) -> str:
             read_only=wanted.read_only,
             host_ca=wanted.host_ca,
             isolation=wanted.isolation,
+            snapshotter=wanted.snapshotter,
             stop_signal=execution.stop_signal,
         )
         signals.number_of(spec.stop_signal)

@@ -60,6 +60,7 @@ class Spec(NamedTuple):
     read_only: bool = False
     host_ca: bool = False
     isolation: str = "auto"
+    snapshotter: str = "auto"
     stop_signal: str = ""
 
 

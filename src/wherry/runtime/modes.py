@@ -31,9 +31,8 @@ class Mode(NamedTuple):
     name: str
 
     @property
-    def snapshotter(self) -> str:
-        """How root filesystems are made of layers."""
-        return "copy" if self.name == "chroot" else "overlay"
+    def may_mount(self) -> bool:
+        return self.name != "chroot"
 
 
 @functools.cache

@@ -27,8 +27,6 @@ from wherry.store.store import Store
 class Copies:
     """The trees of one command, kept in `scratch`; for several threads."""
 
-    name = "copy"
-
     def __init__(self, store: Store, layers: Layers, scratch: str) -> None:
         self._store = store
         self._layers = layers
@@ -44,11 +42,10 @@ class Copies:
         diff_ids: Sequence[Digest],
         scratch: str,
         *,
-        view: View | None = None,
+        view: View,
         mountpoints: Sequence[str] = (),
     ) -> Iterator[Mounted]:
         """As `overlay.overlay`: the tree of `diff_ids` in `scratch`, a folder of the store's file system."""
-        view = view or View(self._layers, diff_ids)
         mounted = Mounted(f"{scratch}/root", f"{scratch}/upper", f"{scratch}/work", Told())
         assert mounted.told is not None
         with self._failing():
@@ -73,6 +70,26 @@ class Copies:
             replica.show(self._layers, view, {}, only=path)
         yield replica.path
 
+    @contextmanager
+    def kept(
+        self,
+        diff_ids: Sequence[Digest],
+        scratch: str,
+        *,
+        view: View,
+        mountpoints: Sequence[str],
+        durable: bool,
+    ) -> Iterator[Mounted]:
+        """A tree that outlives the command: copied at the first time, and the same one ever after."""
+        del diff_ids, durable  # nothing holds the kernel back from writing a folder to the disk
+        mounted = Mounted(f"{scratch}/root", f"{scratch}/upper", f"{scratch}/work")
+        if not os.path.isdir(mounted.path):
+            with self._failing(), self._store.scratch("copy") as unfinished:
+                replica = Replica(f"{unfinished}/root", unfinished)
+                replica.show(self._layers, view, stub_of(view, mountpoints))
+                os.rename(replica.path, mounted.path)
+        yield mounted
+
     def _taken(self, diff_ids: tuple[Digest, ...]) -> Replica:
         """The idle tree that has most in common with the chain, or a new one."""
         with self._lock:
@@ -85,33 +102,12 @@ class Copies:
 
     @contextmanager
     def _failing(self) -> Iterator[None]:
-        with converted(self._store):
+        try:
             yield
-
-
-@contextmanager
-def kept(
-    store: Store, layers: Layers, scratch: str, view: View, mountpoints: Sequence[str] = ()
-) -> Iterator[Mounted]:
-    """A tree that outlives the command: made in `scratch` at the first time, and the same one ever after."""
-    mounted = Mounted(f"{scratch}/root", f"{scratch}/upper", f"{scratch}/work", Told())
-    if not os.path.isdir(mounted.path):
-        with converted(store), store.scratch("copy") as unfinished:
-            replica = Replica(f"{unfinished}/root", unfinished)
-            replica.show(layers, view, stub_of(view, mountpoints))
-            os.rename(replica.path, mounted.path)
-    yield mounted
-
-
-@contextmanager
-def converted(store: Store) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        name = f"{error.filename!r}: " if error.filename else ""
-        raise WherryError(
-            f"cannot copy a root filesystem below {store.root}: {name}{error.strerror}"
-        ) from None
+        except OSError as error:
+            name = f"{error.filename!r}: " if error.filename else ""
+            message = f"cannot copy a root filesystem below {self._store.root}: {name}{error.strerror}"
+            raise WherryError(message) from None
 
 
 def _common(one: tuple[Digest, ...], other: tuple[Digest, ...]) -> int:

@@ -91,6 +91,7 @@ def test_words(tmp_path: Path) -> None:
     nowhere = {"XDG_CONFIG_HOME": str(tmp_path / "none")}
     assert settings.load(nowhere | {"WHERRY_ISOLATION": "userns"}).isolation == "userns"
     assert settings.load(nowhere | {"WHERRY_ISOLATION": ""}).isolation == "auto"
+    assert settings.load(nowhere | {"WHERRY_SNAPSHOTTER": "copy"}).snapshotter == "copy"
 
 
 def test_a_word_that_is_no_choice_is_refused(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ class Step:
 
     def to_write_to(self, chain: tuple[Digest, ...], scratch: str) -> AbstractContextManager[Mounted]:
         if self.copies:
-            return self.copies.mounted(chain, scratch)
+            return self.copies.mounted(chain, scratch, view=View(self.layers, chain))
         return overlay(self.store, self.layers, chain, scratch)
 
     def names(self, change: Callable[[Path], object], clamp: int | None = None) -> list[tuple[str, str]]:

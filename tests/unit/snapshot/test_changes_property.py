@@ -69,7 +69,7 @@ class Machine:
 
     def to_write_to(self, chain: tuple[Digest, ...], scratch: str) -> AbstractContextManager[Mounted]:
         if self.copies:
-            return self.copies.mounted(chain, scratch)
+            return self.copies.mounted(chain, scratch, view=View(self.layers, chain))
         return overlay(self.store, self.layers, chain, scratch)
 
     def send(self, diff_id: Digest) -> None:

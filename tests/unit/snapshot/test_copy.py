@@ -17,7 +17,7 @@ from wherry.layer.layers import Layers
 from wherry.layer.writer import Layer, LayerWriter
 from wherry.oci.digest import Digest
 from wherry.snapshot.changes import commit
-from wherry.snapshot.copy import Copies, kept
+from wherry.snapshot.copy import Copies
 from wherry.snapshot.harvest import harvest
 from wherry.snapshot.overlay import overlay
 from wherry.snapshot.replica import Replica
@@ -63,9 +63,9 @@ class Steps:
     def run(self, change: Change, chain: tuple[Digest, ...] = ()) -> Layer | None:
         chain = chain or self.chain
         with self.store.scratch("test") as scratch:
-            with self.copies.mounted(chain, scratch) as mounted:
-                change(Path(mounted.path))
             view = View(self.layers, chain)
+            with self.copies.mounted(chain, scratch, view=view) as mounted:
+                change(Path(mounted.path))
             return commit(self.layers, mounted.upper, view, clamp=None, told=mounted.told)
 
     def names(self, change: Change) -> list[tuple[str, str]]:
@@ -234,7 +234,7 @@ def test_a_store_on_overlay_gives_the_same_layers(tmp_path: Path) -> None:
             with overlay(outer, Layers(outer), [], scratch) as mounted:
                 inner = Steps(mounted.path)
                 with inner.store.scratch("test") as below:
-                    with inner.copies.mounted(inner.chain, below) as tree:
+                    with inner.copies.mounted(inner.chain, below, view=view) as tree:
                         change(Path(tree.path))
                     found = commit(inner.layers, tree.upper, view, clamp=100, told=tree.told)
                 assert found is not None and wanted is not None
@@ -244,7 +244,11 @@ def test_a_store_on_overlay_gives_the_same_layers(tmp_path: Path) -> None:
                     while tar.read(1 << 20):  # made again from a tree without marks
                         pass
                 chain = (*inner.chain, found.diff_id)
-                with inner.store.scratch("test") as below, inner.copies.mounted(chain, below) as tree:
+                above = View(inner.layers, chain)
+                with (
+                    inner.store.scratch("test") as below,
+                    inner.copies.mounted(chain, below, view=above) as tree,
+                ):
                     assert sorted(os.listdir(f"{tree.path}/d")) == ["e"]
                     assert os.listdir(f"{tree.path}/d/e") == []
 
@@ -254,7 +258,9 @@ def test_a_store_on_overlay_gives_the_same_layers(tmp_path: Path) -> None:
 def test_a_kept_tree_is_there_again_with_all_changes(tmp_path: Path, steps: Steps) -> None:
     view = View(steps.layers, steps.chain)
     for number in range(2):
-        with kept(steps.store, steps.layers, str(tmp_path), view) as mounted:
+        with steps.copies.kept(
+            steps.chain, str(tmp_path), view=view, mountpoints=(), durable=True
+        ) as mounted:
             assert (Path(mounted.path) / "mine").exists() == (number == 1)
             (Path(mounted.path) / "mine").touch()
 

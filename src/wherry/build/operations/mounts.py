@@ -33,7 +33,7 @@ from wherry.layer.layers import Layers
 from wherry.oci import digest as digests
 from wherry.runtime import spec
 from wherry.runtime.init import linux
-from wherry.snapshot.overlay import overlay
+from wherry.snapshot.snapshotter import Snapshotter
 from wherry.snapshot.view import View
 from wherry.store.cachefolders import CacheFolders
 from wherry.store.store import Store
@@ -82,13 +82,15 @@ class Lender:
         self._check = check
 
     @contextmanager
-    def lend(self, operation: Run, inputs: Sequence[Input], scratch: str) -> Iterator[Lent]:
+    def lend(
+        self, operation: Run, inputs: Sequence[Input], scratch: str, snapshots: Snapshotter
+    ) -> Iterator[Lent]:
         """The mounts of one step; `scratch` is a folder of its own on the store's file system."""
         if not operation.mounts:
             yield Lent()
             return
         with ExitStack() as stack:
-            yield _Loan(self, inputs, scratch, stack).of(operation.mounts)
+            yield _Loan(self, inputs, scratch, snapshots, stack).of(operation.mounts)
 
     def wait(self, seconds: float) -> None:
         self._check()
@@ -162,8 +164,16 @@ def _shown(mount: Mount, files: ViewFiles) -> Entry:
 class _Loan:
     """The mounts of one step, undone by `stack`."""
 
-    def __init__(self, lender: Lender, inputs: Sequence[Input], scratch: str, stack: ExitStack) -> None:
+    def __init__(
+        self,
+        lender: Lender,
+        inputs: Sequence[Input],
+        scratch: str,
+        snapshots: Snapshotter,
+        stack: ExitStack,
+    ) -> None:
         self._lender = lender
+        self._snapshots = snapshots
         self._inputs = inputs
         self._scratch = scratch
         self._stack = stack
@@ -191,13 +201,9 @@ class _Loan:
         folder = f"{self._scratch}/bind-{self._count}"
         os.mkdir(folder, 0o700)
         # Also where it is read-only: one layer's tree is not what the image shows.
-        mounted = self._stack.enter_context(
-            overlay(
-                self._lender.store, self._lender.layers, source.chain, folder, view=source.view, bare=True
-            )
-        )
+        root = self._stack.enter_context(self._snapshots.shown(source.view, folder, entry.path))
         self._place(mount, entry.kind == DIRECTORY)
-        return spec.Mount("bind", f"/{entry.path}", mount.target, _read_only(mount), root=mounted.path)
+        return spec.Mount("bind", f"/{entry.path}", mount.target, _read_only(mount), root=root)
 
     def _cache(self, mount: Mount) -> spec.Mount:
         self._place(mount, True)
