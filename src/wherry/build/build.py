@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from wherry.base.errors import WherryError
 from wherry.base.events import Done, Emit, Note, Output, Started, ignore
 from wherry.build import definition as definitions
-from wherry.build import linting, scope, times
+from wherry.build import linting, scope, sources, times
 from wherry.build import plan as planning
 from wherry.build.bases import Bases
 from wherry.build.contenthash import FileDigests
@@ -66,14 +66,14 @@ def build(store: Store, options: Options, emit: Emit = ignore) -> Built:
     with definitions.opened(store, options, emit) as definition:
         dockerfile = parser.parse(definition.text, definition.name)
         with store.lease(), _sources_shown(dockerfile), linting.warned(store, options, emit) as check:
-            named = _named(options)
+            named = sources.contexts(options.contexts)
             plan = planning.plan(dockerfile, _wanted(store, options, platform, arguments, named, emit))
             with (
                 _context(store, definition) as context,
-                closing(_sources(store, context, named, emit)) as sources,
+                closing(_sources(store, context, named, emit)) as opened,
             ):
                 check(dockerfile, given, definition)
-                outcomes = _solve(store, plan, sources, options, arguments, epoch, emit)
+                outcomes = _solve(store, plan, opened, options, arguments, epoch, emit)
             config = _config(plan, outcomes, options, epoch)
             image = _export(store, config, options, len(plan.steps) + 1, emit)
     for name in plan.unused_arguments:
@@ -118,14 +118,6 @@ def _context(store: Store, definition: Definition) -> Iterator[Context]:
     finally:
         context.save()
         context.close()
-
-
-def _named(options: Options) -> Contexts | None:
-    if not options.contexts:
-        return None
-    from wherry.build.named import Contexts
-
-    return Contexts(options.contexts)
 
 
 def _wanted(

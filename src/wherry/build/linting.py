@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from wherry.base.errors import WherryError
 from wherry.base.events import Emit, Summary
-from wherry.build import scope
+from wherry.build import scope, sources
 from wherry.build.definition import Definition
 from wherry.build.options import Options
 from wherry.dockerfile.parser import Dockerfile
@@ -18,8 +18,9 @@ from wherry.oci.config import ImageConfig
 from wherry.store.store import Store
 
 if TYPE_CHECKING:
+    from wherry.build.named import Contexts
     from wherry.lint.check import Report
-    from wherry.lint.subject import Surroundings
+    from wherry.lint.subject import Context, Surroundings
 
 Check = Callable[[Dockerfile, Mapping[str, str], Definition], None]
 
@@ -61,6 +62,7 @@ def surroundings(
 
     here = platforms.host()
     ignored = definition.ignored if definition else None
+    contexts = sources.contexts(options.contexts)
 
     def find_base(name: str) -> ImageConfig | None:
         try:
@@ -72,6 +74,11 @@ def surroundings(
     def exists(path: str) -> bool:
         return definition is not None and os.path.lexists(os.path.join(definition.folder, path))
 
+    def find_context(name: str, platform: str) -> Context | None:
+        if contexts is None:
+            return None
+        return _context(contexts, name, platform or str(options.platform or here), find_base)
+
     return Surroundings(
         arguments=given,
         predefined=scope.of_platform(options.platform or here, here, options.target),
@@ -81,7 +88,30 @@ def surroundings(
         has_context=ignored is not None,
         target=options.target,
         every_stage=every_stage,
+        find_context=find_context,
     )
+
+
+def _context(
+    contexts: Contexts, name: str, platform: str, find_base: Callable[[str], ImageConfig | None]
+) -> Context | None:
+    """The named context that stands for `name`; nothing is fetched for it."""
+    from wherry.build import named
+    from wherry.lint.subject import Context
+
+    try:
+        wanted = platforms.parse(platform)
+    except WherryError:
+        return None  # the build says so
+    found = contexts.name(name, wanted)
+    if not found:
+        return None
+    kind, text = contexts.value(found)
+    if kind == named.IMAGE and text != "scratch":
+        return Context(found, find_base(text))
+    if kind == named.IN_LAYOUT:
+        return Context(found, named.config_in_layout(text, wanted))
+    return Context(found, ImageConfig(wanted))
 
 
 def summary(report: Report) -> Summary:

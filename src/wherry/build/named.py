@@ -21,6 +21,7 @@ from wherry.build.legible import redacted
 from wherry.build.stage import Named
 from wherry.oci import platform as platforms
 from wherry.oci import reference as references
+from wherry.oci.config import ImageConfig
 from wherry.oci.platform import Platform
 from wherry.store.images import Image
 from wherry.store.store import Store
@@ -77,6 +78,16 @@ class Contexts:
         if value.kind not in (IMAGE, IN_LAYOUT):
             return Named(name)
         return Named(name, partial(_image, bases, value))
+
+
+def config_in_layout(text: str, platform: Platform) -> ImageConfig | None:
+    """The config of the image that `oci-layout://...` means, without loading it; None where there is none."""
+    from wherry.output import layoutimage
+
+    try:
+        return layoutimage.config(layoutimage.place(text.removeprefix(LAYOUT)), platform)
+    except WherryError:
+        return None
 
 
 def _image(bases: Bases, value: Value, where: Location | None, platform: Platform) -> Image:

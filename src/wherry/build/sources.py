@@ -8,7 +8,7 @@ identity: the commit of a repository, the digest of a file. The server is asked 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,6 +20,15 @@ from wherry.store.store import Store
 if TYPE_CHECKING:
     from wherry.build.fetching import Fetcher
     from wherry.build.named import Contexts
+
+
+def contexts(pairs: Sequence[tuple[str, str]]) -> Contexts | None:
+    """What `Options.contexts` names; None for most builds, which need to know nothing of it."""
+    if not pairs:
+        return None
+    from wherry.build.named import Contexts
+
+    return Contexts(pairs)
 
 
 class Wish(NamedTuple):

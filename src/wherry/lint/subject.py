@@ -21,13 +21,26 @@ def _no_base(_name: str) -> ImageConfig | None:
     return None
 
 
+class Context(NamedTuple):
+    """A named context (`--build-context`). `config` is that of its image, None where it is not at hand; a
+    context of files has an empty one."""
+
+    name: str
+    config: ImageConfig | None
+
+
+def _no_context(_name: str, _platform: str) -> Context | None:
+    return None
+
+
 class Surroundings(NamedTuple):
     """What the Dockerfile does not say itself.
 
     `arguments` are the `--build-arg` values, `predefined` the platform arguments. `find_base` gives the
     config of an image that is at hand, None for others. `ignored` is None without an ignore file, and
     where there is no context folder; `exists` asks for a file in that folder. `target` is the stage to be
-    built; with `every_stage` the others are looked at as well.
+    built; with `every_stage` the others are looked at as well. `find_context` gives the named context that
+    stands for a stage or an image of a name, on the platform that its FROM asks for.
     """
 
     arguments: Mapping[str, str] = {}
@@ -38,6 +51,7 @@ class Surroundings(NamedTuple):
     has_context: bool = False
     target: str = ""
     every_stage: bool = True
+    find_context: Callable[[str, str], Context | None] = _no_context
 
 
 MANY_NAMES = 100
@@ -89,7 +103,8 @@ class Stage(NamedTuple):
 
     `is_known` tells that the environment it begins with is known. The last four fields are those of the
     image it leaves. Where `is_used` is False it has no steps: the target does not need it. `triggered` are
-    those of its base's ONBUILD, placed at its FROM; `environment` is what the steps begin with.
+    those of its base's ONBUILD, placed at its FROM; `environment` is what the steps begin with. `context` is
+    a named context that it stands on, or that it is (`is_replaced`): then it has no steps either.
     """
 
     number: int
@@ -108,6 +123,8 @@ class Stage(NamedTuple):
     exposes: bool = False
     has_healthcheck: bool = False
     workdir_is_set: bool = False
+    context: Context | None = None
+    is_replaced: bool = False
 
     @property
     def where(self) -> Location:
@@ -115,7 +132,7 @@ class Stage(NamedTuple):
 
     @property
     def is_scratch(self) -> bool:
-        return self.parent < 0 and self.image.value == "scratch"
+        return self.parent < 0 and self.image.value == "scratch" and not self.context
 
 
 class Subject(NamedTuple):
@@ -137,6 +154,12 @@ class Subject(NamedTuple):
 
     def steps(self) -> tuple[Step, ...]:
         return tuple(step for stage in self.stages for step in stage.steps)
+
+    def is_image(self, origin: str, stage: Stage) -> bool:
+        """Whether `from=` in a stage means an image: no stage and no named context."""
+        if self.names.source(origin, stage.number) >= 0:
+            return False
+        return self.surroundings.find_context(origin, stage.platform.value) is None
 
     def location(self, node: Node) -> Location:
         return self.dockerfile.location(node)

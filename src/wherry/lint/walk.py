@@ -17,6 +17,7 @@ from wherry.dockerfile.stages import StageNames, needed
 from wherry.dockerfile.typed import Program, program, trigger
 from wherry.dockerfile.words import expand
 from wherry.lint.subject import MANY_NAMES, Global, Stage, Step, Subject, Surroundings, Words
+from wherry.oci.config import ImageConfig
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -103,7 +104,7 @@ class _Walk:
         used = set(range(len(stages))) if self._around.every_stage else self._needed(stages, target)
         states: dict[int, _State] = {}
         for number in sorted(used):
-            stages[number] = self._follow(stages[number], self._program.stages[number].instructions, states)
+            stages[number] = self._follow(stages[number], states)
         names = (argument.name for argument in arguments)
         return Subject(
             self._dockerfile,
@@ -146,17 +147,29 @@ class _Walk:
             parent = self._names.named(image.value, number)
             self._names.add(base.name)
             platform = self._words(base.platform, base)
-            stages.append(Stage(number, node, base, image, platform, default, parent, is_known=True))
+            stage = Stage(number, node, base, image, platform, default, parent, is_known=True)
+            stages.append(self._with_context(stage))
         return stages
 
+    def _with_context(self, stage: Stage) -> Stage:
+        """A context that is called as the stage is goes before one that is called as its base is."""
+        find = self._around.find_context
+        if stage.base.name and (context := find(stage.base.name, stage.platform.value)):
+            return stage._replace(context=context, is_replaced=True, parent=-1)
+        if stage.parent >= 0 or not stage.image.value:
+            return stage
+        return stage._replace(context=find(stage.image.value, stage.platform.value))
+
     def _needed(self, stages: list[Stage], target: int) -> set[int]:
-        program = self._program.stages
         return needed(
             target,
             lambda number: stages[number].parent,
-            lambda number: program[number].instructions,
+            lambda number: self._instructions(stages[number]),
             self._names,
         )
+
+    def _instructions(self, stage: Stage) -> tuple[ins.Instruction, ...]:
+        return () if stage.is_replaced else self._program.stages[stage.number].instructions
 
     def _words(self, text: str, instruction: ins.Instruction) -> Words:
         recorder = _Recorder(self._globals)
@@ -177,16 +190,16 @@ class _Walk:
         if self._error is None:
             self._error = self._dockerfile.located(error, instruction.location)
 
-    def _follow(
-        self, stage: Stage, instructions: tuple[ins.Instruction, ...], states: dict[int, _State]
-    ) -> Stage:
-        state = states[stage.parent].child() if stage.parent in states else self._base(stage.image.value)
+    def _follow(self, stage: Stage, states: dict[int, _State]) -> Stage:
+        state = states[stage.parent].child() if stage.parent in states else self._base(stage)
         triggers, state.triggers = state.triggers, []
+        if stage.is_replaced:
+            triggers = []
         triggered = [self._step(stage.node, item._replace(location=stage.where), state) for item in triggers]
         environment = dict(state.environment)
         steps = [
             self._step(node, instruction, state)
-            for node, instruction in zip(self._nodes[stage.number], instructions, strict=True)
+            for node, instruction in zip(self._nodes[stage.number], self._instructions(stage), strict=False)
         ]
         states[stage.number] = state
         return stage._replace(
@@ -201,11 +214,12 @@ class _Walk:
             workdir_is_set=state.workdir_is_set,
         )
 
-    def _base(self, image: str) -> _State:
+    def _base(self, stage: Stage) -> _State:
         state = _State()
-        if image == "scratch":
+        image = stage.image.value
+        if stage.is_scratch:
             return state
-        config = self._around.find_base(image) if image else None
+        config = stage.context.config if stage.context else self._config(image)
         if config is None:
             self._unknown[image] = None
             state.is_known = False
@@ -221,6 +235,9 @@ class _Walk:
         except DockerfileError:
             state.triggers = []  # the build will tell
         return state
+
+    def _config(self, image: str) -> ImageConfig | None:
+        return self._around.find_base(image) if image else None
 
     def _step(self, node: Node, written: ins.Instruction, state: _State) -> Step:
         recorder = _Recorder(state.environment, state.declared)

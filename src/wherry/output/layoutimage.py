@@ -16,6 +16,7 @@ from wherry.layer.layers import Layers
 from wherry.oci import config as configs
 from wherry.oci import digest as digests
 from wherry.oci import match, media
+from wherry.oci.config import ImageConfig
 from wherry.oci.descriptor import MAX_DOCUMENT, Descriptor, Index, Manifest, parse
 from wherry.oci.platform import Platform
 from wherry.output.archive import FULL_NAME, REF_NAME, blob_name
@@ -52,9 +53,7 @@ def place(text: str) -> Place:
 def image(store: Store, where: Place, platform: Platform) -> Image:
     """The image of the layout for `platform`, now in the store. The caller holds the store's lease."""
     layout = _Layout(where.folder)
-    manifest = layout.manifest(_picked(layout.index(), where, platform), platform)
-    check_config_type(manifest)
-    raw = layout.document(manifest.config)
+    manifest, raw = layout.find(where, platform)
     config = configs.parse(raw)
     if len(config.diff_ids) != len(manifest.layers):
         raise Corrupt(
@@ -73,18 +72,29 @@ def image(store: Store, where: Place, platform: Platform) -> Image:
     return store.images.get(image_id)
 
 
+def config(where: Place, platform: Platform) -> ImageConfig:
+    """The config of the same image; the store has no part in it."""
+    return configs.parse(_Layout(where.folder).find(where, platform)[1])
+
+
 class _Layout:
     def __init__(self, folder: str) -> None:
         self._folder = folder
 
-    def index(self) -> Index:
+    def find(self, where: Place, platform: Platform) -> tuple[Manifest, bytes]:
+        """The manifest and the config that are meant, checked."""
+        manifest = self._manifest(_picked(self._index(), where, platform), platform)
+        check_config_type(manifest)
+        return manifest, self._document(manifest.config)
+
+    def _index(self) -> Index:
         with self._open("index.json") as file:
             index = parse(file.read(MAX_DOCUMENT + 1), media.INDEX)
         if not isinstance(index, Index):
             raise Corrupt(f"{self._folder}/index.json is not an image index")
         return index
 
-    def document(self, descriptor: Descriptor) -> bytes:
+    def _document(self, descriptor: Descriptor) -> bytes:
         """A manifest, an index or a config, checked."""
         with self._open(blob_name(descriptor.digest)) as file:
             raw = file.read(MAX_DOCUMENT + 1)
@@ -92,9 +102,9 @@ class _Layout:
             raise self._wrong(descriptor)
         return raw
 
-    def manifest(self, entry: Descriptor, platform: Platform) -> Manifest:
+    def _manifest(self, entry: Descriptor, platform: Platform) -> Manifest:
         for _ in range(_MAX_INDEXES):
-            document = parse(self.document(entry), entry.media_type)
+            document = parse(self._document(entry), entry.media_type)
             if isinstance(document, Manifest):
                 return document
             entry = _chosen(self._folder, document.manifests, platform)

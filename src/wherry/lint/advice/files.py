@@ -40,11 +40,11 @@ def _no_ignore_file(subject: Subject) -> Iterator[Mark]:
 def _images(subject: Subject) -> Iterator[tuple[Mark, Reference]]:
     """Every image that is fetched, with the place that names it."""
     for stage in subject.stages:
-        if stage.is_used and stage.parent < 0 and not stage.is_scratch:
+        if stage.is_used and stage.parent < 0 and not (stage.is_scratch or stage.context):
             yield from _named(Mark(stage.where, stage.image.value))
         for step in stage.steps:
             for origin in origins(step.instruction):
-                if subject.names.source(origin, stage.number) < 0 and not origin.isdigit():
+                if subject.is_image(origin, stage) and not origin.isdigit():
                     yield from _named(Mark(step.where, origin))
 
 
