@@ -63,7 +63,7 @@ class _Selected:
     def __init__(self, operation: Copy) -> None:
         self._operation = operation
         self._excluded = Patterns(operation.excludes) if operation.excludes else None
-        self._items: dict[str, Item] = {}
+        self._items: dict[tuple[str, int], Item] = {}
         self._files = 0
         self._folders = 0
 
@@ -96,7 +96,17 @@ class _Selected:
             self.enter(like._replace(name=source.name))
 
     def enter(self, item: Item) -> None:
-        _enter(self._items, item)
+        """Of two files for one name the later one counts; a file does not take a folder's place.
+
+        A source that may be an archive takes no name before that is known: placing it will tell.
+        """
+        if self._operation.unpack and item.named:
+            self._items[item.name, self._files] = item
+            return
+        earlier = self._items.get((item.name, 0))
+        if earlier is not None:
+            refuse_two(earlier, item)
+        self._items[item.name, 0] = item
 
     def gathered(self) -> Gathered:
         inline = len(self._operation.inline)
@@ -105,12 +115,8 @@ class _Selected:
         return Gathered(tuple(self._items.values()), lone, nothing)
 
 
-def _enter(items: dict[str, Item], item: Item) -> None:
-    """Of two files for one name the later one counts; a file does not take a folder's place."""
-    earlier = items.get(item.name)
-    if earlier is not None:
-        refuse_clash(f"{item.name!r}, which another source gives too,", earlier.entry, item.entry)
-    items[item.name] = item
+def refuse_two(earlier: Item, later: Item) -> None:
+    refuse_clash(f"{later.name!r}, which another source gives too,", earlier.entry, later.entry)
 
 
 def refuse_clash(what: str, there: Entry, copied: Entry) -> None:

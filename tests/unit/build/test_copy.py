@@ -217,6 +217,19 @@ def test_an_archive_does_not_write_through_its_own_links(store: Store, context: 
         made(store, context, "FROM scratch\nADD t /\n", {"t": buffer.getvalue()})
 
 
+def test_archives_of_one_name_are_all_unpacked(store: Store, context: Context) -> None:
+    archives = {}
+    for name in ("one", "two"):
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as tar:
+            tar.addfile(tarfile.TarInfo(name))
+        archives[f"{name}/t"] = buffer.getvalue()
+    built = made(store, context, "FROM scratch\nADD one/t two/t <<t /n/\ntext\nt\n", archives)
+    assert set(tree(store, built.image)) == {"n", "n/one", "n/two", "n/t"}
+    with pytest.raises(WherryError, match="which another source gives too"):
+        made(store, context, "FROM scratch\nADD a d /n/\n", {"a": "A", "d/a/x": "X"})
+
+
 def test_two_clones_give_the_same_image(store: Store, tmp_path: Path) -> None:
     import shutil
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from wherry.base.errors import WherryError
 from wherry.build.contenthash import now
 from wherry.build.files import Files, Trees
-from wherry.build.gather import Gathered, Item, refuse_clash
+from wherry.build.gather import Gathered, Item, refuse_clash, refuse_two
 from wherry.build.operations.place import folders_to, owner_ids
 from wherry.build.operations.unpack import is_archive, unpack
 from wherry.build.step import Copy
@@ -43,18 +43,17 @@ def execute(
     placement = _Placement(operation, gathered, parent, mtime, bool(archives))
     if not gathered.items and parent.exists(operation.target):
         return Copied(None, gathered)
-    read: dict[str, Item] = {}
+    read: dict[tuple[str, str, str], Item] = {}
     shared: dict[str, Entry] = {}
 
     def write(writer: LayerWriter) -> None:
         for folder in placement.folders:
             writer.add(folder)
-        for path, item in placement.targets():
-            if item in archives:
-                files = trees.of(item.origin)
-                unpack(files, item.entry.path, placement.target, parent, writer, placement.owner, mtime)
-                _check_unchanged(item, files)
-                continue
+        for item in archives:
+            files = trees.of(item.origin)
+            unpack(files, item.entry.path, placement.target, parent, writer, placement.owner, mtime)
+            _check_unchanged(item, files)
+        for path, item in placement.targets(archives):
             entry = placement.entry(path, item)
             first = shared.setdefault(item.entry.link, entry) if item.entry.kind == FILE else entry
             if item.entry.link and first is not entry and first[2:6] == entry[2:6]:
@@ -64,10 +63,15 @@ def execute(
                 item = item._replace(entry=item.entry._replace(digest=added.digest))
             else:
                 writer.add(entry)
-            read[item.name] = item
+            read[_identity(item)] = item
 
     layer = layers.add_tar(write)
-    return Copied(layer, gathered._replace(items=tuple(read.get(item.name, item) for item in gathered.items)))
+    items = tuple(read.get(_identity(item), item) for item in gathered.items)
+    return Copied(layer, gathered._replace(items=items))
+
+
+def _identity(item: Item) -> tuple[str, str, str]:
+    return (item.name, item.origin, item.entry.path)
 
 
 def _check_unchanged(item: Item, files: Files) -> None:
@@ -116,14 +120,18 @@ class _Placement:
         above = target if self._is_folder else posixpath.dirname(target)
         self.folders = folders_to(parent, above, uid, gid, mtime)
 
-    def targets(self) -> list[tuple[str, Item]]:
-        """Sorted, so parents come before what is in them."""
+    def targets(self, archives: list[Item]) -> list[tuple[str, Item]]:
+        """All but the archives. Sorted, so parents come before what is in them."""
         paths: dict[str, Item] = {}
         for item in self._gathered.items:
+            if item in archives:
+                continue
             name = item.name if self._is_folder else ""
             path = posixpath.join(self.target, name) if name else self.target
             if not self._is_new and (found := self._parent.lookup(path)):
                 refuse_clash(f"/{path}", found.entry, item.entry)
+            if path in paths:
+                refuse_two(paths[path], item)
             paths[path] = item
         return sorted(paths.items())
 
