@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from support import ordinary
+from support import busybox, ordinary
 from support.cli import Result, Wherry, write_files
 from support.repositories import Work, backend, fake_ssh, files_of, git, serving
 from support.trees import tree
@@ -436,6 +436,34 @@ def test_interrupted(wherry: Wherry, name: str) -> None:
             assert running.returncode == 130, err
         finally:
             server.kill()
+
+
+RUNNING = {
+    "Dockerfile": "FROM base\nRUN --mount=type=bind,target=/src cp /src/d/b.txt /b && ls /src >/names\n",
+    "a.txt": "A",
+    "d/b.txt": "B",
+}
+
+
+@pytest.mark.needs("root", "busybox", "newuidmap", "tar")
+def test_a_run_that_mounts_the_context(wherry: Wherry, source: Path) -> None:
+    write_files(source, RUNNING)
+    busybox.put(str(wherry.root), "base")
+    data = tar(source)
+    as_root = wherry.ok("build", "-q", "-t", "app", "-", stdin=data)
+    assert (
+        wherry.ok("run", "--rm", "--network=none", "app", "cat", "/b", "/names") == "BDockerfile\na.txt\nd\n"
+    )
+    again = wherry("build", "--progress=plain", "-", stdin=data)
+    assert "RUN --mount=type=bind" in again.err
+    assert again.err.count("CACHED") == 3
+    (source / "d" / "b.txt").write_text("new")
+    assert wherry.ok("build", "-q", "-", stdin=tar(source)) != as_root
+    with ordinary.user() as user:
+        other = Wherry(user.home / "wherry", user.home / "docker", prefix=user.prefix)
+        ordinary.put_busybox(user, other.root, "base")
+        assert other.ok("build", "-q", "-", stdin=data) == as_root
+        assert os.listdir(other.root / "tmp") == []
 
 
 @pytest.mark.needs("root", "tar")

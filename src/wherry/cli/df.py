@@ -91,7 +91,8 @@ def _build_cache(store: Store) -> Usage:
     records = store.records.all()
     own = {record.layer for record in records if record.layer and record.layer not in kept}
     active = sum(record.layer is None or record.layer in kept for record in records)
-    size = _size_of_layers(store, own) + disk_usage(store.path("cache-mounts"))
+    folders = sum(disk_usage(store.path(name)) for name in ("cache-mounts", "cache"))
+    size = _size_of_layers(store, own) + folders
     return Usage("Build Cache", len(records), active, size, size)
 
 

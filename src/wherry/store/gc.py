@@ -55,7 +55,7 @@ def collect(store: Store, scope: Scope) -> Reclaimed:
         records = _drop_records(store, scope)
         layers, size = _sweep_layers(store)
         size += _sweep_blobs(store)
-        size += _sweep_logs(store, scope) + _drop_caches(store, scope)
+        size += _remove_all_in(store.path("logs"), scope) + _drop_caches(store, scope)
         store.sweep()
     return Reclaimed(images, records, layers, size)
 
@@ -126,10 +126,11 @@ def _sweep_blobs(store: Store) -> int:
     return sum(store.blobs.delete(digest) for digest, _ in list(store.blobs.all()) if digest not in kept)
 
 
-def _sweep_logs(store: Store, scope: Scope) -> int:
+def _remove_all_in(folder: str, scope: Scope) -> int:
+    """Everything in the folder that the scope does not spare as too young; its bytes."""
     size = 0
-    for name in os.listdir(store.path("logs")):
-        path = store.path("logs", name)
+    for name in os.listdir(folder):
+        path = f"{folder}/{name}"
         if scope.until is None or os.lstat(path).st_mtime <= scope.until:
             size += disk_usage(path)
             remove_tree(path) if os.path.isdir(path) else os.unlink(path)
@@ -137,7 +138,7 @@ def _sweep_logs(store: Store, scope: Scope) -> int:
 
 
 def _drop_caches(store: Store, scope: Scope) -> int:
-    """Cache mounts of RUN: with everything, or where the build cache alone is asked for."""
+    """Cache mounts of RUN and what was fetched: with everything, or where the build cache alone is meant."""
     if scope.labels or not scope.records or (scope.images and not scope.everything):
         return 0
     caches = CacheFolders(store)
@@ -146,7 +147,7 @@ def _drop_caches(store: Store, scope: Scope) -> int:
         if scope.until is None or cache.used <= scope.until:
             size += disk_usage(caches.path(cache.name))
             caches.delete(cache.name)
-    return size
+    return size + _remove_all_in(store.path("cache"), scope)
 
 
 def disk_usage(path: str) -> int:

@@ -7,7 +7,7 @@
       layers/<hex of diff ID>/    one layer: `index`, and `tar` (stream) or trees (`fs/` ..., layer/forms.py)
       tmp/<kind>-<pid>-<random>/  unfinished work; its maker holds a lock on it, unheld things are swept
       cache-mounts/               what RUN --mount=type=cache keeps; see cachefolders.py
-      cache/                      digests of build contexts' files; may be deleted at any time
+      cache/                      digests of contexts' files, repositories, files from URLs; may be deleted
       logs/                       whole output of the steps that failed
       containers/<id>/            one container each; see container/state.py
       volumes/<name>/_data        named volumes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -318,6 +319,19 @@ def test_prune_filters(store: Store, run: Run) -> None:
     assert "invalid filter 'label'" in run("builder", "prune", "-f", "--filter", "label=keep", code=1)
     run("prune", "-f", "--filter", "label=keep", "--filter", "until=0h")
     assert not store.images.has(image)
+
+
+def test_builder_prune_takes_what_was_fetched(store: Store, run: Run) -> None:
+    kept = [store.path("cache", name) for name in ("digests-1", "http/content", "git-1/objects/pack")]
+    for path in kept:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w") as file:
+            file.write("x")
+    run("prune", "-f")
+    run("builder", "prune", "-f", "--filter", "until=24h")
+    assert all(map(os.path.exists, kept))
+    run("builder", "prune", "-f")
+    assert os.listdir(store.path("cache")) == []
 
 
 def test_image_prune_and_builder_prune_keep_to_themselves(store: Store, run: Run) -> None:

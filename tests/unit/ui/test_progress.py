@@ -57,6 +57,20 @@ def test_plain_is_buildkit_s() -> None:
     )
 
 
+def test_one_number_for_one_thing_after_the_other() -> None:
+    """Before the steps, base images and the context are fetched one by one."""
+    text = plain(
+        Started(0, "[internal] pull a", 1.0),
+        Done(0, 0.5),
+        Started(0, "[internal] pull b", 2.0),
+        Output(0, 1, b"half\n", 2.5),
+        Done(0, 1.0),
+    )
+    assert text == (
+        "#0 [internal] pull a\n#0 DONE 0.5s\n\n#0 [internal] pull b\n#0 0.500 half\n#0 DONE 1.0s\n\n"
+    )
+
+
 def test_plain_prints_the_reason_of_a_reuse() -> None:
     assert plain(Cached(4, "RUN x", "REUSED", "nothing it read changed")).splitlines()[1] == (
         "#4 REUSED nothing it read changed"
