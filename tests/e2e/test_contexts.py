@@ -331,6 +331,20 @@ def test_passwords_are_shown_nowhere(wherry: Wherry, work: Work, tmp_path: Path)
         assert not path.is_file() or b"s3cret" not in path.read_bytes(), path
 
 
+def test_a_token_for_a_private_repository(wherry: Wherry, work: Work, tmp_path: Path) -> None:
+    work.commit(FILES)
+    (tmp_path / "token").write_text("t0ken\n")
+    with serving(backend(tmp_path / "srv", "x-access-token:t0ken")) as server:
+        url = f"{server}/app.git"
+        assert "without a user and a password" in wherry("build", url).err
+        for secret in ("id=GIT_AUTH_TOKEN", "id=GIT_AUTH_TOKEN.127.0.0.1,env=GIT_AUTH_TOKEN"):
+            built = wherry("build", "--secret", secret, url, env={"GIT_AUTH_TOKEN": "t0ken"})
+            assert (built.code, "t0ken" in shown(built)) == (0, False), built.err
+        wherry.ok("build", "--secret", f"id=GIT_AUTH_TOKEN,src={tmp_path / 'token'}", url)
+        other = f"id=GIT_AUTH_TOKEN.example.com,src={tmp_path / 'token'}"
+        assert wherry("build", "--secret", other, url).code == 1
+
+
 # URLs
 
 

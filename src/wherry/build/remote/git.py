@@ -17,7 +17,7 @@ from contextlib import contextmanager
 
 from wherry.base.errors import NotFound, WherryError
 from wherry.build.legible import redacted
-from wherry.build.remote.address import Repository, is_commit
+from wherry.build.remote.address import Account, Repository, is_commit
 from wherry.build.remote.gitcommand import GitCommand
 from wherry.store.store import remove_tree
 
@@ -25,14 +25,23 @@ from wherry.store.store import remove_tree
 class Git:
     """One repository, for one thread."""
 
-    def __init__(self, repository: Repository, scratch: str, cache: str, *, local: bool = False) -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        scratch: str,
+        cache: str,
+        *,
+        local: bool = False,
+        account: Account | None = None,
+    ) -> None:
         """`scratch` is an empty folder, where checkouts are; `cache` the store's.
 
         `local`: the repository itself may be of this machine's files. Never for what a Dockerfile names.
+        `account` is who asks where the address does not say it.
         """
         self._repository = repository
         self._scratch = scratch
-        self._git = GitCommand(repository.url, f"{scratch}/home", local=local)
+        self._git = GitCommand(repository.url, f"{scratch}/home", account, local=local)
         self._bare = f"{cache}/git-{hashlib.sha256(self._git.url.encode()).hexdigest()[:32]}"
         self._ref = ""
         """The whole name of what was asked for: `refs/heads/main`; "" as long as that is not known."""

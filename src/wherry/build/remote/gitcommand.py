@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from wherry.base.errors import NotFound, UsageError, WherryError
 from wherry.base.text import one_line
 from wherry.build.legible import redacted
-from wherry.build.remote.address import without_account
+from wherry.build.remote.address import Account, without_account
 
 if TYPE_CHECKING:
     from subprocess import CompletedProcess
@@ -71,14 +71,18 @@ _HELPER = """\
 class GitCommand:
     """`git` for one repository. `url` is what it is given: the address without user and password."""
 
-    def __init__(self, address: str, home: str, *, local: bool) -> None:
-        """`home` is a new folder, git's for this time. `local`: `address` may be of this machine's files."""
+    def __init__(self, address: str, home: str, account: Account | None = None, *, local: bool) -> None:
+        """`home` is a new folder, git's for this time. `local`: `address` may be of this machine's files.
+
+        `account` counts for http and https, unless the address has one.
+        """
         self.url = address
         self._home = home
         self._environment = _environment(home)
         settings = _SETTINGS.format(file="user" if local else "never")
         if address.startswith(("http://", "https://")):
-            self.url, account = without_account(address)
+            self.url, named = without_account(address)
+            account = named or account
             if account is not None:
                 settings += _HELPER.format(origin=_origin(self.url))
                 self._environment |= {
