@@ -35,6 +35,7 @@ class _Token(NamedTuple):
 
 
 class _Pattern(NamedTuple):
+    text: str  # clean, with its !
     keeps: bool  # written with !
     regex: str  # of the path or of one of its parents; "" where no regular expression is fast enough
     tokens: tuple[_Token, ...]
@@ -53,27 +54,36 @@ class _Group(NamedTuple):
 
 
 class Patterns:
-    """The patterns of one file, compiled once: a few microseconds for each path."""
+    """The patterns of one file, compiled once: a few microseconds for each path.
+
+    `patterns` is their text: two files with the same patterns leave out the same paths.
+    """
 
     def __init__(self, patterns: Iterable[str] = ()) -> None:
         """Patterns as `COPY --exclude` gives them. Raises DockerfileError for a malformed one."""
-        self._groups = _grouped(_pattern(text.strip(SPACE)) for text in patterns)
+        found = [pattern for text in patterns if (pattern := _pattern(text.strip(SPACE)))]
+        self._take(found)
 
     @classmethod
     def parse(cls, text: bytes | str, file: str = ".dockerignore") -> Patterns:
         """An ignore file's patterns. Raises DockerfileError with the line of a malformed one."""
         lines = split_lines(decode(text))
-        patterns: list[_Pattern | None] = []
+        patterns: list[_Pattern] = []
         for number, line in enumerate(lines, 1):
             try:
-                patterns.append(_pattern(_line(line)))
+                found = _pattern(_line(line))
+                patterns += [found] if found else []
             except DockerfileError as error:
                 error.where = Location(file, number, number)
                 error.excerpt = excerpt(lines, number, number)
                 raise
         read = cls()
-        read._groups = _grouped(patterns)
+        read._take(patterns)
         return read
+
+    def _take(self, patterns: list[_Pattern]) -> None:
+        self.patterns = [pattern.text for pattern in patterns]
+        self._groups = _grouped(patterns)
 
     def __bool__(self) -> bool:
         return bool(self._groups)
@@ -131,14 +141,13 @@ def _pattern(text: str) -> _Pattern | None:
     if text == "!":
         raise DockerfileError('illegal exclusion pattern: "!"', hint="write what to keep behind the !")
     tokens = _tokens(text.removeprefix("!"))
-    return _Pattern(text.startswith("!"), _regex(tokens), tokens)
+    return _Pattern(text, text.startswith("!"), _regex(tokens), tokens)
 
 
-def _grouped(patterns: Iterable[_Pattern | None]) -> list[_Group]:
+def _grouped(patterns: list[_Pattern]) -> list[_Group]:
     """The groups from the last to the first: the first that matches a path decides."""
     groups: list[_Group] = []
-    given = reversed([pattern for pattern in patterns if pattern])
-    for keeps, members in groupby(given, key=lambda pattern: pattern.keeps):
+    for keeps, members in groupby(reversed(patterns), key=lambda pattern: pattern.keeps):
         group = tuple(dict.fromkeys(members))
         regexes = [pattern.regex for pattern in group if pattern.regex]
         regex = re.compile("|".join(regexes) if regexes else _NOTHING, re.DOTALL)

@@ -58,8 +58,12 @@ class Images:
 
     def resolve(self, text: str) -> Image | None:
         """The image that a user means by a name, an ID or the beginning of an ID; names are asked first."""
-        image_id = self._id_of_name(text) or self._id_of_prefix(text)
+        image_id = self.resolve_id(text)
         return self.get(image_id) if image_id else None
+
+    def resolve_id(self, text: str) -> Digest | None:
+        """As `resolve`, without reading the config."""
+        return self._id_of_name(text) or self._id_of_prefix(text)
 
     def find(self, text: str) -> Image:
         """As `resolve`, with an error for what there is not."""
