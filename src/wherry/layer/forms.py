@@ -21,6 +21,8 @@ class OverlayForm(NamedTuple):
     """The tree's name in the folder of its layer."""
     opaque: str
     """The extended attribute of an opaque folder; its value is `y`."""
+    has_owners: bool = True
+    """Whether files belong to whom they are said to; else see `owners.py`."""
 
 
 TRUSTED = OverlayForm("fs", "trusted.overlay.opaque")
@@ -30,11 +32,16 @@ USER = OverlayForm("fs-user", "user.overlay.opaque")
 PLAIN = OverlayForm("plain", "")
 """For copying: what the layer hides is told by its index alone, so any file system can hold it."""
 
-FOLDERS = (TRUSTED.folder, USER.folder, PLAIN.folder)
+SINGLE = OverlayForm("fs-single", "user.overlay.opaque", has_owners=False)
+"""For overlay where the user namespace has one id."""
+
+FOLDERS = (TRUSTED.folder, USER.folder, PLAIN.folder, SINGLE.folder)
 
 
 def current_form() -> OverlayForm:
     """The form that this process can write and mount."""
     with open("/proc/self/uid_map") as file:
-        first = os.geteuid() == 0 and file.read().split()[2:] == [_ALL_IDS]
-    return TRUSTED if first else USER
+        sizes = file.read().split()[2:]
+    if os.geteuid() == 0 and sizes == ["1"]:
+        return SINGLE
+    return TRUSTED if os.geteuid() == 0 and sizes == [_ALL_IDS] else USER

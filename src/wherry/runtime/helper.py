@@ -12,12 +12,12 @@ import socket
 import struct
 import sys
 import threading
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
 
 from wherry.base.errors import WherryError
 from wherry.runtime.init import linux
-from wherry.runtime.init.channel import BORN, FAILED, GO, READY
+from wherry.runtime.init.channel import BORN, FAILED, GO, LISTENING, READY
 from wherry.runtime.mounts import Created
 from wherry.runtime.spec import Container
 
@@ -34,24 +34,37 @@ class ExecFailed(WherryError):
         self.exit_code = code
 
 
+class Start(NamedTuple):
+    """What a child said before it executed the command."""
+
+    created: tuple[Created, ...]
+    console: int
+    listener: int
+
+
 class Running:
     """A container's first process.
 
     `pid` is its number in wherry's pid namespace, until the end has been waited for. `console` is the
     terminal's master side or -1; the caller closes it. `created` are the mount points that had to be made.
+    `listener` is where calls of the container are to be answered, or -1.
     """
 
-    def __init__(
-        self, pid: int, pidfd: int, status: int, console: int = -1, created: Sequence[Created] = ()
-    ) -> None:
+    def __init__(self, pid: int, pidfd: int, status: int, start: Start) -> None:
         self.pid = pid
-        self.console = console
-        self.created = tuple(created)
+        self.console = start.console
+        self.created = tuple(start.created)
+        self.listener = start.listener
         self._pidfd = pidfd
         self._status = status
         self._code: int | None = None
+        self._server: Running | None = None
         self._waiting = threading.Lock()
         self._signalling = threading.Lock()
+
+    def served_by(self, server: Running) -> None:
+        """It needs `server`, which ends after it, and whose end is waited for with its own."""
+        self._server = server
 
     def fileno(self) -> int:
         """A descriptor that becomes readable when the container has ended; valid until `wait` returns."""
@@ -75,6 +88,8 @@ class Running:
                 self._close()
                 # Without a report the helper has ended first, and the kernel has killed the container.
                 self._code = struct.unpack("=i", report)[0] if report else 128 + signal.SIGKILL
+                if self._server and self._server.wait() and report:
+                    raise WherryError("the process that answers for the ids of a container has failed")
             return self._code
 
     def kill(self, number: int = signal.SIGKILL) -> None:
@@ -160,11 +175,11 @@ class Helper:
                 if ready:
                     _call(ready, pid, ours)
                 _release(ours)
-                created, console = _expect_start(ours)
+                start = _expect_start(ours)
             except BaseException:
                 _abandon(pidfd, status)
                 raise
-        return Running(pid, pidfd, status, console, created)
+        return Running(pid, pidfd, status, start)
 
     def _request(self, order: dict[str, Any], flags: int, descriptors: tuple[int, ...]) -> None:
         written = os.memfd_create("wherry-order")
@@ -260,21 +275,30 @@ def _release(channel: socket.socket) -> None:
         pass  # it has failed already, and has said why
 
 
-def _expect_start(channel: socket.socket) -> tuple[list[Created], int]:
-    """Mount points made and the terminal; returns when the command is being executed."""
+def _expect_start(channel: socket.socket) -> Start:
+    """Returns when the command is being executed."""
+    ready, ancillary = _receive(channel)
+    if ready[:1] != READY:
+        raise _failure(ready)
+    console, listener = _descriptor(ancillary), -1
     data, ancillary = _receive(channel)
-    if data[:1] != READY:
+    if data == LISTENING:
+        listener = _descriptor(ancillary)
+        data, _ = _receive(channel)
+    if data:
+        for descriptor in (console, listener):
+            if descriptor >= 0:
+                os.close(descriptor)
         raise _failure(data)
-    console = -1
+    return Start(tuple(Created(*item) for item in marshal.loads(ready[1:])), console, listener)
+
+
+def _descriptor(ancillary: list[tuple[int, int, bytes]]) -> int:
+    """The one that came with a message, or -1."""
     for _, kind, value in ancillary:
         if kind == socket.SCM_RIGHTS:
-            (console,) = struct.unpack("=i", value)
-    failure, _ = _receive(channel)
-    if failure:
-        if console >= 0:
-            os.close(console)
-        raise _failure(failure)
-    return [Created(*item) for item in marshal.loads(data[1:])], console
+            return int.from_bytes(value, sys.byteorder)
+    return -1
 
 
 def _failure(data: bytes) -> WherryError:

@@ -97,10 +97,6 @@ def _enter_root() -> None:
         raise Denied(f"cannot create a mount namespace: {error.strerror}") from None
 
 
-def _enter_single_id() -> None:
-    raise Unsupported("--isolation=single-id is not there yet")
-
-
 def _enter_chroot() -> None:
     raise Unsupported("--isolation=chroot is not there yet")
 
@@ -108,7 +104,7 @@ def _enter_chroot() -> None:
 _WAYS: dict[str, Callable[[], None]] = {  # best first
     "root": _enter_root,
     "userns": idmap.enter_with_ranges,
-    "single-id": _enter_single_id,
+    "single-id": idmap.enter_with_one,
     "chroot": _enter_chroot,
 }
 NAMES = tuple(_WAYS)

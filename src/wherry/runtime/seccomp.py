@@ -17,6 +17,7 @@ import struct
 from typing import Any, NamedTuple
 
 from wherry.base.errors import Unsupported
+from wherry.runtime import idcalls
 
 _UNLOCKED_BY = {
     "CAP_BPF": "bpf",
@@ -98,11 +99,13 @@ _NOT_THERE = {
 }
 
 _LOAD, _RETURN = 0x20, 0x06  # BPF_LD|BPF_W|BPF_ABS, BPF_RET|BPF_K
-_IF_EQUAL, _IF_AT_LEAST, _IF_ANY_BIT = 0x15, 0x35, 0x45
+_IF_EQUAL, _IF_AT_LEAST, _IF_ANY_BIT, _AND = 0x15, 0x35, 0x45, 0x54
 _NUMBER_AT, _ARCHITECTURE_AT, _ARGUMENT_AT = 0, 4, 16  # struct seccomp_data; the low half of an argument
 _ALLOW = 0x7FFF0000
 _REFUSE = 0x00050000 | errno.EPERM
 _DENY_EXISTENCE = 0x00050000 | errno.ENOSYS
+_SUCCEED = 0x00050000
+_NOTIFY = 0x7FC00000
 
 
 class _Step(NamedTuple):
@@ -115,6 +118,8 @@ class _Step(NamedTuple):
 
 
 _ANSWERS = [_Step(_RETURN, _ALLOW), _Step(_RETURN, _REFUSE), _Step(_RETURN, _DENY_EXISTENCE)]
+_KIND, _DEVICES = 0xF000, (0x2000, 0x6000)  # of a file's mode: its kind; character and block devices
+_MODE_ARGUMENT = {"mknod": 1, "mknodat": 2}
 _ARGUMENT = _Step(_LOAD, _ARGUMENT_AT)
 _CHECKS = {
     "clone": [_ARGUMENT, _Step(_IF_ANY_BIT, _NAMESPACES, 1, 0), *_ANSWERS[:2]],
@@ -128,12 +133,19 @@ _CHECKS = {
 }
 
 
+PLAIN, HEARD = "plain", "heard"
+
+
 @functools.cache
-def program(capabilities: tuple[str, ...], machine: str = os.uname().machine) -> bytes:
-    """The filter as an array of struct sock_filter. Unsupported on a machine whose calls it does not know."""
+def program(capabilities: tuple[str, ...], machine: str = os.uname().machine, ids: str = "") -> bytes:
+    """The filter as an array of struct sock_filter. Unsupported on a machine whose calls it does not know.
+
+    `ids`: calls about owners and users (idcalls.py) are the kernel's, answered with success (PLAIN), or a
+    listener's to answer (HEARD).
+    """
     steps = [_Step(_LOAD, _ARCHITECTURE_AT)]
     for architecture, table in _tables(machine):
-        block = _block(table, _allowed_by(capabilities))
+        block = _block(table, _allowed_by(capabilities), _answered(architecture, ids))
         steps += [_Step(_IF_EQUAL, architecture, 0, len(block)), *block]
     steps.append(_Step(_RETURN, _DENY_EXISTENCE))
     return b"".join(struct.pack("=HBBI", step.code, step.then, step.otherwise, step.value) for step in steps)
@@ -181,21 +193,50 @@ def _allowed_by(capabilities: tuple[str, ...]) -> set[str]:
     return {name for capability in capabilities for name in _UNLOCKED_BY.get(capability, "").split()}
 
 
-def _block(table: dict[str, int], allowed: set[str]) -> list[_Step]:
+def _answered(architecture: int, ids: str) -> dict[int, list[_Step]]:
+    """What becomes of the calls about ids, by their numbers."""
+    if not ids:
+        return {}
+    answer = _Step(_RETURN, _NOTIFY if ids == HEARD else _SUCCEED)
+    return {
+        number: _of_devices(_MODE_ARGUMENT[name], answer) if name in _MODE_ARGUMENT else [answer]
+        for name, number in idcalls.numbers(architecture).items()
+        if ids == HEARD or not name.startswith("get")
+    }
+
+
+def _of_devices(argument: int, answer: _Step) -> list[_Step]:
+    """`answer` where the kind of file to make is a device; pipes and files are really made."""
+    return [
+        _Step(_LOAD, _ARGUMENT_AT + 8 * argument),
+        _Step(_AND, _KIND),
+        _Step(_IF_EQUAL, _DEVICES[0], 1, 0),
+        _Step(_IF_EQUAL, _DEVICES[1], 0, 1),
+        answer,
+        _Step(_RETURN, _ALLOW),
+    ]
+
+
+def _block(table: dict[str, int], allowed: set[str], answered: dict[int, list[_Step]]) -> list[_Step]:
     """The decision for one architecture: numbers compared one by one, then the checks, then the answers.
 
     The kernel remembers which calls are always allowed (Linux 5.11), and asks for those no more.
     """
     refused = [item for item in table.items() if item[0] not in allowed]
+    compared = len(refused) + len(answered)
+    steps = [_Step(_LOAD, _NUMBER_AT), _Step(_IF_AT_LEAST, _NEWEST + 1, compared + 2)]
     checks: list[_Step] = []
-    compared: list[_Step] = []
-    for at, (name, number) in enumerate(refused):
+    decisions: list[tuple[int, int | list[_Step]]] = [
+        (number, _CHECKS.get(name) or (2 if name in _NOT_THERE else 1)) for name, number in refused
+    ]
+    decisions += answered.items()
+    for at, (number, decision) in enumerate(decisions):
         # From the next comparison it is so far to the answers: allow, refuse, not there; the checks follow.
-        answers = len(refused) - at - 1
-        target = answers + (2 if name in _NOT_THERE else 1)
-        if name in _CHECKS:
-            target = answers + len(_ANSWERS) + len(checks)
-            checks += _CHECKS[name]
-        compared.append(_Step(_IF_EQUAL, number, target))
-    bound = _Step(_IF_AT_LEAST, _NEWEST + 1, len(refused) + 2)
-    return [_Step(_LOAD, _NUMBER_AT), bound, *compared, *_ANSWERS, *checks]
+        target = compared - at - 1
+        if isinstance(decision, int):
+            target += decision
+        else:
+            target += len(_ANSWERS) + len(checks)
+            checks += decision
+        steps.append(_Step(_IF_EQUAL, number, target))
+    return [*steps, *_ANSWERS, *checks]

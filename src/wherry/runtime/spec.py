@@ -76,7 +76,8 @@ class Container(NamedTuple):
 
     `network` is "host", "none" (a loopback device only) or "private" (as "none"; who starts the container
     attaches it to something). `shm_size` is in bytes. An empty `hostname` keeps the host's name. `seccomp`
-    is docker's default profile, on or off.
+    is docker's default profile, on or off. `upper` is overlay's folder of the changes to `rootfs`; in the
+    single-id mode `journal`, a new file, gets the owners that files in it were given and cannot carry.
     """
 
     id: str
@@ -90,3 +91,5 @@ class Container(NamedTuple):
     masked_paths: tuple[str, ...] = MASKED_PATHS
     read_only_paths: tuple[str, ...] = READ_ONLY_PATHS
     seccomp: bool = True
+    upper: str = ""
+    journal: str = ""

@@ -1,8 +1,9 @@
 """What a child says to wherry while it sets the container up, one message a packet.
 
 `born`: its credentials tell wherry the pid, and a pidfd comes with it. Then, from wherry, `go`. Then `ready`:
-the mount points made (marshal), with the terminal's master descriptor if there is one. After it the end of
-the stream means that the command is being executed. At any time `failed` (marshal: message, exit code or 0)
+the mount points made (marshal), with the terminal's master descriptor if there is one. Where calls are to be
+answered by `notifier`, `listening` with the descriptor for it, or without where none is to be had. After it
+the end of the stream means that the command is being executed. At any time `failed` (marshal: message, exit code or 0)
 is the last word.
 """
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     # path inside the root, is it a folder, and its parent's time of change (ns) before and after
     Created = list[tuple[str, bool, int, int]]
 
-BORN, READY, FAILED = b"B", b"R", b"F"
+BORN, READY, LISTENING, FAILED = b"B", b"R", b"L", b"F"
 GO = b"G"
 
 
@@ -50,6 +51,13 @@ def announce_start(wherry: _socket.socket, created: Created, console: int | None
     else:
         descriptor = struct.pack("=i", console)
         wherry.sendmsg(message, [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, descriptor)])
+
+
+def announce_listener(setup: int, listener: int | None) -> None:
+    wherry = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, os.dup(setup))
+    rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack("=i", listener))] if listener is not None else []
+    wherry.sendmsg([LISTENING], rights)
+    wherry.close()
 
 
 def fail(setup: int, message: str, code: int = 0) -> None:

@@ -8,7 +8,7 @@ import marshal
 import os
 import struct
 
-from . import channel, linux, process, rootfs, supervisor
+from . import channel, linux, notifier, process, rootfs, supervisor
 from .process import Failed
 
 TYPE_CHECKING = False
@@ -19,7 +19,7 @@ _SETUP = 3
 
 
 def run(order: int, stdio: tuple[int, int, int], setup: int) -> NoReturn:
-    """Become the container's first process, or the one that has crun or runc make it. Never returns."""
+    """Become the container's first process, or the one that makes or serves it. Never returns."""
     try:
         linux.die_with_parent()
         os.setsid()
@@ -29,6 +29,8 @@ def run(order: int, stdio: tuple[int, int, int], setup: int) -> NoReturn:
         os.close(_SETUP + 1)
         if "program" in document:
             supervisor.run(document, wherry)
+        elif "answers" in document:
+            notifier.run(document, wherry)
         else:
             _run_command(document, wherry)
     except Failed as error:
@@ -49,7 +51,7 @@ def _run_command(document: dict[str, Any], wherry: _socket.socket) -> NoReturn:
     rootfs.enter(root)
     channel.await_go(wherry)
     channel.announce_start(wherry, created, console)
-    process.execute(document["process"], console, document["linux"].get("wherry.filter"), keep=_SETUP)
+    process.execute(document["process"], console, document["linux"].get("wherry.filter", {}), keep=_SETUP)
 
 
 def _arrange_descriptors(stdio: tuple[int, int, int], setup: int, order: int) -> _socket.socket:

@@ -46,6 +46,9 @@ _MNT_DETACH = 2
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
+_SECCOMP_SET_MODE_FILTER, _SECCOMP_NEW_LISTENER = 1, 8
+_STATX_INO, _STATX_BTIME = 0x100, 0x800
+_AT_SYMLINK_NOFOLLOW = 0x100
 _PR_CAPBSET_READ = 23
 _PR_CAPBSET_DROP = 24
 _PR_SET_NO_NEW_PRIVS = 38
@@ -57,11 +60,11 @@ _KEYCTL_JOIN_SESSION_KEYRING = 1
 # System calls younger than Linux 5.1 have one number on every architecture; these older ones do not.
 _OPEN_TREE, _MOVE_MOUNT, _FSOPEN, _FSCONFIG, _FSMOUNT = 428, 429, 430, 431, 432
 _CLOSE_RANGE, _OPENAT2, _MOUNT_SETATTR = 436, 437, 442
-_OLD_NAMES = ("clone", "pivot_root", "keyctl", "rt_sigaction", "rt_sigprocmask")
+_OLD_NAMES = ("clone", "pivot_root", "keyctl", "rt_sigaction", "rt_sigprocmask", "seccomp", "statx")
 _OLD_NUMBERS = {
-    "x86_64": (56, 155, 250, 13, 14),
-    "aarch64": (220, 41, 219, 134, 135),
-    "riscv64": (220, 41, 219, 134, 135),
+    "x86_64": (56, 155, 250, 13, 14, 317, 332),
+    "aarch64": (220, 41, 219, 134, 135, 277, 291),
+    "riscv64": (220, 41, 219, 134, 135, 277, 291),
 }
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -189,6 +192,38 @@ def filter_calls(program: bytes) -> None:
     place = ctypes.create_string_buffer(header, len(header))
     if _libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(place), 0, 0) < 0:
         _fail()
+
+
+def filter_and_listen(program: bytes) -> int:
+    """As `filter_calls`; a descriptor on which calls are to be answered that the filter passes on."""
+    buffer = ctypes.create_string_buffer(program, len(program))
+    header = struct.pack("@HP", len(program) // 8, ctypes.addressof(buffer))
+    return _call(_old_number("seccomp"), _SECCOMP_SET_MODE_FILTER, _SECCOMP_NEW_LISTENER, header)
+
+
+def control(descriptor: int, request: int, value: int) -> None:
+    """ioctl(2) whose argument is a number: fcntl.ioctl passes no more than 31 bits."""
+    if _libc.ioctl(descriptor, ctypes.c_ulong(request), ctypes.c_ulong(value)) < 0:
+        _fail()
+
+
+def change_owner(file: int, uid: int, gid: int) -> None:
+    """chown(2) of what a descriptor, also one of O_PATH, stands for; -1 leaves an id as it is."""
+    if _libc.fchownat(file, b"", ctypes.c_int(uid), ctypes.c_int(gid), AT_EMPTY_PATH) < 0:
+        _fail()
+
+
+def identity(folder: int, path: bytes) -> tuple[int, int]:
+    """A file's inode and the time of its birth (ns): an inode's number may pass to another file, later.
+
+    statx(2). No link is followed at the end of `path`.
+    """
+    data = ctypes.create_string_buffer(256)
+    mask = _STATX_INO | _STATX_BTIME
+    _call(_old_number("statx"), folder, path, _AT_SYMLINK_NOFOLLOW, mask, ctypes.addressof(data))
+    (inode,) = struct.unpack_from("=Q", data, 0x20)
+    seconds, nanoseconds = struct.unpack_from("=qI", data, 0x50)
+    return inode, seconds * 1_000_000_000 + nanoseconds
 
 
 def new_session_keyring() -> None:

@@ -11,7 +11,7 @@ import fcntl
 import os
 import stat
 
-from . import linux
+from . import channel, linux
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,10 +42,14 @@ class Failed(Exception):
         self.code = code
 
 
-def execute(process: dict[str, Any], console: int | None, seccomp: bytes | None, keep: int) -> NoReturn:
+def execute(
+    process: dict[str, Any], console: int | None, seccomp: dict[str, bytes], keep: int
+) -> NoReturn:
     """Execute the command; every descriptor above `keep` is closed, `keep` itself when it succeeds.
 
-    `seccomp` is the filter put on it, an array of struct sock_filter.
+    `seccomp` is the `filter` put on it, an array of struct sock_filter; or `heard`, where the kernel lets
+    wherry hear of calls, which is told by `keep`. With `wherry.shown` the user is the only one there is, and
+    is shown by these ids.
     """
     # No descriptor may lead out of the root any more when the folder is entered (CVE-2024-21626).
     linux.close_from(keep + 1)
@@ -60,9 +64,12 @@ def execute(process: dict[str, Any], console: int | None, seccomp: bytes | None,
     entered = _enter(process["cwd"], retry=True)
     if process["noNewPrivileges"]:
         linux.no_new_privileges()
+    shown = process.get("wherry.shown")
+    if shown:
+        _show_as(*shown)
     if seccomp:
-        linux.filter_calls(seccomp)  # now: without no_new_privs it takes the CAP_SYS_ADMIN that goes next
-    _become(user, process["capabilities"])
+        _filter(seccomp, keep)  # now: without no_new_privs it takes the CAP_SYS_ADMIN that goes next
+    _become(None if shown else user, process["capabilities"])
     if not entered:
         _enter(process["cwd"], retry=False)
     environment = dict(item.split("=", 1) for item in process["env"])
@@ -133,9 +140,45 @@ def _enter(folder: str, *, retry: bool) -> bool:
     return True
 
 
-def _become(user: dict[str, Any], capabilities: dict[str, list[str]]) -> None:
-    """Take on the user's ids and no more than the capabilities given."""
+def _filter(seccomp: dict[str, bytes], keep: int) -> None:
+    if "heard" not in seccomp:
+        linux.filter_calls(seccomp["filter"])
+        return
+    try:
+        listener = linux.filter_and_listen(seccomp["heard"])
+    except OSError:
+        # somebody hears of our own calls (EBUSY), or the kernel has no such thing
+        linux.filter_calls(seccomp["filter"])
+        channel.announce_listener(keep, None)
+        return
+    channel.announce_listener(keep, listener)
+    os.close(listener)
+
+
+def _show_as(uid: int, gid: int) -> None:
+    """Enter a user namespace where the only user has the number `uid`, and the only group `gid`."""
+    if (uid, gid) == (0, 0):
+        return
+    try:
+        linux.unshare(linux.CLONE_NEWUSER)
+        for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} 0 1"), ("gid_map", f"{gid} 0 1")):
+            file = os.open(f"/proc/self/{name}", os.O_WRONLY)
+            os.write(file, text.encode())
+            os.close(file)
+    except OSError as error:
+        raise Failed(f"cannot become user {uid}:{gid}: {_lower(error)}") from None
+
+
+def _become(user: dict[str, Any] | None, capabilities: dict[str, list[str]]) -> None:
+    """Take on the user's ids, where there are others, and no more than the capabilities given."""
     linux.bound_capabilities(_mask(capabilities["bounding"]))
+    if user:
+        _set_ids(user)
+    linux.set_capabilities(_mask(capabilities["effective"]))
+    linux.die_with_parent()  # a change of user forgets it
+
+
+def _set_ids(user: dict[str, Any]) -> None:
     try:
         os.setgroups(user["additionalGids"])
         os.setresgid(user["gid"], user["gid"], user["gid"])
@@ -144,8 +187,6 @@ def _become(user: dict[str, Any], capabilities: dict[str, list[str]]) -> None:
         ids = f"{user['uid']}:{user['gid']}"
         more = ": no id of this user namespace stands for it" if error.errno == errno.EINVAL else ""
         raise Failed(f"cannot become user {ids}: {_lower(error)}{more}") from None
-    linux.set_capabilities(_mask(capabilities["effective"]))
-    linux.die_with_parent()  # a change of user forgets it
 
 
 def _mask(names: list[str]) -> int:

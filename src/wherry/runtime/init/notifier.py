@@ -1,0 +1,174 @@
+"""Answers calls about owners and users for a container that has a single id, by seccomp's notifications.
+
+What is asked for is remembered where it can be found again: a new owner in an extended attribute of the file
+itself (`wherry/layer/owners.py`), so it goes where the file goes; what has no such attributes, symbolic links
+for the most part, in a journal; the ids of a process by `credentials.py`. A device becomes an empty file with
+an attribute.
+
+The order has `answers`: the names of calls by architecture and number; `user`: uid, gid and groups that the
+container starts with; `shown`: the ids that stat(2) shows there for every file; `root`: the root filesystem;
+`upper` and `journal`: overlay's upper folder and a new file to write in, or neither.
+"""
+
+from __future__ import annotations
+
+import _socket
+import errno
+import fcntl
+import os
+import select
+import stat
+import struct
+
+from . import channel, linux
+from .credentials import Credentials, Refused, answer
+from .memory import Memory
+from .targets import Target, Targets
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, NoReturn
+
+_RECEIVE, _SEND, _STILL_VALID, _SET_FLAGS = 0xC0502100, 0xC0182101, 0x40082102, 0x40082104
+_SYNC_WAKE_UP = 1  # since Linux 6.6: whoever asks is woken on the processor that answers
+_NOTIFICATION = struct.Struct("=QIIiIQ6Q")
+_ANSWER = struct.Struct("=QqiI")
+_LISTENER = 0
+_EMPTY_PATH, _NO_FOLLOW = 0x1000, 0x100
+_NONE = 0xFFFFFFFF
+
+
+def run(order: dict[str, Any], wherry: _socket.socket) -> NoReturn:
+    channel.announce_birth(wherry)
+    notifier = Notifier(order)
+    channel.await_go(wherry)
+    channel.announce_start(wherry, [], None)
+    wherry.close()
+    notifier.serve()
+    os._exit(0)
+
+
+class Notifier:
+    def __init__(self, order: dict[str, Any]) -> None:
+        self._names: dict[tuple[int, int], str] = order["answers"]
+        uid, gid, groups = order["user"]
+        self._credentials = Credentials(uid, gid, tuple(groups))
+        self._memory = Memory()
+        self._targets = Targets(self._memory, order)
+
+    def serve(self) -> None:
+        """Until the last process that may ask is gone."""
+        try:
+            linux.control(_LISTENER, _SET_FLAGS, _SYNC_WAKE_UP)
+        except OSError:
+            pass  # an older kernel is slower
+        poll = select.poll()
+        poll.register(_LISTENER, select.POLLIN)
+        while True:
+            ((_, events),) = poll.poll()
+            if not events & select.POLLIN:
+                return
+            notification = bytearray(_NOTIFICATION.size)
+            try:
+                fcntl.ioctl(_LISTENER, _RECEIVE, notification)
+            except OSError as error:
+                if error.errno in (errno.ENOENT, errno.EINTR):
+                    continue  # who asked was killed
+                raise
+            cookie, pid, _, number, architecture, _, *arguments = _NOTIFICATION.unpack(notification)
+            result, failure = self._answer(cookie, pid, self._names[architecture, number], tuple(arguments))
+            try:
+                fcntl.ioctl(_LISTENER, _SEND, _ANSWER.pack(cookie, result, -failure, 0))
+            except OSError as error:
+                if error.errno != errno.ENOENT:
+                    raise
+
+    def _answer(self, cookie: int, pid: int, name: str, arguments: tuple[int, ...]) -> tuple[int, int]:
+        """The call's result and error number, one of them zero."""
+        try:
+            handler = _HANDLERS.get(name.removesuffix("16"))
+            if handler is None:
+                return answer(name, arguments, pid, self._credentials, self._memory), 0
+            if name.endswith("16"):
+                arguments = _widened(arguments)
+            handler(self, cookie, pid, arguments)
+            return 0, 0
+        except Refused as error:
+            return 0, error.number
+        except OSError as error:
+            return 0, error.errno or errno.EIO
+
+    def _check_valid(self, cookie: int) -> None:
+        """Whoever asked is still the process that was looked at: its number may have passed to another."""
+        fcntl.ioctl(_LISTENER, _STILL_VALID, struct.pack("=Q", cookie))
+
+    def _give(self, cookie: int, pid: int, target: Target, uid: int, gid: int) -> None:
+        uid, gid = uid & _NONE, gid & _NONE
+        if not self._credentials.of(pid).may_give(uid, gid):
+            raise Refused(errno.EPERM)
+        descriptor = self._targets.open(pid, target)
+        try:
+            self._check_valid(cookie)
+            self._targets.give(descriptor, uid, gid)
+        finally:
+            os.close(descriptor)
+
+    def _chown(self, cookie: int, pid: int, arguments: tuple[int, ...]) -> None:
+        self._give(cookie, pid, Target(linux.AT_FDCWD, arguments[0], follow=True), *arguments[1:3])
+
+    def _lchown(self, cookie: int, pid: int, arguments: tuple[int, ...]) -> None:
+        self._give(cookie, pid, Target(linux.AT_FDCWD, arguments[0], follow=False), *arguments[1:3])
+
+    def _fchown(self, cookie: int, pid: int, arguments: tuple[int, ...]) -> None:
+        self._give(cookie, pid, Target(_signed(arguments[0])), *arguments[1:3])
+
+    def _fchownat(self, cookie: int, pid: int, arguments: tuple[int, ...]) -> None:
+        folder, path, uid, gid, flags = arguments[:5]
+        if flags & ~(_EMPTY_PATH | _NO_FOLLOW) & _NONE:
+            raise Refused(errno.EINVAL)
+        target = Target(
+            _signed(folder), path, follow=not flags & _NO_FOLLOW, may_be_empty=bool(flags & _EMPTY_PATH)
+        )
+        self._give(cookie, pid, target, uid, gid)
+
+    def _mknod(self, cookie: int, pid: int, arguments: tuple[int, ...]) -> None:
+        self._mknodat(cookie, pid, (linux.AT_FDCWD, *arguments))
+
+    def _mknodat(self, cookie: int, pid: int, arguments: tuple[int, ...]) -> None:
+        folder, path, mode, device = arguments[:4]
+        if not self._credentials.of(pid).is_root:
+            raise Refused(errno.EPERM)
+        if stat.S_ISCHR(mode) and not device & _NONE:
+            raise Refused(errno.EPERM)  # as overlay does: it would hide what is below
+        self._targets.make_device(
+            pid,
+            Target(_signed(folder), path),
+            mode & 0xFFFF,
+            device & _NONE,
+            lambda: self._check_valid(cookie),
+        )
+
+
+if TYPE_CHECKING:
+    Handler = Callable[[Notifier, int, int, tuple[int, ...]], None]
+
+_HANDLERS: dict[str, Handler] = {
+    "chown": Notifier._chown,
+    "lchown": Notifier._lchown,
+    "fchown": Notifier._fchown,
+    "fchownat": Notifier._fchownat,
+    "mknod": Notifier._mknod,
+    "mknodat": Notifier._mknodat,
+}
+
+
+def _signed(descriptor: int) -> int:
+    descriptor &= _NONE
+    return descriptor - (1 << 32) if descriptor >> 31 else descriptor
+
+
+def _widened(arguments: tuple[int, ...]) -> tuple[int, ...]:
+    """A chown with 16-bit ids, as one with 32."""
+    ids = (_NONE if value & 0xFFFF == 0xFFFF else value & 0xFFFF for value in arguments[1:3])
+    return (arguments[0], *ids)

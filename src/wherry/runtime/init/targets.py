@@ -1,0 +1,187 @@
+"""The files that a container's calls name: found as the kernel would find them there, and marked.
+
+A name is looked up with the caller's root and folder: this process makes the root its own first, so that no
+link leads elsewhere. What is done is done to a descriptor then.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from . import linux
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from .memory import Memory
+
+OWNER, DEVICE = "user.wherry.owner", "user.wherry.device"
+_NONE = 0xFFFFFFFF
+_OWN_DESCRIPTORS = (b"/proc/self/fd/", b"/proc/thread-self/fd/", b"/dev/fd/")
+_STREAMS = {b"/dev/stdin": 0, b"/dev/stdout": 1, b"/dev/stderr": 2}
+
+
+class Target:
+    """What a call names: a descriptor of its process, or a path from one (`path`: where it is in memory)."""
+
+    def __init__(
+        self, folder: int, path: int | None = None, *, follow: bool = False, may_be_empty: bool = False
+    ) -> None:
+        self.folder = folder
+        self.path = path
+        self.follow = follow
+        self.may_be_empty = may_be_empty
+
+
+class Targets:
+    def __init__(self, memory: Memory, order: dict[str, Any]) -> None:
+        self._memory = memory
+        self._proc = linux.new_mount("proc", [], 0)  # the one at /proc has other numbers
+        self._shown: tuple[int, int] = tuple(order["shown"])
+        self._device = os.stat(order["root"]).st_dev
+        self._upper = self._journal = -1
+        if order.get("journal"):
+            self._upper = os.open(order["upper"], os.O_PATH | os.O_DIRECTORY)
+            self._journal = os.open(
+                order["journal"], os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600
+            )
+
+    def open(self, pid: int, target: Target) -> int:
+        """A descriptor (O_PATH) of the file that is meant."""
+        if target.path is None:
+            return self._open_own(pid, target.folder)
+        path = self._memory.read_path(pid, target.path)
+        if not path:
+            if not target.may_be_empty:
+                raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+            return self._open_own(pid, target.folder)
+        number = _own_descriptor(path) if target.follow else None
+        if number is not None:
+            return self._open_own(pid, number)
+        return self._open_named(pid, target.folder, path, 0 if target.follow else os.O_NOFOLLOW)
+
+    def give(self, file: int, uid: int, gid: int) -> None:
+        """Have it belong to the ids given; _NONE leaves one as it is."""
+        try:
+            # The kernel's own part: a copy of a file of lower layers, set-user-ID bits taken away.
+            linux.change_owner(file, -1 if uid == _NONE else 0, -1 if gid == _NONE else 0)
+        except OSError as error:
+            if error.errno == errno.EPERM:
+                return  # a file of the machine's, which is in no layer
+            raise
+        if uid == _NONE and gid == _NONE:
+            return
+        kind = os.fstat(file).st_mode
+        if stat.S_ISREG(kind) or stat.S_ISDIR(kind):
+            self._mark(file, uid, gid)
+        elif self._journal >= 0:
+            self._note(file, uid, gid)
+
+    def make_device(
+        self, pid: int, target: Target, mode: int, device: int, check: Callable[[], None]
+    ) -> None:
+        """An empty file that stands for a device."""
+        assert target.path is not None
+        folder, _, name = self._memory.read_path(pid, target.path).rpartition(b"/")
+        mask = self._mask_of(pid)
+        above = self._open_named(pid, target.folder, folder + b"/" if folder or not name else b".", 0)
+        try:
+            check()
+            os.mknod(name, stat.S_IFREG | stat.S_IMODE(mode), dir_fd=above)
+            file = os.open(name, os.O_PATH | os.O_NOFOLLOW, dir_fd=above)
+        finally:
+            os.close(above)
+        try:
+            os.chmod(self._reach(file), stat.S_IMODE(mode) & ~mask)
+            kind = "c" if stat.S_ISCHR(mode) else "b"
+            text = f"{kind} {os.major(device)} {os.minor(device)}"
+            os.setxattr(self._reach(file), DEVICE, text.encode())
+        finally:
+            os.close(file)
+
+    def _open_own(self, pid: int, number: int) -> int:
+        name = "cwd" if number == linux.AT_FDCWD else f"fd/{number}"
+        try:
+            return os.open(f"{pid}/{name}", os.O_PATH, dir_fd=self._proc)
+        except FileNotFoundError:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF)) from None
+
+    def _open_named(self, pid: int, folder: int, path: bytes, flags: int) -> int:
+        self._enter_root(pid)
+        if path.startswith(b"/"):
+            return os.open(path, os.O_PATH | flags)
+        base = self._open_own(pid, folder)
+        try:
+            return os.open(path, os.O_PATH | flags, dir_fd=base)
+        finally:
+            os.close(base)
+
+    def _enter_root(self, pid: int) -> None:
+        root = os.open(f"{pid}/root", os.O_PATH | os.O_DIRECTORY, dir_fd=self._proc)
+        try:
+            os.fchdir(root)
+            os.chroot(".")
+        finally:
+            os.close(root)
+
+    def _reach(self, file: int) -> str:
+        """A path to what an O_PATH descriptor stands for."""
+        os.fchdir(self._proc)
+        return f"self/fd/{file}"
+
+    def _mask_of(self, pid: int) -> int:
+        with open(os.open(f"{pid}/status", os.O_RDONLY, dir_fd=self._proc), "rb") as file:
+            for line in file:
+                if line.startswith(b"Umask:"):
+                    return int(line.split()[1], 8)
+        return 0
+
+    def _mark(self, file: int, uid: int, gid: int) -> None:
+        path = self._reach(file)
+        try:
+            before = os.getxattr(path, OWNER)
+        except OSError as error:
+            if error.errno not in (errno.ENODATA, errno.ENOTSUP):
+                raise
+            before = b""
+        try:
+            os.setxattr(path, OWNER, self._record(before, uid, gid))
+        except OSError as error:
+            if error.errno != errno.ENOTSUP:
+                raise  # on a file system in memory, for one: it is in no layer
+
+    def _record(self, before: bytes, uid: int, gid: int) -> bytes:
+        """`uid:gid`, a dash for what was never said; see wherry's layer/owners.py."""
+        if not before and (uid, gid) == self._shown:
+            return b"%d:%d~" % (uid, gid)
+        old_uid, _, old_gid = (before.rstrip(b"~") or b"-:-").partition(b":")
+        return b":".join((old_uid if uid == _NONE else b"%d" % uid, old_gid if gid == _NONE else b"%d" % gid))
+
+    def _note(self, file: int, uid: int, gid: int) -> None:
+        """One line in the journal: the inode and its time of birth, which no other file has, and the owner."""
+        if os.fstat(file).st_dev != self._device:
+            return
+        os.fchdir(self._proc)
+        os.chroot(".")  # from where the name is the one from the container's root, whatever the caller's is
+        path = os.readlink(self._reach(file).encode())
+        try:
+            inode, born = linux.identity(self._upper, path.lstrip(b"/"))
+        except OSError:
+            return  # removed meanwhile
+        ids = ("-" if value == _NONE else str(value) for value in (uid, gid))
+        os.write(self._journal, f"{inode} {born} {':'.join(ids)}\n".encode())
+
+
+def _own_descriptor(path: bytes) -> int | None:
+    """The number in a path such as /proc/self/fd/1, whose "self" would be this process."""
+    if path in _STREAMS:
+        return _STREAMS[path]
+    for prefix in _OWN_DESCRIPTORS:
+        rest = path.removeprefix(prefix)
+        if rest != path and rest.isdigit():
+            return int(rest)
+    return None
