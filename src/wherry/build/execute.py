@@ -27,11 +27,13 @@ from wherry.layer.layers import Layers
 from wherry.layer.writer import Layer
 from wherry.oci import platform as platforms
 from wherry.runtime import emulation, modes
+from wherry.runtime.init import linux
 from wherry.runtime.mounts import remove_created
 from wherry.runtime.native import ExecFailed, Native, Running
 from wherry.runtime.spec import Container
 from wherry.snapshot import changes
 from wherry.snapshot.names import NameCache
+from wherry.snapshot.ownership import Ownership, read_journal
 from wherry.snapshot.snapshotter import Snapshotter, choose, open_snapshotter
 from wherry.snapshot.view import View
 from wherry.store.records import Record
@@ -162,6 +164,7 @@ class Executor:
                 container = run.container(
                     operation, mounted.path, view, scratch, self._settings.surroundings, lent
                 )
+                container = container._replace(upper=mounted.upper, journal=f"{scratch}/journal")
                 process = self._process(container, operation, log)
                 remove_created(mounted.path, process.created)
             return changes.commit(
@@ -171,6 +174,7 @@ class Executor:
                 clamp=self._settings.epoch,
                 mountpoints=lent.places,
                 told=mounted.told,
+                ownership=_ownership(container),
             )
 
     def _known(
@@ -232,3 +236,9 @@ class Executor:
         if self._runtime is not None:
             self._runtime.close()
         self._held.close()
+
+
+
+def _ownership(container: Container) -> Ownership:
+    user = container.process.user
+    return Ownership(user.uid, user.gid, read_journal(container.journal), linux.identity)

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from typing import BinaryIO
 
 from wherry.base.errors import Corrupt, Denied, WherryError
-from wherry.layer import sparse
+from wherry.layer import owners, sparse
 from wherry.layer.entry import (
     BLOCK,
     CHARACTER,
@@ -114,16 +114,16 @@ class _Extraction:
         elif entry.kind == HARDLINK:
             self._link(entry)
         elif entry.kind == SYMLINK:
-            make_symlink(*self._folders.parent(entry.path), entry)
+            make_symlink(*self._folders.parent(entry.path), entry, has_owners=self._form.has_owners)
         else:
-            make_node(*self._folders.parent(entry.path), entry)
+            make_node(*self._folders.parent(entry.path), entry, has_owners=self._form.has_owners)
 
     def _write_file(self, entry: Entry, content: Content) -> bytes:
         folder, name = self._folders.parent(entry.path)
         descriptor = os.open(name, CREATE, 0o600, dir_fd=folder)
         try:
             digest = _copy(descriptor, content)
-            finish_file(descriptor, entry)
+            finish_file(descriptor, entry, has_owners=self._form.has_owners)
         finally:
             os.close(descriptor)
         return digest
@@ -149,7 +149,7 @@ class _Extraction:
         for entry in reversed(entries):
             if entry.kind == DIRECTORY:
                 descriptor = self._folders.open(entry.path)
-                os.fchown(descriptor, entry.uid, entry.gid)
+                owners.give(descriptor, entry.uid, entry.gid, has_owners=self._form.has_owners)
                 set_xattrs(descriptor, entry)
                 os.fchmod(descriptor, entry.mode)
                 os.utime(descriptor, ns=(entry.mtime, entry.mtime))

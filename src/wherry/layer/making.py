@@ -1,6 +1,7 @@
 """Makes what an entry says below an open folder: `folder` is its descriptor, `name` new in it.
 
-The order matters: writing and chown take capabilities and set-id bits away, and the time comes last.
+The order matters: writing and chown take capabilities and set-id bits away, and the time comes last. Without
+`has_owners` all files are one user's, see `owners.py`.
 """
 
 from __future__ import annotations
@@ -9,29 +10,31 @@ import errno
 import os
 import stat
 
+from wherry.layer import owners
 from wherry.layer.entry import BLOCK, CHARACTER, FIFO, Entry
 
 CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NODES = {CHARACTER: stat.S_IFCHR, BLOCK: stat.S_IFBLK, FIFO: stat.S_IFIFO}
 
 
-def finish_file(descriptor: int, entry: Entry) -> None:
+def finish_file(descriptor: int, entry: Entry, *, has_owners: bool = True) -> None:
     """Owner, attributes, mode and time of a file whose content is written."""
-    os.fchown(descriptor, entry.uid, entry.gid)
+    owners.give(descriptor, entry.uid, entry.gid, has_owners=has_owners)
     if entry.xattrs:
         set_xattrs(descriptor, entry)
     os.fchmod(descriptor, entry.mode)
     os.utime(descriptor, ns=(entry.mtime, entry.mtime))
 
 
-def make_symlink(folder: int, name: str, entry: Entry) -> None:
+def make_symlink(folder: int, name: str, entry: Entry, *, has_owners: bool = True) -> None:
     os.symlink(entry.link, name, dir_fd=folder)
-    os.chown(name, entry.uid, entry.gid, dir_fd=folder, follow_symlinks=False)
+    if has_owners:
+        os.chown(name, entry.uid, entry.gid, dir_fd=folder, follow_symlinks=False)
     set_xattrs(f"/proc/self/fd/{folder}/{name}", entry)
     os.utime(name, ns=(entry.mtime, entry.mtime), dir_fd=folder, follow_symlinks=False)
 
 
-def make_node(folder: int, name: str, entry: Entry) -> bool:
+def make_node(folder: int, name: str, entry: Entry, *, has_owners: bool = True) -> bool:
     """A device or a pipe; False where this process may make no device."""
     device = os.makedev(*entry.device) if entry.kind != FIFO else 0
     try:
@@ -40,7 +43,8 @@ def make_node(folder: int, name: str, entry: Entry) -> bool:
         if entry.kind == FIFO:
             raise
         return False  # as inside a user namespace; containers get theirs from the runtime
-    os.chown(name, entry.uid, entry.gid, dir_fd=folder, follow_symlinks=False)
+    if has_owners:
+        os.chown(name, entry.uid, entry.gid, dir_fd=folder, follow_symlinks=False)
     set_xattrs(f"/proc/self/fd/{folder}/{name}", entry)
     os.chmod(name, entry.mode, dir_fd=folder)  # the name is the node just made, so no link is followed
     os.utime(name, ns=(entry.mtime, entry.mtime), dir_fd=folder, follow_symlinks=False)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from wherry.base.errors import Corrupt, Unsupported
-from wherry.layer import fields, sparse
+from wherry.layer import fields, owners, sparse
 from wherry.layer.entry import (
     BLOCK,
     CHARACTER,
@@ -44,7 +44,7 @@ _KINDS = {
 }
 _SKIPPED = b"VD"  # GNU's volume label; GNU's list of names in an incremental backup's folder
 _XATTR = b"SCHILY.xattr."
-_OVERLAY = ("trusted.overlay.", "user.overlay.")
+_OWN = ("trusted.overlay.", "user.overlay.", owners.PREFIX)
 _MAX_PATH = 4095
 _MAX_NAME = 255
 _MAX_LINK = 4095
@@ -278,7 +278,7 @@ def _xattrs(pax: dict[bytes, bytes]) -> tuple[tuple[str, bytes], ...]:
     for key, value in pax.items():
         if key.startswith(_XATTR):
             name = key[len(_XATTR) :].decode("utf-8", "surrogateescape")
-            if not name.startswith(_OVERLAY):
+            if not name.startswith(_OWN):
                 if not name or len(name) > 255 or "\0" in name or len(value) > 65536:
                     raise Corrupt(f"a tar archive has an extended attribute that is too large: {name[:80]!r}")
                 found.append((name, value))

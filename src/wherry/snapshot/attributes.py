@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 
+from wherry.layer import owners
+
 
 def names(target: int | str) -> list[str]:
     """Of a descriptor, or of a path whose last link is not followed; none where the file system has none."""
@@ -23,7 +25,7 @@ def is_kept(name: str) -> bool:
     be set in a container, nor be seen in a user namespace. `system.*` has access lists, and NFS's own.
     """
     if name.startswith("user."):
-        return not is_of_overlay(name)
+        return not is_of_overlay(name) and not name.startswith(owners.PREFIX)
     return name in ("security.capability", "system.posix_acl_access", "system.posix_acl_default")
 
 

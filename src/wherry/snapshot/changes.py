@@ -10,12 +10,14 @@ from functools import partial
 from typing import BinaryIO
 
 from wherry.base.errors import WherryError
+from wherry.layer import owners
 from wherry.layer.entry import FILE, HARDLINK, OPAQUE, WHITEOUT, Entry
 from wherry.layer.folders import Folders
 from wherry.layer.forms import PLAIN, current_form
 from wherry.layer.layers import Layers
 from wherry.layer.writer import Layer
 from wherry.snapshot import pyc
+from wherry.snapshot.ownership import Ownership
 from wherry.snapshot.scan import SECOND, Changes, scan
 from wherry.snapshot.stub import stub_of
 from wherry.snapshot.told import Told
@@ -47,6 +49,7 @@ def commit(
     clamp: int | None,
     mountpoints: Sequence[str] = (),
     told: Told | None = None,
+    ownership: Ownership = Ownership(),  # noqa: B008 - a frozen value
 ) -> Layer | None:
     """The layer of what `upper` changes in `lower`; None where that is nothing.
 
@@ -55,11 +58,12 @@ def commit(
     another machine are the same, on this parent and on any other.
 
     Times are whole seconds, and those that the step set no later than `clamp` (seconds since 1970).
-    `mountpoints` are those that `overlay` was given, `told` what it said.
+    `mountpoints` are those that `overlay` was given, `told` what it said. `ownership` is for the
+    single-id mode.
     """
     stub = stub_of(lower, mountpoints)
     with _reading(upper), Folders(upper) as folders:
-        found = scan(folders, lower, stub, told or current_form(), clamp)
+        found = scan(folders, lower, stub, told or current_form(), clamp, ownership)
         if not found.entries:
             return None
         _settle(folders, found, lower, clamp, is_overlay=told is None)
@@ -78,12 +82,29 @@ def _settle(folders: Folders, found: Changes, lower: View, clamp: int | None, *,
         os.mknod(name, stat.S_IFCHR, 0, dir_fd=folder)
     for path in found.idle_marks if is_overlay else ():
         os.removexattr(folders.open(path), current_form().opaque)
+    _settle_owners(folders, found)
     if clamp is not None:
         _correct_bytecode(folders, found, lower, clamp)
     for entry in found.entries:
         if entry.kind not in (WHITEOUT, OPAQUE, HARDLINK):
             folder, name = folders.parent(entry.path) if entry.path else (folders.open(""), ".")
             os.utime(name, ns=(entry.mtime, entry.mtime), dir_fd=folder, follow_symlinks=False)
+
+
+def _settle_owners(folders: Folders, found: Changes) -> None:
+    """Attributes as `layer/owners.py` has them in a layer's tree."""
+    if not found.owners:
+        return
+    here = {entry.path for entry in found.entries}
+    for path, value in found.owners:
+        if path not in here:
+            continue
+        folder, name = folders.parent(path) if path else (folders.open(""), ".")
+        place = f"/proc/self/fd/{folder}/{name}"
+        if value:
+            os.setxattr(place, owners.OWNER, value)
+        else:
+            os.removexattr(place, owners.OWNER)
 
 
 def _correct_bytecode(folders: Folders, found: Changes, lower: View, clamp: int) -> None:

@@ -21,6 +21,7 @@ import stat
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from wherry.layer import owners
 from wherry.layer.entry import (
     BLOCK,
     CHARACTER,
@@ -35,7 +36,9 @@ from wherry.layer.entry import (
 )
 from wherry.layer.folders import Folders
 from wherry.layer.forms import OverlayForm
+from wherry.layer.owners import Asked
 from wherry.snapshot import attributes
+from wherry.snapshot.ownership import Ownership
 from wherry.snapshot.stub import Stub
 from wherry.snapshot.told import Told
 from wherry.snapshot.view import View
@@ -49,6 +52,7 @@ _KINDS = {
     stat.S_IFBLK: BLOCK,
     stat.S_IFIFO: FIFO,
 }
+_ORIGIN = "user.overlay.origin"
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -65,6 +69,8 @@ class Changes(NamedTuple):
     """Folders whose opaque mark hides nothing."""
     clamped: dict[str, int]
     """The time, in seconds, that a file had on disk where the limit gave it another."""
+    owners: tuple[tuple[str, bytes], ...]
+    """Where the form has no owners of its own: attributes that files and folders lack, or have to lose."""
 
 
 class _Item(NamedTuple):
@@ -75,13 +81,22 @@ class _Item(NamedTuple):
     links: int
     inode: int
     opaque: bool
+    asked: Asked | None = None
+    """The owner that was asked for, where the form has no owners of its own."""
+    recorded: bytes = b""
+    """The same as it is recorded."""
+    is_copy: bool = False
+    """Whether it is known for a copy of what lower layers have."""
 
 
 class _Folder:
     """A folder on the way from the root to where the scan is."""
 
-    def __init__(self, path: str, items: list[_Item], entries: list[Entry], has_lower: bool) -> None:
+    def __init__(
+        self, path: str, itself: Entry, items: list[_Item], entries: list[Entry], has_lower: bool
+    ) -> None:
         self.path = path
+        self.itself = itself
         self.items = items
         self.entries = entries
         """Its own, for as long as it is not known whether they are needed."""
@@ -90,24 +105,39 @@ class _Folder:
 
 
 def scan(
-    folders: Folders, lower: View, stub: Stub, form: OverlayForm | Told, clamp: int | None = None
+    folders: Folders,
+    lower: View,
+    stub: Stub,
+    form: OverlayForm | Told,
+    clamp: int | None = None,
+    ownership: Ownership = Ownership(),  # noqa: B008 - a frozen value
 ) -> Changes:
     """What the upper folder `folders` changes in `lower` with the `stub` on it; it is only read.
 
-    `clamp`: no time that the step set is later, in seconds since 1970 (SOURCE_DATE_EPOCH).
+    `clamp`: no time that the step set is later, in seconds since 1970 (SOURCE_DATE_EPOCH). `ownership` says
+    who owns what where `form` does not.
     """
-    return _Scan(folders, lower, stub, form, clamp).run()
+    return _Scan(folders, lower, stub, form, clamp, ownership).run()
 
 
 class _Scan:
     def __init__(
-        self, folders: Folders, lower: View, stub: Stub, form: OverlayForm | Told, clamp: int | None
+        self,
+        folders: Folders,
+        lower: View,
+        stub: Stub,
+        form: OverlayForm | Told,
+        clamp: int | None,
+        ownership: Ownership,
     ) -> None:
         self._folders = folders
         self._lower = lower
         self._stub = stub
         self._form = form
+        self._has_owners = isinstance(form, Told) or form.has_owners
         self._clamp = clamp
+        self._ownership = ownership
+        self._owners: list[tuple[str, bytes]] = []
         self._entries: list[Entry] = []
         self._surplus: list[tuple[str, bool]] = []
         self._sockets: list[str] = []
@@ -134,15 +164,17 @@ class _Scan:
             tuple(self._sockets),
             tuple(self._idle_marks),
             self._clamped,
+            tuple(self._owners),
         )
 
     def _start(self) -> None:
         """The root's entry is left out unless it changed: no layer needs it to hold what is in it."""
-        item = _item(self._folders.open(""), ".", "", self._form)
+        item = self._item(self._folders.open(""), ".", "")
         before = self._lower.lookup("")
-        assert item.entry is not None and before is not None
-        own = [] if _same_face(item.entry, before.entry) else [self._timed(item.entry, before.entry)]
-        self._enter("", own, has_lower=True, changed=bool(own))
+        assert before is not None
+        entry = self._owned(item, before.entry, None)
+        own = [] if _same_face(entry, before.entry) else [self._timed(entry, before.entry)]
+        self._enter(entry, own, has_lower=True, changed=bool(own))
 
     def _take(self, folder: _Folder, item: _Item) -> None:
         path = f"{folder.path}/{item.name}" if folder.path else item.name
@@ -153,14 +185,19 @@ class _Scan:
             return
         # a folder or file of the stub may have been copied up too
         before = before or self._stub.get(path)
-        if item.entry.kind == DIRECTORY:
-            self._take_folder(item.entry, before, item.opaque)
-        elif item.links > 1 and item.entry.kind == FILE:
-            self._add_shared(item, before)
-        elif before is not None and self._is_copy(item.entry, before):
+        first = self._first_names.get(item.inode) if item.links > 1 else None
+        if first is not None and item.entry.kind == FILE:
+            self._add(first._replace(path=path, kind=HARDLINK, link=first.path, size=0))
+            return
+        entry = self._owned(item, before, folder.itself)
+        if entry.kind == DIRECTORY:
+            self._take_folder(entry, before, item.opaque)
+        elif item.links > 1 and entry.kind == FILE:
+            self._add_shared(entry, item.inode, before)
+        elif before is not None and self._is_copy(entry, before):
             self._surplus.append((path, False))
         else:
-            self._add(self._timed(item.entry, before))
+            self._add(self._timed(entry, before))
 
     def _take_nothing(self, path: str, *, is_socket: bool, hides: bool) -> None:
         if not hides:
@@ -180,11 +217,12 @@ class _Scan:
         if hides:
             own.append(Entry(path, OPAQUE))
         changed = hides or before is None or not merges or not _same_face(entry, before)
-        self._enter(path, own, has_lower=merges and not opaque, changed=changed)
+        self._enter(entry, own, has_lower=merges and not opaque, changed=changed)
 
-    def _enter(self, path: str, own: list[Entry], *, has_lower: bool, changed: bool) -> None:
-        items = sorted(_items(self._folders.open(path), path, self._form), key=_name, reverse=True)
-        self._way.append(_Folder(path, items, own, has_lower))
+    def _enter(self, entry: Entry, own: list[Entry], *, has_lower: bool, changed: bool) -> None:
+        path = entry.path
+        items = sorted(self._items(self._folders.open(path), path), key=_name, reverse=True)
+        self._way.append(_Folder(path, entry, items, own, has_lower))
         if changed:
             self._need_way()
 
@@ -204,17 +242,11 @@ class _Scan:
         self._need_way()
         self._entries.append(entry)
 
-    def _add_shared(self, item: _Item, before: Entry | None) -> None:
-        """A file with several names: the first is the file. Never left out as a mere copy, because the other
+    def _add_shared(self, entry: Entry, inode: int, before: Entry | None) -> None:
+        """The first of a file's several names is the file. Never left out as a mere copy, because the other
         names could not be links to one in a lower layer."""
-        entry = item.entry
-        assert entry is not None
-        first = self._first_names.get(item.inode)
-        if first is None:
-            entry = self._first_names[item.inode] = self._timed(entry, before)
-            self._add(entry)
-        else:
-            self._add(first._replace(path=entry.path, kind=HARDLINK, link=first.path, size=0))
+        self._first_names[inode] = entry = self._timed(entry, before)
+        self._add(entry)
 
     def _timed(self, entry: Entry, before: Entry | None) -> Entry:
         """With the time that the layer gives it: what the step did not touch keeps its own."""
@@ -249,6 +281,44 @@ class _Scan:
             return False
         return entry.kind != FILE or self._digest(entry) == before.digest
 
+    def _items(self, folder: int, path: str) -> Iterator[_Item]:
+        prefix = f"{path}/" if path else ""
+        with os.scandir(folder) as names:
+            for found in names:
+                yield self._item(folder, found.name, prefix + found.name)
+        if isinstance(self._form, Told):
+            for name in self._form.removed.get(path, ()):
+                yield _Item(name, Entry(prefix + name, WHITEOUT), 1, 0, False)
+
+    def _item(self, folder: int, name: str, path: str) -> _Item:
+        item, names = _item(folder, name, path, self._form)
+        entry = item.entry
+        if self._has_owners or entry is None or entry.kind == WHITEOUT:
+            return item
+        if entry.kind not in (FILE, DIRECTORY):
+            return item._replace(asked=self._ownership.find(folder, name))
+        proc = f"/proc/self/fd/{folder}/{name}"
+        if owners.DEVICE in names and (found := owners.device(_xattr(proc, owners.DEVICE))):
+            kind, device = found
+            entry = entry._replace(kind=kind, device=device, size=0)
+        recorded = _xattr(proc, owners.OWNER) if owners.OWNER in names else b""
+        # The folder of both trees is the same one unless it is opaque.
+        is_copy = _ORIGIN in names or (entry.kind == DIRECTORY and not item.opaque)
+        return item._replace(entry=entry, asked=owners.asked(recorded), recorded=recorded, is_copy=is_copy)
+
+    def _owned(self, item: _Item, before: Entry | None, folder: Entry | None) -> Entry:
+        """The entry with its owner; what has an attribute for it and not the right one is remembered."""
+        entry = item.entry
+        assert entry is not None
+        if self._has_owners:
+            return entry
+        is_copy = item.is_copy and before is not None and before.kind == entry.kind
+        uid, gid = self._ownership.of(entry, item.asked, is_copy, before, folder)
+        wanted = owners.encoded(uid, gid)
+        if entry.kind in (FILE, DIRECTORY) and wanted != item.recorded:
+            self._owners.append((entry.path, wanted))
+        return entry._replace(uid=uid, gid=gid)
+
     def _digest(self, entry: Entry) -> bytes:
         folder, name = self._folders.parent(entry.path)
         with open(os.open(name, _READ, dir_fd=folder), "rb", buffering=0) as file:
@@ -268,23 +338,14 @@ def _name(item: _Item) -> str:
     return item.name
 
 
-def _items(folder: int, path: str, form: OverlayForm | Told) -> Iterator[_Item]:
-    prefix = f"{path}/" if path else ""
-    with os.scandir(folder) as names:
-        for found in names:
-            yield _item(folder, found.name, prefix + found.name, form)
-    if isinstance(form, Told):
-        for name in form.removed.get(path, ()):
-            yield _Item(name, Entry(prefix + name, WHITEOUT), 1, 0, False)
-
-
-def _item(folder: int, name: str, path: str, form: OverlayForm | Told) -> _Item:
+def _item(folder: int, name: str, path: str, form: OverlayForm | Told) -> tuple[_Item, list[str]]:
+    """One name, and the names of its extended attributes."""
     status = os.stat(name, dir_fd=folder, follow_symlinks=False)
     kind = _KINDS.get(stat.S_IFMT(status.st_mode))
     if kind is None:
-        return _Item(name, None, 1, 0, False)
+        return _Item(name, None, 1, 0, False), []
     if kind == CHARACTER and status.st_rdev == 0:
-        return _Item(name, Entry(path, WHITEOUT), 1, 0, False)
+        return _Item(name, Entry(path, WHITEOUT), 1, 0, False), []
     # By this name: the calls for extended attributes take no folder's descriptor.
     proc = f"/proc/self/fd/{folder}/{name}"
     names = attributes.names(proc)
@@ -304,7 +365,7 @@ def _item(folder: int, name: str, path: str, form: OverlayForm | Told) -> _Item:
         opaque = path in form.replaced
     else:
         opaque = kind == DIRECTORY and form.opaque in names and _xattr(proc, form.opaque) == b"y"
-    return _Item(name, entry, status.st_nlink, status.st_ino, opaque)
+    return _Item(name, entry, status.st_nlink, status.st_ino, opaque), names
 
 
 def _xattr(proc: str, name: str) -> bytes:

@@ -12,7 +12,9 @@ import hashlib
 import os
 from collections.abc import Iterable
 
+from wherry.layer import owners
 from wherry.layer.entry import DIRECTORY, FILE, Entry
+from wherry.layer.forms import current_form
 from wherry.snapshot.view import View
 
 MOUNTPOINTS = ("/dev/", "/etc/hostname", "/etc/hosts", "/etc/resolv.conf", "/proc/", "/sys/")
@@ -59,7 +61,7 @@ def make_stub(stub: Stub, path: str) -> None:
 
 def make_like(path: str, entry: Entry) -> None:
     """Gives a file or folder of ours the mode, owner, extended attributes and time of `entry`."""
-    os.chown(path, entry.uid, entry.gid)
+    owners.give(path, entry.uid, entry.gid, has_owners=current_form().has_owners)
     for name, value in entry.xattrs:
         os.setxattr(path, name, value)
     os.chmod(path, entry.mode)

@@ -3,8 +3,8 @@
 `born`: its credentials tell wherry the pid, and a pidfd comes with it. Then, from wherry, `go`. Then `ready`:
 the mount points made (marshal), with the terminal's master descriptor if there is one. Where calls are to be
 answered by `notifier`, `listening` with the descriptor for it, or without where none is to be had. After it
-the end of the stream means that the command is being executed. At any time `failed` (marshal: message, exit code or 0)
-is the last word.
+the end of the stream means that the command is being executed. At any time `failed` (marshal: message, exit
+code or 0) is the last word.
 """
 
 from __future__ import annotations
@@ -55,7 +55,11 @@ def announce_start(wherry: _socket.socket, created: Created, console: int | None
 
 def announce_listener(setup: int, listener: int | None) -> None:
     wherry = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, os.dup(setup))
-    rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack("=i", listener))] if listener is not None else []
+    rights = (
+        [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack("=i", listener))]
+        if listener is not None
+        else []
+    )
     wherry.sendmsg([LISTENING], rights)
     wherry.close()
 

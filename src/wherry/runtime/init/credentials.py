@@ -92,7 +92,9 @@ def answer(name: str, arguments: tuple[int, ...], pid: int, all_ids: Credentials
     if name in _READ:
         return _READ[name](ids)
     if name in ("getresuid", "getresgid"):
-        for address, value in zip(arguments, ids.user if name == "getresuid" else ids.group, strict=False):
+        for address, value in zip(
+            arguments[:3], ids.user if name == "getresuid" else ids.group, strict=False
+        ):
             memory.write(pid, address, value.to_bytes(4, "little")[:width])
         return 0
     if name == "getgroups":

@@ -42,9 +42,7 @@ class Failed(Exception):
         self.code = code
 
 
-def execute(
-    process: dict[str, Any], console: int | None, seccomp: dict[str, bytes], keep: int
-) -> NoReturn:
+def execute(process: dict[str, Any], console: int | None, seccomp: dict[str, bytes], keep: int) -> NoReturn:
     """Execute the command; every descriptor above `keep` is closed, `keep` itself when it succeeds.
 
     `seccomp` is the `filter` put on it, an array of struct sock_filter; or `heard`, where the kernel lets

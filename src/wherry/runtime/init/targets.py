@@ -162,7 +162,7 @@ class Targets:
         return b":".join((old_uid if uid == _NONE else b"%d" % uid, old_gid if gid == _NONE else b"%d" % gid))
 
     def _note(self, file: int, uid: int, gid: int) -> None:
-        """One line in the journal: the inode and its time of birth, which no other file has, and the owner."""
+        """One line in the journal: inode and time of birth, which no other file has, and the owner."""
         if os.fstat(file).st_dev != self._device:
             return
         os.fchdir(self._proc)
