@@ -48,7 +48,7 @@ def test_copying_needs_no_subordinate_ids_and_a_run_says_what_it_needs() -> None
         with Store.open(str(user.root)) as store:
             assert len(store.images.find("app").config.diff_ids) == 2
         (folder / "Dockerfile").write_text(lines + 'RUN ["/d/a"]\n')
-        refused = user("build", folder)
+        refused = user("build", "--isolation=userns", folder)
         assert refused.code == 1
         assert "usermod --add-subuids" in refused.err
         assert "Traceback" not in refused.err

@@ -23,8 +23,8 @@ from wherry.runtime import modes
 from wherry.runtime.native import Native
 from wherry.runtime.spec import Container, Process, User
 try:
-    mode = modes.enter()
-    assert mode is modes.enter() and mode.name == "userns", mode
+    mode = modes.enter(sys.argv[2])
+    assert mode is modes.enter(sys.argv[2]) and mode.name == sys.argv[2], mode
     with Native() as runtime:
         for user in (User(), User(1000, 1000, (1000, 50))):
             script = "id -u; id -G; touch /tmp/by-$(id -u); grep CapBnd /proc/self/status; echo x > /dev/null"
@@ -40,7 +40,7 @@ except WherryError as error:
 """
 
 
-def run_as(user: ordinary.User) -> subprocess.CompletedProcess[str]:
+def run_as(user: ordinary.User, isolation: str = "userns") -> subprocess.CompletedProcess[str]:
     """The script with a root filesystem of the user's own, one file of which is a subordinate user's."""
     rootfs = make_rootfs(user.home / "rootfs")
     for path in (rootfs, *rootfs.rglob("*")):
@@ -48,7 +48,7 @@ def run_as(user: ordinary.User) -> subprocess.CompletedProcess[str]:
     (rootfs / "etc/owned").touch()
     os.chown(rootfs / "etc/owned", FIRST_SUBID + 32, FIRST_SUBID + 43)
     (rootfs / "tmp").chmod(0o1777)
-    command = [*user.prefix, sys.executable, "-c", SCRIPT, str(rootfs)]
+    command = [*user.prefix, sys.executable, "-c", SCRIPT, str(rootfs), isolation]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -75,6 +75,20 @@ def test_without_subordinate_ids_one_is_told_what_to_do() -> None:
         f"/etc/subuid gives no subordinate ids to the user {ordinary.NAME}",
         f"sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {ordinary.NAME}",
     ]
+
+
+@pytest.mark.needs("root", "busybox")
+def test_with_a_single_id_processes_see_the_users_that_they_are_to_be() -> None:
+    with ordinary.user(subordinate=False) as user:
+        done = run_as(user, "single-id")
+        assert (done.returncode, done.stderr) == (0, ""), done.stdout
+        expected = ["0", "0", "CapBnd:", DOCKER_CAPABILITIES] * 2
+        expected += ["1000", "1000", "50", "CapBnd:", DOCKER_CAPABILITIES] * 2
+        assert done.stdout.split() == expected
+        owners = {(user.home / f"rootfs/tmp/by-{uid}").stat().st_uid for uid in (0, 1000)}
+        assert owners == {ordinary.UID}
+        asked = os.getxattr(user.home / "rootfs/tmp/by-0", "user.wherry.owner")
+        assert asked == b"33:44"
 
 
 def test_an_ordinary_user_enters_from_a_single_thread_only() -> None:

@@ -50,6 +50,11 @@ def put_busybox(someone: User, root: Path, name: str) -> None:
     subprocess.run([*someone.prefix, sys.executable, "-c", _PUT, tests, root, name], check=True)
 
 
+def hand_over(folder: Path) -> None:
+    """Make `folder` with all below it the user's own: a store that root has filled, for one."""
+    subprocess.run(["chown", "-R", f"{UID}:{UID}", folder], check=True)
+
+
 @contextmanager
 def user(subordinate: bool = True) -> Iterator[User]:
     """The user, as long as the context lasts; without `subordinate` he has no ranges of ids.

@@ -152,7 +152,7 @@ def _solve(
     epoch: int,
     emit: Emit,
 ) -> list[Outcome]:
-    recorder = Recorder(store, sources, epoch)
+    recorder = Recorder(store, sources, epoch, options.isolation)
 
     def executor() -> Executor:
         # Imported on the first step that has to be executed: it costs more than a build with nothing to do.

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 from wherry.base.errors import WherryError
-from wherry.base.events import Emit
+from wherry.base.events import Emit, Note
 from wherry.build.files import Trees
 from wherry.build.gather import Gathered, gather, unknown_bytes, with_digests
 from wherry.build.lending import Agent, Secret
@@ -29,7 +29,7 @@ from wherry.oci import platform as platforms
 from wherry.runtime import emulation, modes
 from wherry.runtime.init import linux
 from wherry.runtime.mounts import remove_created
-from wherry.runtime.native import ExecFailed, Native, Running
+from wherry.runtime.native import UNHEARD, ExecFailed, Native, Running
 from wherry.runtime.spec import Container
 from wherry.snapshot import changes
 from wherry.snapshot.names import NameCache
@@ -72,6 +72,8 @@ class Executor:
         mode = modes.enter(settings.isolation) if settings.has_processes else None
         if mode is None:
             modes.enter_as_user()
+        else:
+            self._tell(mode)
         store.sweep()
         self._layers = Layers(store)
         self._names = NameCache(self._layers)
@@ -83,7 +85,13 @@ class Executor:
         self._runtime = Native() if settings.has_processes else None
         self._processes: set[Running] = set()
         self._cancelled = False
+        self._has_told = False
         self._lock = threading.Lock()
+
+    def _tell(self, mode: modes.Mode) -> None:
+        self._recorder.executes_in(mode)
+        if mode.loss:
+            self._emit(Note("info", f"{mode.loss}; `wherry info` says how to get a better one"))
 
     def _open_snapshots(self, mode: modes.Mode) -> Snapshotter:
         choice = choose(self._store, self._settings.snapshotter, may_mount=mode.may_mount)
@@ -183,7 +191,7 @@ class Executor:
         """The record of a result from the same files, now to be found from here too."""
         if self._settings.no_cache:
             return None
-        record = self._recorder.at(self._recorder.key(step, parent, contents[0]))
+        record = self._recorder.known(step, parent, contents[0])
         if record is not None:
             self._recorder.write(step, parent, inputs, record.layer, record.seconds, contents)
         return record
@@ -211,6 +219,9 @@ class Executor:
 
     def _started(self, process: Running) -> None:
         with self._lock:
+            if not process.is_heard and not self._has_told:
+                self._has_told = True
+                self._emit(Note("warning", UNHEARD))
             self._processes.add(process)
             if self._cancelled:
                 process.kill()

@@ -1,25 +1,32 @@
 """Look-up and writing of results: under which keys the record of a step is found.
 
-A RUN and a WORKDIR have one key, from recipe and parent. A COPY's holds the digest of what is copied. For a
-COPY from another stage that digest needs the stage's indexes, so the stage's chain ID is asked first, which
-is known at once: same chain, same files. So it is with a RUN that mounts something of other steps, and with
-what has to be fetched: a commit or a file's digest can be had without its files.
+A RUN and a WORKDIR have one key, from recipe and parent; a RUN in a mode that can change its result has a key
+of that mode (`Mode.is_exact`), and takes exact results where they are.
+
+A COPY's key holds the digest of what is copied. For a COPY from another stage that digest needs the stage's
+indexes, so the stage's chain ID is asked first, which is known at once: same chain, same files. So it is with
+a RUN that mounts something of other steps, and with what has to be fetched: a commit or a file's digest can
+be had without its files.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+from typing import TYPE_CHECKING
 
 from wherry.build.files import Trees
 from wherry.build.gather import Gathered, content_of, gather, unknown_bytes, with_digests
 from wherry.build.solve import Chain
 from wherry.build.sources import Sources
-from wherry.build.step import Copy, Step, exact_key, recipe
+from wherry.build.step import Copy, Run, Step, exact_key, recipe
 from wherry.oci import digest as digests
 from wherry.oci.digest import Digest
 from wherry.store.records import Record
 from wherry.store.store import Store
+
+if TYPE_CHECKING:
+    from wherry.runtime.modes import Mode
 
 _HASH_AT_ONCE = 4 * 1024 * 1024
 """Bytes of unknown files that a look-up reads; where there are more, copying reads them on its way."""
@@ -32,8 +39,10 @@ _BY_NAME = ("chain", "fetched")
 class Recorder:
     """The records of one build's steps."""
 
-    def __init__(self, store: Store, sources: Sources, epoch: int) -> None:
+    def __init__(self, store: Store, sources: Sources, epoch: int, isolation: str = "auto") -> None:
         self._store = store
+        self._isolation = isolation
+        self._mark: str | None = None
         self._sources = sources
         self._epoch = epoch
         self._gathered: dict[int, Gathered] = {}
@@ -42,7 +51,18 @@ class Recorder:
     def find(self, step: Step, parent: Chain, inputs: list[Chain]) -> Record | None:
         """The record that holds for the step, as far as that can be told without reading much."""
         content = self._cheap_content(step, inputs)
-        return None if content is None else self.at(self.key(step, parent, content))
+        return None if content is None else self.known(step, parent, content)
+
+    def known(self, step: Step, parent: Chain, content: str) -> Record | None:
+        """The record of that content; of a RUN also one that this mode alone may take for its result."""
+        record = self.at(self.key(step, parent, content))
+        if record is None and isinstance(step.operation, Run) and (mark := self._mark_of_mode()):
+            record = self.at(self.key(step, parent, content + mark))
+        return record
+
+    def executes_in(self, mode: Mode) -> None:
+        """From now on it is known, and not just expected, what RUN is executed in."""
+        self._mark = "" if mode.is_exact else f" in {mode.name}"
 
     def at(self, key: Digest) -> Record | None:
         """The record, if its layer is still in the store."""
@@ -68,13 +88,24 @@ class Recorder:
         contents: tuple[str, ...] = ("",),
     ) -> None:
         """Record a result under every key by which it may be asked for: one for each of `contents`."""
-        keys = {self.key(step, parent, content) for content in contents}
+        mark = self._mark_of_mode() if isinstance(step.operation, Run) else ""
+        keys = {self.key(step, parent, content + mark) for content in contents}
         if inputs:
-            keys.add(self.key(step, parent, _chain_content(inputs)))
+            keys.add(self.key(step, parent, _chain_content(inputs) + mark))
         done = recipe(step.operation, step.platform, self._epoch)
         chain = digests.chain_id(parent)
         for key in keys:
             self._store.records.put(key, done, chain, layer, seconds, step.name)
+
+    def _mark_of_mode(self) -> str:
+        """What keeps results of a mode apart. Root is not asked for more: this is on every build's way."""
+        if self._mark is None:
+            if self._isolation == "auto" and os.geteuid() == 0:
+                return ""
+            from wherry.runtime import modes
+
+            self.executes_in(modes.expected(self._isolation))
+        return self._mark or ""
 
     def gathered(self, step: Step, trees: Trees) -> Gathered:
         """What a COPY that fetches nothing copies; its context is walked once for each step."""

@@ -35,11 +35,12 @@ class ExecFailed(WherryError):
 
 
 class Start(NamedTuple):
-    """What a child said before it executed the command."""
+    """What a child said before it executed the command. Without `is_heard` nothing can be answered for it."""
 
     created: tuple[Created, ...]
     console: int
     listener: int
+    is_heard: bool
 
 
 class Running:
@@ -47,7 +48,8 @@ class Running:
 
     `pid` is its number in wherry's pid namespace, until the end has been waited for. `console` is the
     terminal's master side or -1; the caller closes it. `created` are the mount points that had to be made.
-    `listener` is where calls of the container are to be answered, or -1.
+    `listener` is where calls of the container are to be answered, or -1; without `is_heard` there should be
+    one, and the kernel refused it.
     """
 
     def __init__(self, pid: int, pidfd: int, status: int, start: Start) -> None:
@@ -55,6 +57,7 @@ class Running:
         self.console = start.console
         self.created = tuple(start.created)
         self.listener = start.listener
+        self.is_heard = start.is_heard
         self._pidfd = pidfd
         self._status = status
         self._code: int | None = None
@@ -280,17 +283,18 @@ def _expect_start(channel: socket.socket) -> Start:
     ready, ancillary = _receive(channel)
     if ready[:1] != READY:
         raise _failure(ready)
-    console, listener = _descriptor(ancillary), -1
+    console, listener, is_heard = _descriptor(ancillary), -1, True
     data, ancillary = _receive(channel)
     if data == LISTENING:
         listener = _descriptor(ancillary)
+        is_heard = listener >= 0
         data, _ = _receive(channel)
     if data:
         for descriptor in (console, listener):
             if descriptor >= 0:
                 os.close(descriptor)
         raise _failure(data)
-    return Start(tuple(Created(*item) for item in marshal.loads(ready[1:])), console, listener)
+    return Start(tuple(Created(*item) for item in marshal.loads(ready[1:])), console, listener, is_heard)
 
 
 def _descriptor(ancillary: list[tuple[int, int, bytes]]) -> int:

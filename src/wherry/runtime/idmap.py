@@ -63,6 +63,18 @@ def enter_with_ranges() -> None:
         _refuse_user_namespace(error)
 
 
+def has_ranges() -> bool:
+    """Whether an ordinary user has been given ranges of ids, and the programs to map them."""
+    try:
+        _ranges("/etc/subuid", _user_name(), os.geteuid())
+        _ranges("/etc/subgid", _user_name(), os.getegid())
+        for program in ("newuidmap", "newgidmap"):
+            _check_program(program)
+    except Denied:
+        return False
+    return True
+
+
 def enter_with_one() -> None:
     """As `enter_with_ranges`, with the process's own ids alone, which become 0. It needs nobody's help."""
     _check_alone()

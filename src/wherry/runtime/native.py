@@ -11,7 +11,12 @@ from wherry.runtime.helper import ExecFailed, Helper, Running
 from wherry.runtime.init import linux
 from wherry.runtime.spec import Container, Process
 
-__all__ = ["ExecFailed", "Native", "Running"]
+__all__ = ["UNHEARD", "ExecFailed", "Native", "Running"]
+
+UNHEARD = (
+    "this system does not let wherry answer calls of RUN (another program does so already): owners that it "
+    "gives with chown are lost"
+)
 
 _CLONE_FLAGS = {
     "pid": linux.CLONE_NEWPID,

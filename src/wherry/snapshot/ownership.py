@@ -2,8 +2,9 @@
 
 What the step asked for goes first. Who copies a file and its owner, as `sed -i` and `useradd` do, asks for
 the owner that stat(2) shows, which is the same for all files: where a new file takes an old one's place by
-that, it gets the old one's owner. What the step asked nothing for belongs to the lower layers' owner if it
-is theirs, else to the step's user, or the group of a set-group-ID folder.
+that, or is a backup of it by its name (`shadow-`), it gets the old one's owner. What the step asked nothing
+for belongs to the lower layers' owner if it is theirs, else to the step's user, or the group of a
+set-group-ID folder.
 """
 
 from __future__ import annotations
@@ -37,17 +38,24 @@ class Ownership(NamedTuple):
         return self.journal.get(self.identity(folder, os.fsencode(name)))
 
     def of(
-        self, entry: Entry, asked: Asked | None, is_copy: bool, before: Entry | None, folder: Entry | None
+        self,
+        entry: Entry,
+        asked: Asked | None,
+        is_copy: bool,
+        before: Entry | None,
+        model: Entry | None,
+        folder: Entry | None,
     ) -> tuple[int, int]:
-        """The owner of `entry`. `is_copy`: it is the file at `before` of lower layers, copied up."""
+        """The owner of `entry`, which lies in `folder`. `before` is what lower layers have at its path, and
+        `is_copy` means that it is that file, copied up; `model` is what its owner may be a copy of."""
         if before is not None and (is_copy or _is_same(entry, before)):
             uid, gid = before.uid, before.gid
         else:
             uid, gid = self.uid, self._group(folder)
         if asked is None:
             return uid, gid
-        if asked.is_shown and before is not None and before.kind == entry.kind == FILE:
-            return before.uid, before.gid
+        if asked.is_shown and model is not None and model.kind == entry.kind == FILE:
+            return model.uid, model.gid
         return (uid if asked.uid is None else asked.uid), (gid if asked.gid is None else asked.gid)
 
     def _group(self, folder: Entry | None) -> int:

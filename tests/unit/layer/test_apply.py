@@ -320,21 +320,25 @@ _IN_A_NAMESPACE = """
 import sys
 from wherry.base.errors import Denied
 from wherry.layer.apply import extract
-from wherry.layer.forms import USER, current_form
-assert current_form() is USER
+from wherry.layer.forms import SINGLE, USER, current_form
+assert current_form() is SINGLE
+form = SINGLE if sys.argv[3] == "single" else USER
 with open(sys.argv[1], "rb") as stream:
     try:
-        print(extract(stream, sys.argv[2], current_form()).diff_id)
+        print(extract(stream, sys.argv[2], form).diff_id)
     except Denied as error:
         print("denied:", error.hint)
 """
 
 
-def _extract_in_a_namespace(folder: Path, stream: bytes) -> str:
+def _extract_in_a_namespace(folder: Path, stream: bytes, form: str = "user") -> str:
     (folder / "tar").write_bytes(stream)
     command = ["unshare", "--user", "--map-root-user", sys.executable, "-c", _IN_A_NAMESPACE]
     done = subprocess.run(
-        [*command, str(folder / "tar"), str(folder / "fs")], capture_output=True, text=True, check=True
+        [*command, str(folder / "tar"), str(folder / "fs"), form],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return done.stdout
 
@@ -371,3 +375,23 @@ def test_in_a_user_namespace_devices_are_left_out(tmp_path: Path) -> None:
 def test_owners_that_a_user_namespace_does_not_have(tmp_path: Path) -> None:
     _, stream = trees.write([Entry("f", FILE, uid=1234)], {"f": b""})
     assert _extract_in_a_namespace(tmp_path, stream).startswith("denied: files of other owners need")
+
+
+@namespaces
+def test_where_there_is_one_id_an_attribute_tells_the_owner(tmp_path: Path) -> None:
+    entries = [
+        Entry("d", DIRECTORY, 0o2775, 0, 8),
+        Entry("d/f", FILE, 0o4755, 1234, 56, xattrs=(("user.u", b"y"),)),
+        Entry("d/l", SYMLINK, 0o777, 7, 8, link="f"),
+        Entry("d/own", FILE, 0o644),
+        Entry("d/p", FIFO, 0o640, 7, 8),
+    ]
+    layer, stream = trees.write(entries, {"d/f": b"", "d/own": b""})
+    assert _extract_in_a_namespace(tmp_path, stream, "single").strip() == layer.diff_id
+    tree = tmp_path / "fs"
+    assert os.getxattr(tree / "d", "user.wherry.owner") == b"0:8"
+    assert os.getxattr(tree / "d/f", "user.wherry.owner") == b"1234:56"
+    assert os.listxattr(tree / "d/own") == []
+    assert stat.S_IMODE(os.stat(tree / "d").st_mode) == 0o2775
+    assert stat.S_IMODE(os.stat(tree / "d/f").st_mode) == 0o4755
+    assert {os.lstat(tree / "d" / name).st_uid for name in ("f", "l", "p")} == {os.geteuid()}

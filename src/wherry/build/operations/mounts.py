@@ -296,7 +296,8 @@ class _Loan:
             os.mkdir(path)
         else:
             self._fill_cache(path, mount, self._inputs[mount.input])
-        os.chown(path, -1 if mount.uid is None else mount.uid, -1 if mount.gid is None else mount.gid)
+        if current_form().has_owners:  # else it is whoever's the step's process is
+            os.chown(path, -1 if mount.uid is None else mount.uid, -1 if mount.gid is None else mount.gid)
         if mount.mode is not None:
             os.chmod(path, mount.mode)
 
@@ -318,7 +319,8 @@ def _give(path: str, mount: Mount) -> None:
     """Make a file or socket the step's user's. Nobody else could reach it: its folder is closed."""
     assert mount.uid is not None and mount.gid is not None and mount.mode is not None
     try:
-        os.chown(path, mount.uid, mount.gid)
+        if current_form().has_owners:
+            os.chown(path, mount.uid, mount.gid)
     except OSError:
         raise WherryError(
             f"the {mount.kind} mount on {mount.target} cannot belong to {mount.uid}:{mount.gid}: "

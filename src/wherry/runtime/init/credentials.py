@@ -57,6 +57,7 @@ class Credentials:
     def __init__(self, uid: int, gid: int, groups: tuple[int, ...]) -> None:
         self._table = [Ids((uid,) * 4, (gid,) * 4, groups)]
         self._known = {self._key(self._table[0]): 0}
+        self.first = self._table[0]
 
     def of(self, pid: int) -> Ids:
         return self._table[self._mark(pid)]
@@ -83,7 +84,11 @@ class Credentials:
 
 
 def answer(name: str, arguments: tuple[int, ...], pid: int, all_ids: Credentials, memory: Memory) -> int:
-    """The result of a call that asks for ids or sets them, by its name (wherry's idcalls.py); or Refused."""
+    """The result of a call that asks for ids or sets them, by its name (wherry's idcalls.py); or Refused.
+
+    A process that has left root may still leave its groups, once: it may have kept its capabilities
+    (PR_SET_KEEPCAPS, as setpriv does), which cannot be seen from here.
+    """
     width = 2 if name.endswith("16") else 4
     name = name.removesuffix("16")
     none = 0xFFFF if width == 2 else _NONE
@@ -100,11 +105,12 @@ def answer(name: str, arguments: tuple[int, ...], pid: int, all_ids: Credentials
     if name == "getgroups":
         return _get_groups(ids, arguments, pid, memory, width)
     if name == "setgroups":
-        changed = Ids(ids.user, ids.group, _new_groups(ids, arguments, pid, memory, width))
+        changed = Ids(ids.user, ids.group, _new_groups(ids, all_ids.first, arguments, pid, memory, width))
         all_ids.set(pid, changed)
         return 0
     four = ids.user if "uid" in name else ids.group
-    result, four = _SET[name.replace("gid", "uid")](four, values, ids.is_root)
+    may = ids.is_root or ("gid" in name and ids.group == all_ids.first.group)
+    result, four = _SET[name.replace("gid", "uid")](four, values, may)
     all_ids.set(pid, Ids(four, ids.group, ids.groups) if "uid" in name else Ids(ids.user, four, ids.groups))
     return result
 
@@ -128,10 +134,10 @@ def _get_groups(ids: Ids, arguments: tuple[int, ...], pid: int, memory: Memory, 
 
 
 def _new_groups(
-    ids: Ids, arguments: tuple[int, ...], pid: int, memory: Memory, width: int
+    ids: Ids, first: Ids, arguments: tuple[int, ...], pid: int, memory: Memory, width: int
 ) -> tuple[int, ...]:
     count = arguments[0] & _NONE
-    if not ids.is_root:
+    if not ids.is_root and ids.groups != first.groups:
         raise Refused(errno.EPERM)
     if count > _MOST_GROUPS:
         raise Refused(errno.EINVAL)
