@@ -82,3 +82,11 @@ RUN echo >> /w/id && rm /w/link && mv /w/mine /w/yours
 def test_owners_are_roots(both: Both) -> None:
     both.seed("busybox")
     both.same(OWNERS, a_txt="text")
+
+
+def test_copying_root_filesystems_is_refused(both: Both) -> None:
+    both.seed("busybox")
+    folder = both.context({"Dockerfile": "FROM base\nRUN true\n"})
+    refused = both.as_user("build", "--snapshotter=copy", folder)
+    assert refused.code == 1
+    assert "error: root filesystems cannot be copied in the single-id mode\n" in refused.err

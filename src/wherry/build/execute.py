@@ -249,7 +249,6 @@ class Executor:
         self._held.close()
 
 
-
 def _ownership(container: Container) -> Ownership:
     user = container.process.user
     return Ownership(user.uid, user.gid, read_journal(container.journal), linux.identity)

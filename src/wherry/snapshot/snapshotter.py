@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import NamedTuple, Protocol
 
-from wherry.base.errors import UsageError, WherryError
+from wherry.base.errors import Unsupported, UsageError, WherryError
+from wherry.layer.forms import current_form
 from wherry.layer.layers import Layers
 from wherry.oci.digest import Digest
 from wherry.snapshot.copy import Copies
@@ -52,8 +53,19 @@ def choose(store: Store, wanted: str, *, may_mount: bool) -> Choice:
     """`wanted` is "overlay", "copy" or "auto": overlay where it works, tried by mounting nothing.
 
     The process must be in its mode (`runtime.modes.enter`); `may_mount` says whether that is one with mounts.
-    UsageError where overlay is demanded without.
+    UsageError where overlay is demanded without, Unsupported for copying where there is a single id.
     """
+    choice = _choose(store, wanted, may_mount)
+    if choice.name == COPY and not current_form().has_owners:
+        raise Unsupported(
+            "root filesystems cannot be copied in the single-id mode"
+            + (f", and {choice.reason}" if choice.reason else ""),
+            hint="use overlay, or a mode with more ids: see `wherry info`",
+        )
+    return choice
+
+
+def _choose(store: Store, wanted: str, may_mount: bool) -> Choice:
     if wanted == COPY:
         return Choice(COPY)
     if not may_mount:
