@@ -134,6 +134,19 @@ def test_a_password_is_shown_nowhere(build: Build, wherry: Wherry, tmp_path: Pat
             assert b"hunter2" not in path.read_bytes(), path
 
 
+def test_a_private_repository(wherry: Wherry, tmp_path: Path) -> None:
+    Work(tmp_path / "srv" / "app").commit({"f": "1"})
+    with serving(backend(tmp_path / "srv", account="x-access-token:t0ken")) as address:
+        text = f"FROM src AS s\nFROM scratch\nADD {address}/app.git /r\nCOPY --from=s f /f\n"
+        folder = write_files(tmp_path / "c", {"Dockerfile": text})
+        words = ("build", "-t", "app", "--build-context", f"src={address}/app.git", folder)
+        refused = wherry(*words)
+        assert refused.code == 1 and "is not readable without a user" in refused.err
+        wherry.ok(*words, "--secret", "id=GIT_AUTH_TOKEN", env={"GIT_AUTH_TOKEN": "t0ken"})
+    found = contents(wherry.root, "app")
+    assert (found["r/f"], found["f"]) == ("1", "1")
+
+
 @pytest.mark.parametrize("kind", ["smart", "dumb"])
 def test_repositories(build: Build, wherry: Wherry, tmp_path: Path, kind: str) -> None:
     work = Work(tmp_path / "srv" / "app")

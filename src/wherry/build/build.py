@@ -70,7 +70,7 @@ def build(store: Store, options: Options, emit: Emit = ignore) -> Built:
             plan = planning.plan(dockerfile, _wanted(store, options, platform, arguments, named, emit))
             with (
                 _context(store, definition) as context,
-                closing(_sources(store, context, named, emit)) as opened,
+                closing(_sources(store, context, named, options, emit)) as opened,
             ):
                 check(dockerfile, given, definition)
                 outcomes = _solve(store, plan, opened, options, arguments, epoch, emit)
@@ -133,12 +133,12 @@ def _wanted(
     return Wanted(options.target, platform, arguments, bases.find, find_context)
 
 
-def _sources(store: Store, context: Context, named: Contexts | None, emit: Emit) -> Sources:
+def _sources(store: Store, context: Context, named: Contexts | None, options: Options, emit: Emit) -> Sources:
     def fetcher() -> Fetcher:
         # Imported when there is something to fetch: a connection costs more than a build with nothing to do.
         from wherry.build.fetching import Fetcher
 
-        return Fetcher(store, emit)
+        return Fetcher(store, emit, options.secrets)
 
     return Sources(store, context, named, fetcher)
 

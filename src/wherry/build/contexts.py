@@ -12,14 +12,13 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import urlsplit
 
 from wherry.base.errors import NotFound, UsageError, WherryError
 from wherry.base.events import Emit, Output, vertex
 from wherry.build.legible import redacted
 from wherry.build.options import Options
-from wherry.build.remote import address
-from wherry.build.remote.address import Account, Repository
+from wherry.build.remote import address, token
+from wherry.build.remote.address import Repository
 from wherry.store.store import Store
 
 if TYPE_CHECKING:
@@ -29,7 +28,6 @@ STDIN = "-"
 _MAX_DOCKERFILE = 64 << 20
 _NUMBER = 0
 """The vertex of the work before a build's steps."""
-_TOKEN = "GIT_AUTH_TOKEN"
 _KEEP_GIT_DIR = "BUILDKIT_CONTEXT_KEEP_GIT_DIR"
 """BuildKit's build argument: a repository's `.git` is part of the context."""
 
@@ -112,20 +110,11 @@ def _repository(store: Store, repository: Repository, options: Options, scratch:
 
     label = redacted(options.context)
     with vertex(emit, _NUMBER, f"[internal] load git source {label}"):
-        account = _account(repository, options)
+        account = token.account(repository, options.secrets)
         git = Git(repository, scratch, store.path("cache"), local=True, account=account)
         commit = git.commit()
         emit(Output(_NUMBER, 1, f"{commit}\t{repository.ref or 'HEAD'}\n".encode(), time.monotonic()))
         return Tree(git.checkout(commit, _keeps_git_dir(repository, options)), label)
-
-
-def _account(repository: Repository, options: Options) -> Account | None:
-    """Who asks for a private repository: BuildKit's secrets GIT_AUTH_TOKEN.HOST, or GIT_AUTH_TOKEN."""
-    secrets = {secret.id: secret for secret in options.secrets}
-    host = urlsplit(repository.url).hostname
-    secret = secrets.get(f"{_TOKEN}.{host}") or secrets.get(_TOKEN)
-    token = (secret.read() or b"").decode("utf-8", "replace").strip() if secret else ""
-    return Account("x-access-token", token) if token else None
 
 
 def _keeps_git_dir(repository: Repository, options: Options) -> bool:

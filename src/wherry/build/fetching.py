@@ -14,7 +14,8 @@ from wherry.build.contenthash import FileDigests
 from wherry.build.context import Context
 from wherry.build.files import Files
 from wherry.build.legible import redacted
-from wherry.build.remote import address, archive
+from wherry.build.lending import Secret
+from wherry.build.remote import address, archive, token
 from wherry.build.remote.git import Git
 from wherry.build.remote.web import Web
 from wherry.build.remote.webfile import WebFile
@@ -31,8 +32,10 @@ _CONTEXT_FILE = "context"
 class Fetcher:
     """Used from several threads. Trees are gone with `close`; the store's caches keep what they come from."""
 
-    def __init__(self, store: Store, emit: Emit) -> None:
+    def __init__(self, store: Store, emit: Emit, secrets: tuple[Secret, ...] = ()) -> None:
+        """One of `secrets` may be a token for repositories."""
         self._store = store
+        self._secrets = secrets
         self._emit = emit
         self._stack = ExitStack()
         self._scratch = self._stack.enter_context(store.scratch("fetch"))
@@ -78,7 +81,7 @@ class Fetcher:
                 scratch = f"{self._scratch}/{len(self._sources)}"
                 os.mkdir(scratch, 0o700)
                 self._sources[wish] = (
-                    _Repository(wish, scratch, self._store.path("cache"))
+                    _Repository(wish, scratch, self._store.path("cache"), self._secrets)
                     if wish.is_git
                     else _Url(wish, scratch, self._web, self._emit)
                 )
@@ -86,7 +89,7 @@ class Fetcher:
 
 
 class _Repository:
-    def __init__(self, wish: Wish, scratch: str, cache: str) -> None:
+    def __init__(self, wish: Wish, scratch: str, cache: str, secrets: tuple[Secret, ...]) -> None:
         repository = address.repository(wish.text, local=wish.is_context)
         assert repository is not None
         if wish.checksum:
@@ -94,7 +97,8 @@ class _Repository:
         self._repository = repository
         self._keep = wish.keep_git_dir or bool(repository.keep_git_dir)
         self._scratch = scratch
-        self._git = Git(repository, scratch, cache, local=wish.is_context)
+        account = token.account(repository, secrets)
+        self._git = Git(repository, scratch, cache, local=wish.is_context, account=account)
         self._label = redacted(wish.text)
         self._commit = ""
         self._context: Context | None = None
