@@ -163,7 +163,7 @@ def test_a_failing_run_shows_where_why_and_its_log(shared: Wherry, context: Cont
     assert "exit code: 7" in result.err
     assert "--> Dockerfile:3" in result.err
     assert "3 | >>> RUN for i in" in result.err
-    log = result.err.split("the whole output is in ")[1].strip()
+    log = result.err.split("the whole output is in ")[1].splitlines()[0]
     assert Path(log).read_text().splitlines() == [f"line {number}" for number in range(1, 101)]
     assert shared.ok("images", "-q", "--no-trunc") == before
 

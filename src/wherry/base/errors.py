@@ -23,12 +23,14 @@ class Location(NamedTuple):
 class WherryError(Exception):
     """Something a user can understand and act on.
 
-    `message` is one sentence without a final full stop; `hint` says what to try; `where` is the
-    place in the user's file; `excerpt` is text to show below the message (source lines with a
-    marker, the last lines of a log), shown as it is.
+    `message` is one sentence without a final full stop; `hint` says what to try, one thing a line;
+    `where` is the place in the user's file; `excerpt` is text to show below the message (source lines
+    with a marker, the last lines of a log), shown as it is.
     """
 
     exit_code = 1
+    kept = ""
+    """The ID under which the state of a failed step is kept (`wherry debug`)."""
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from wherry.base.errors import WherryError
 from wherry.base.events import Done, Emit, Note, Output, Started, ignore
 from wherry.build import definition as definitions
-from wherry.build import linting, scope, sources, times
+from wherry.build import kept, linting, scope, sources, times
 from wherry.build import plan as planning
 from wherry.build.bases import Bases
 from wherry.build.contenthash import FileDigests
@@ -76,6 +76,7 @@ def build(store: Store, options: Options, emit: Emit = ignore) -> Built:
                 outcomes = _solve(store, plan, opened, options, arguments, epoch, emit)
             config = _config(plan, outcomes, options, epoch)
             image = _export(store, config, options, len(plan.steps) + 1, emit)
+            kept.succeeded(store, plan, outcomes, options, image)
     for name in plan.unused_arguments:
         emit(Note("warning", f"build argument {name!r} is not used by the Dockerfile"))
     executed = sum(not outcome.cached for outcome in outcomes)
@@ -180,8 +181,13 @@ def _solve(
     worker = Worker(recorder, options.no_cache, executor)
     if not options.no_cache:
         sources.look_up(plan.steps)
+    outcomes: list[Outcome | None] = [None] * len(plan.steps)
     try:
-        return solve(plan.steps, worker, emit, options.jobs)
+        return solve(plan.steps, worker, emit, options.jobs, outcomes)
+    except WherryError as error:
+        if step := worker.failed(error):
+            kept.failed(store, plan, outcomes, options, step, error, worker.left_by(step))
+        raise
     finally:
         worker.close()
 

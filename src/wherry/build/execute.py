@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
-from wherry.base.errors import WherryError
+from wherry.base.errors import WherryError, reason
 from wherry.base.events import Emit, Note
+from wherry.build import left
 from wherry.build.files import Trees
 from wherry.build.gather import Gathered, gather, unknown_bytes, with_digests
+from wherry.build.left import Left
 from wherry.build.lending import Agent, Secret
 from wherry.build.operations import copy as copying
 from wherry.build.operations import folder, mounts, run
@@ -33,6 +35,7 @@ from wherry.runtime.native import UNHEARD, ExecFailed, Native, Running
 from wherry.runtime.spec import Container
 from wherry.snapshot import changes
 from wherry.snapshot.names import NameCache
+from wherry.snapshot.overlay import Mounted
 from wherry.snapshot.ownership import Ownership, read_journal
 from wherry.snapshot.snapshotter import Snapshotter, choose, open_snapshotter
 from wherry.snapshot.view import View
@@ -84,6 +87,8 @@ class Executor:
         )
         self._runtime = Native() if settings.has_processes else None
         self._processes: set[Running] = set()
+        self.left: dict[int, Left] = {}
+        """What failed processes left, by the numbers of their steps; until `close`."""
         self._cancelled = False
         self._has_told = False
         self._lock = threading.Lock()
@@ -153,7 +158,7 @@ class Executor:
         log = run.Log(self._log_path(step), step.number + 1, self._emit)
         failed = True
         try:
-            layer = self._ran(operation, parent, shown, log)
+            layer = self._ran(step, operation, parent, shown, log)
             failed = False
         finally:
             log.close(keep=failed)
@@ -161,20 +166,25 @@ class Executor:
         self._recorder.write(step, parent, inputs, diff_id, time.monotonic() - began, contents)
         return Made(diff_id)
 
-    def _ran(self, operation: Run, parent: Chain, shown: list[mounts.Input], log: run.Log) -> Layer | None:
+    def _ran(
+        self, step: Step, operation: Run, parent: Chain, shown: list[mounts.Input], log: run.Log
+    ) -> Layer | None:
         assert self._snapshots is not None
         view = self._view(parent)
         with self._store.scratch("run") as scratch:
-            with (
-                self._lender.lend(operation, shown, scratch, self._snapshots) as lent,
-                self._snapshots.mounted(parent, scratch, view=view, mountpoints=lent.places) as mounted,
-            ):
-                container = run.container(
-                    operation, mounted.path, view, scratch, self._settings.surroundings, lent
-                )
-                container = container._replace(upper=mounted.upper, journal=f"{scratch}/journal")
-                process = self._process(container, operation, log)
-                remove_created(mounted.path, process.created)
+            try:
+                with (
+                    self._lender.lend(operation, shown, scratch, self._snapshots) as lent,
+                    self._snapshots.mounted(parent, scratch, view=view, mountpoints=lent.places) as mounted,
+                ):
+                    container = run.container(
+                        operation, mounted.path, view, scratch, self._settings.surroundings, lent
+                    )
+                    container = container._replace(upper=mounted.upper, journal=f"{scratch}/journal")
+                    self._process(container, operation, log)
+            except run.Failure as failure:
+                self._leave(step, mounted, failure, log)
+                raise
             return changes.commit(
                 self._layers,
                 mounted.upper,
@@ -196,7 +206,7 @@ class Executor:
             self._recorder.write(step, parent, inputs, record.layer, record.seconds, contents)
         return record
 
-    def _process(self, container: Container, operation: Run, log: run.Log) -> Running:
+    def _process(self, container: Container, operation: Run, log: run.Log) -> None:
         """Run to the end; `run.Failure` where it did not succeed."""
         self._check_not_cancelled()
         assert self._runtime is not None
@@ -204,13 +214,24 @@ class Executor:
         try:
             process = run.run(self._runtime, container, log, self._started)
         except ExecFailed as error:
-            raise run.Failure(command, error.message, log) from None
+            raise run.Failure(command, error.message, error.exit_code, log) from None
+        remove_created(container.rootfs, process.created)
         with self._lock:
             self._processes.discard(process)
         self._check_not_cancelled()
         if code := process.wait():
-            raise run.Failure(command, f"exit code: {code}", log)
-        return process
+            raise run.Failure(command, f"exit code: {code}", code, log)
+
+    def _leave(self, step: Step, mounted: Mounted, failure: run.Failure, log: run.Log) -> None:
+        """Take over what the process left: it is nowhere else when the step is over."""
+        try:
+            folder = self._held.enter_context(self._store.scratch("left"))
+            path, withheld = left.take(mounted, folder, self._lender.values())
+        except (OSError, WherryError) as error:
+            # What the step itself says matters more.
+            failure.hint += f"\nits state could not be kept: {reason(error)}"
+            return
+        self.left[step.number] = Left(path, failure.why, failure.code, log.path, withheld)
 
     def _check_not_cancelled(self) -> None:
         with self._lock:

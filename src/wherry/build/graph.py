@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wherry.base.errors import Location
-from wherry.build.step import Operation, Step
+from wherry.build.step import Operation, Scene, Step
 
 
 class Graph:
@@ -22,10 +22,11 @@ class Graph:
         where: Location | None,
         stage: str,
         platform: str,
+        scene: Scene = Scene(),  # noqa: B008 - a value that never changes
     ) -> int:
         key = (operation, parent, inputs, platform)
         if key not in self._numbers:
             number = len(self.steps)
             self._numbers[key] = number
-            self.steps.append(Step(number, operation, parent, inputs, name, where, stage, platform))
+            self.steps.append(Step(number, operation, parent, inputs, name, where, stage, platform, scene))
         return self._numbers[key]

@@ -61,9 +61,18 @@ class Worker(Protocol):
         """End the processes of running steps: another one failed, or the user has had enough."""
 
 
-def solve(steps: Sequence[Step], worker: Worker, emit: Emit, jobs: int | None = None) -> list[Outcome]:
-    """An outcome for each step, in their order. The first failure ends the others and is raised."""
-    outcomes: list[Outcome | None] = [None] * len(steps)
+def solve(
+    steps: Sequence[Step],
+    worker: Worker,
+    emit: Emit,
+    jobs: int | None = None,
+    outcomes: list[Outcome | None] | None = None,
+) -> list[Outcome]:
+    """An outcome for each step, in their order. The first failure ends the others and is raised.
+
+    `outcomes`, one None for each step, is filled on the way: so far a failed build has come.
+    """
+    outcomes = [None] * len(steps) if outcomes is None else outcomes
     for step in steps:
         _try_cache(step, outcomes, worker, emit)
     if any(outcome is None for outcome in outcomes):

@@ -13,7 +13,7 @@ from wherry.build.copying import Tree
 from wherry.build.draft import Draft
 from wherry.build.graph import Graph
 from wherry.build.scope import Arguments, Scope
-from wherry.build.step import Base, Folder, Operation
+from wherry.build.step import Base, Folder, Operation, Scene
 from wherry.build.step import Copy as CopyOperation
 from wherry.build.step import Run as RunOperation
 from wherry.dockerfile import instructions as ins
@@ -130,6 +130,7 @@ class Planner:
         origin = self._origin_of(context, base.location)
         self._begin_with(origin, Execution())
         self.execution = self.execution._replace(onbuild=())
+        self._config = Draft(self.execution)
         self._make_base(origin, self._name(f"FROM {origin.label}"), base.location)
 
     def follow(self, instructions: Sequence[ins.Instruction], find_stage: FindStage) -> None:
@@ -353,7 +354,8 @@ class Planner:
         name: str,
         where: Location,
     ) -> int:
-        return self._graph.add(operation, parent, inputs, name, where, self.label, str(self.platform))
+        scene = self._scene(operation)
+        return self._graph.add(operation, parent, inputs, name, where, self.label, str(self.platform), scene)
 
     # small helpers
 
@@ -365,6 +367,13 @@ class Planner:
         if not instruction.shell or not instruction.command:
             return instruction.command
         return (*(self._config.shell or DEFAULT_SHELL), *instruction.command)
+
+    def _scene(self, operation: Operation) -> Scene:
+        config = self._config
+        if not isinstance(operation, RunOperation):
+            folder = config.working_dir or "/"
+            operation = RunOperation((), tuple(config.environment.items()), config.user, folder)
+        return Scene(operation, config.shell or ())
 
     def _record(self, text: str) -> None:
         self._history.append(Recorded(text))

@@ -109,6 +109,14 @@ class Folder(NamedTuple):
 Operation = Base | Run | Copy | Folder
 
 
+class Scene(NamedTuple):
+    """What one who enters a step finds: its process, or one without words in the same surroundings; `shell`
+    is that of SHELL, empty where there is none."""
+
+    run: Run = Run((), (), "", "/")
+    shell: tuple[str, ...] = ()
+
+
 class Step(NamedTuple):
     """One node of the graph. Numbers are indices into the graph: `parent` and `inputs` lie before it."""
 
@@ -122,6 +130,7 @@ class Step(NamedTuple):
     stage: str
     """Name or number of the stage; for `--no-cache-filter` and logs."""
     platform: str = ""
+    scene: Scene = Scene()
 
 
 def recipe(operation: Operation, platform: str, epoch: int) -> Digest:

@@ -13,6 +13,7 @@ from wherry.store.records import Record
 
 if TYPE_CHECKING:
     from wherry.build.execute import Executor
+    from wherry.build.left import Left
 
 
 class Worker:
@@ -23,6 +24,7 @@ class Worker:
         self._no_cache = no_cache
         self._make_executor = executor
         self._executor: Executor | None = None
+        self._failures: list[tuple[Step, WherryError]] = []
 
     def find(self, step: Step, parent: Chain, inputs: list[Chain]) -> Record | None:
         if self._no_cache:
@@ -31,6 +33,7 @@ class Worker:
             return self._recorder.find(step, parent, inputs)
         except WherryError as error:
             error.where = error.where or step.where
+            self._failures.append((step, error))
             raise
 
     def prepare(self) -> None:
@@ -38,7 +41,19 @@ class Worker:
 
     def execute(self, step: Step, parent: Chain, inputs: list[Chain]) -> Made:
         assert self._executor is not None
-        return self._executor.execute(step, parent, inputs)
+        try:
+            return self._executor.execute(step, parent, inputs)
+        except WherryError as error:
+            self._failures.append((step, error))
+            raise
+
+    def failed(self, error: WherryError) -> Step | None:
+        """The step that raised `error`."""
+        return next((step for step, raised in self._failures if raised is error), None)
+
+    def left_by(self, step: Step) -> Left | None:
+        """What the failed process of a step left; None where there is nothing."""
+        return self._executor.left.get(step.number) if self._executor is not None else None
 
     def cancel(self) -> None:
         if self._executor is not None:

@@ -82,6 +82,13 @@ def register(parser: argparse.ArgumentParser) -> None:
     add("--isolation", metavar="MODE", choices=ISOLATIONS, help=", ".join(ISOLATIONS))
     add("--snapshotter", metavar="NAME", choices=SNAPSHOTTERS, help=", ".join(SNAPSHOTTERS))
     add("--jobs", type=int, metavar="N", help="steps to execute at once (default: the processors)")
+    add(
+        "--on-failure",
+        default="error",
+        choices=("error", "shell"),
+        metavar="ACTION",
+        help="error; or shell: a shell where a step fails, before the build ends",
+    )
     add("--call", metavar="METHOD[,format=FORMAT]", help="build, check, outline or targets; text or json")
     add("--check", action="store_true", help="lint the Dockerfile and build nothing (--call=check)")
     add("--strict", action="store_true", help="with --check: advice counts as a warning does")
@@ -97,9 +104,7 @@ def run(args: argparse.Namespace) -> int:
         asked = call.asked(args)
         if asked:
             return call.run(asked, options)
-    mode = "quiet" if args.quiet else args.progress
-    with Store.open() as store, display(mode, sys.stderr) as emit:
-        built = build(store, options, emit)
+    built = _built(args, options)
     if args.iidfile:
         _write(args.iidfile, built.image)
     if args.metadata_file:
@@ -107,6 +112,22 @@ def run(args: argparse.Namespace) -> int:
     if args.quiet:
         print(built.image)
     return 0
+
+
+def _built(args: argparse.Namespace, options: Options) -> Built:
+    if args.on_failure == "shell" and not (os.isatty(0) and os.isatty(1)):
+        raise UsageError("--on-failure=shell needs a terminal", hint="enter the step later: wherry debug")
+    mode = "quiet" if args.quiet else args.progress
+    with Store.open() as store:
+        try:
+            with display(mode, sys.stderr) as emit:
+                return build(store, options, emit)
+        except WherryError as error:
+            if args.on_failure == "shell" and error.kept:
+                from wherry.cli import debug
+
+                debug.at_once(store, error, options)
+            raise
 
 
 def _options(args: argparse.Namespace) -> Options:

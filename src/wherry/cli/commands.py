@@ -17,6 +17,7 @@ class Command(NamedTuple):
 GROUPS: dict[str, dict[str, Command]] = {
     "Build": {
         "build": Command("build", "Build an image from a Dockerfile"),
+        "debug": Command("debug", "Enter a step that failed, or any step of a build"),
         "bootstrap": Command("bootstrap", "Make a base image from the distribution's own packages"),
     },
     "Images": {
@@ -87,6 +88,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Command]]] = {
         "Manage builds",
         {
             "build": COMMANDS["build"],
+            "debug": COMMANDS["debug"],
             "prune": Command("prune", "Remove build cache"),
         },
     ),

@@ -9,9 +9,11 @@ from typing import NamedTuple
 
 from wherry.container.containers import Containers, images_in_use
 from wherry.oci.digest import Digest
-from wherry.store.gc import disk_usage
+from wherry.runtime import modes
+from wherry.store.builds import Builds
 from wherry.store.images import Image
 from wherry.store.store import Store
+from wherry.store.usage import disk_usage
 from wherry.ui import format, units
 
 HEADERS = {
@@ -39,7 +41,8 @@ def register(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     with Store.open() as store:
-        usages = [_images(store), _containers(store), _volumes(store), _build_cache(store)]
+        modes.enter_as_user()
+        usages = [_images(store), _containers(store), _volumes(store), _build_cache(store), _failures(store)]
     print(format.listing(args.format, HEADERS, list(HEADERS), map(_row, usages)), end="")
     return 0
 
@@ -94,6 +97,12 @@ def _build_cache(store: Store) -> Usage:
     folders = sum(disk_usage(store.path(name)) for name in ("cache-mounts", "cache"))
     size = _size_of_layers(store, own) + folders
     return Usage("Build Cache", len(records), active, size, size)
+
+
+def _failures(store: Store) -> Usage:
+    """The states of failed steps, for `wherry debug`."""
+    sizes = [build.size for build in Builds(store).all() if build.failed]
+    return Usage("Failed Steps", len(sizes), 0, sum(sizes), sum(sizes))
 
 
 def _layers(images: Iterable[Image]) -> set[Digest]:

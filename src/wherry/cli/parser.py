@@ -29,9 +29,11 @@ def boolean(text: str) -> bool:
 
 class Parser(argparse.ArgumentParser):
     """The parser of one command. `interspersed` is set to False by commands whose arguments are a command
-    line themselves (`run`): there, flags end at the first argument."""
+    line themselves (`run`): there, flags end at the first argument. `behind` is set to a name by commands
+    that take a command line behind `--` (`debug`): it gets those words, and they are no arguments."""
 
     interspersed = True
+    behind = ""
 
     def __init__(self, words: Sequence[str], description: str) -> None:
         super().__init__(
@@ -47,7 +49,11 @@ class Parser(argparse.ArgumentParser):
 
     def parse(self, argv: Sequence[str]) -> argparse.Namespace:
         """The namespace for `argv`, or Misuse."""
-        flags, arguments = self._split(argv)
+        flags, arguments, behind = self._split(argv)
+        if self.behind:
+            self.set_defaults(**{self.behind: behind})
+        else:
+            arguments += behind
         if "--help" in flags:
             self.print_help()
             self.exit()
@@ -91,8 +97,8 @@ class Parser(argparse.ArgumentParser):
     def _arguments(self) -> Iterator[argparse.Action]:
         return (action for action in self._actions if not action.option_strings)
 
-    def _split(self, argv: Sequence[str]) -> tuple[list[str], list[str]]:
-        """Flags, each in one piece, and arguments, by the rules of Go's pflag."""
+    def _split(self, argv: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
+        """Flags, each in one piece, arguments, and what is behind `--`, by the rules of Go's pflag."""
         known = {name: action for action in self._flags() for name in action.option_strings}
         flags: list[str] = []
         arguments: list[str] = []
@@ -100,16 +106,16 @@ class Parser(argparse.ArgumentParser):
         while rest:
             word = rest.pop(0)
             if word == "--":
-                return flags, arguments + rest
+                return flags, arguments, rest
             if not word.startswith("-") or word == "-":
                 arguments.append(word)
                 if not self.interspersed:
-                    return flags, arguments + rest
+                    return flags, arguments + rest, []
             elif word.startswith("--"):
                 self._long(word, rest, known, flags)
             else:
                 self._short(word, rest, known, flags)
-        return flags, arguments
+        return flags, arguments, []
 
     def _long(self, word: str, rest: list[str], known: dict[str, argparse.Action], flags: list[str]) -> None:
         name, given, value = word.partition("=")

@@ -67,6 +67,7 @@ def _warning(images: bool, records: bool, everything: bool) -> str:
         parts.append("  - all images without a name")
     if records:
         parts.append("  - all build cache" if everything else "  - build cache that no image needs")
+        parts.append("  - what failed steps left")
     return "\n".join(parts)
 
 
@@ -86,4 +87,6 @@ def _report(reclaimed: Reclaimed) -> str:
         parts += ["Deleted layers:", *reclaimed.layers, ""]
     if reclaimed.records:
         parts += [f"Deleted build cache records: {reclaimed.records}", ""]
+    if reclaimed.failures:
+        parts += [f"Deleted states of failed steps: {reclaimed.failures}", ""]
     return "\n".join([*parts, f"Total reclaimed space: {units.size(reclaimed.size)}", ""])

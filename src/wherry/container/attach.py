@@ -10,10 +10,10 @@ import os
 import selectors
 import signal
 import socket
-from typing import Any
+from contextlib import ExitStack
 
 from wherry.base.errors import UsageError, WherryError
-from wherry.container import control
+from wherry.container import control, terminal
 from wherry.container.run import Started, failure
 
 _FORWARDED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
@@ -23,9 +23,9 @@ _CHUNK = 32 << 10
 _PATIENCE = 3
 
 
-def check_terminal(terminal: bool, interactive: bool) -> None:
+def check_terminal(wanted: bool, interactive: bool) -> None:
     """UsageError where a terminal is asked for, and stdin is none."""
-    if terminal and interactive and not os.isatty(0):
+    if wanted and interactive and not os.isatty(0):
         raise UsageError("the input device is not a TTY", hint="leave out -t, or run it from a terminal")
 
 
@@ -41,30 +41,25 @@ class _Foreground:
         self._connection = started.connection
         self._folder = folder
         self._commands: socket.socket | None = None
-        self._saved_terminal: list[Any] | None = None
-        self._saved_handlers: dict[int, Any] = {}
-        self._heard: dict[int, int] = {}
+        self._held = ExitStack()
+        self._counts: dict[int, int] = {}
         self._unsent = b""
         # A file as stdin can be polled, but is refused by epoll.
         self._events = selectors.PollSelector()
 
     def __enter__(self) -> _Foreground:
-        self._catch_signals()
+        self._heard = terminal.Heard((*_FORWARDED, signal.SIGWINCH))
+        self._held.callback(self._heard.close)
+        self._events.register(self._heard, selectors.EVENT_READ)
         self._connect_commands()
         if self._spec.terminal:
             self._send_window()
             if self._spec.interactive:
-                self._enter_raw_mode()
+                self._held.enter_context(terminal.raw())
         return self
 
     def __exit__(self, *_error: object) -> None:
-        if self._saved_terminal is not None:
-            import termios
-
-            termios.tcsetattr(0, termios.TCSADRAIN, self._saved_terminal)
-        signal.set_wakeup_fd(-1)
-        for number, handler in self._saved_handlers.items():
-            signal.signal(number, handler)
+        self._held.close()
         for item in (self._connection, self._commands):
             if item is not None:
                 item.close()
@@ -75,7 +70,7 @@ class _Foreground:
             self._events.register(0, selectors.EVENT_READ)
         while True:
             for key, mask in self._events.select():
-                if key.fd == self._wakeup:
+                if key.fd == self._heard.fileno():
                     self._signals()
                 elif key.fd == 0:
                     self._read_stdin()
@@ -128,16 +123,8 @@ class _Foreground:
             elif not waiting and not known:
                 self._events.register(0, selectors.EVENT_READ)
 
-    def _catch_signals(self) -> None:
-        """Handlers do nothing but wake the loop, which is told the numbers through a pipe."""
-        self._wakeup, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        for number in (*_FORWARDED, signal.SIGWINCH):
-            self._saved_handlers[number] = signal.signal(number, lambda _number, _frame: None)
-        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-        self._events.register(self._wakeup, selectors.EVENT_READ)
-
     def _signals(self) -> None:
-        for number in os.read(self._wakeup, 64):
+        for number in self._heard.take():
             if number == signal.SIGWINCH:
                 if self._spec.terminal:
                     self._send_window()
@@ -146,21 +133,16 @@ class _Foreground:
                 self._command(control.SIGNAL, control.number(number))
 
     def _count(self, number: int) -> None:
-        self._heard[number] = self._heard.get(number, 0) + 1
-        if number in (signal.SIGINT, signal.SIGTERM) and self._heard[number] >= _PATIENCE:
+        self._counts[number] = self._counts.get(number, 0) + 1
+        if number in (signal.SIGINT, signal.SIGTERM) and self._counts[number] >= _PATIENCE:
             raise WherryError(
                 f"the container does not end on {signal.Signals(number).name}: it runs on",
                 hint=f"end it with `wherry rm -f {self._spec.name}`",
             )
 
     def _send_window(self) -> None:
-        for descriptor in (0, 1, 2):
-            try:
-                size = os.get_terminal_size(descriptor)
-            except OSError:
-                continue
+        if size := terminal.size():
             self._command(control.WINDOW, control.window(size.lines, size.columns))
-            return
 
     def _connect_commands(self) -> None:
         """Signals and sizes have a connection of their own, where no unread stdin is in front of them."""
@@ -176,13 +158,6 @@ class _Foreground:
                 control.send(self._commands, kind, data)
             except OSError:
                 pass
-
-    def _enter_raw_mode(self) -> None:
-        import termios
-        import tty
-
-        self._saved_terminal = termios.tcgetattr(0)
-        tty.setraw(0, termios.TCSANOW)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

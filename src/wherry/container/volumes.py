@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from wherry.base.errors import WherryError
 from wherry.container import trees
 from wherry.container.options import Volume
+from wherry.layer.duplicate import copy_into
 
 
 def resolve(wanted: Sequence[Volume], declared: Sequence[str]) -> tuple[Volume, ...]:
@@ -53,7 +54,7 @@ def fill(root: str, volume: Volume, image_folder: int) -> None:
         target = os.open(f"{folder}/_data", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             if not os.listdir(target):
-                trees.copy_into(image_folder, target)
+                copy_into(image_folder, target)
         except OSError as error:
             raise WherryError(f"cannot fill the volume {volume.source}: {error.strerror}") from None
         finally:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from wherry.base.errors import WherryError
+from wherry.layer.duplicate import copy_into
 from wherry.layer.layers import Layers
 from wherry.oci.digest import Digest
 from wherry.snapshot.harvest import harvest
@@ -90,6 +91,17 @@ class Copies:
                 os.rename(replica.path, mounted.path)
         yield mounted
 
+    @contextmanager
+    def again(
+        self, diff_ids: Sequence[Digest], scratch: str, *, view: View, mountpoints: Sequence[str], left: str
+    ) -> Iterator[Mounted]:
+        """A copy of the tree that a failed process has left."""
+        del diff_ids, view, mountpoints  # they are in the tree
+        mounted = Mounted(f"{scratch}/root", f"{scratch}/upper", f"{scratch}/work")
+        with self._failing():
+            _copy_tree(f"{left}/root", mounted.path)
+        yield mounted
+
     def _taken(self, diff_ids: tuple[Digest, ...]) -> Replica:
         """The idle tree that has most in common with the chain, or a new one."""
         with self._lock:
@@ -118,3 +130,14 @@ def _common(one: tuple[Digest, ...], other: tuple[Digest, ...]) -> int:
             break
         count += 1
     return count
+
+
+def _copy_tree(source: str, target: str) -> None:
+    os.mkdir(target, 0o700)
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    with ExitStack() as stack:
+        descriptors = []
+        for path in (source, target):
+            descriptors.append(os.open(path, flags))
+            stack.callback(os.close, descriptors[-1])
+        copy_into(*descriptors)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
@@ -51,6 +52,7 @@ def overlay(
     mountpoints: Sequence[str] = (),
     bare: bool = False,
     durable: bool = False,
+    top: str = "",
 ) -> Iterator[Mounted]:
     """The tree of `diff_ids` (lowest first) mounted in `scratch`, a folder of the store's file system.
 
@@ -58,7 +60,8 @@ def overlay(
     call at once. An `upper` that an earlier mount left in `scratch` is used again. `view` saves reading the
     layers' indexes where the caller has it. `mountpoints` are absolute names, in the image, of further
     mounts; folders end with a slash. `bare` leaves out those that every container has: nothing is to be run
-    in this one.
+    in this one. `top` is what an earlier mount of the same layers left as its `upper`: it lies on them, and
+    stays as it is.
 
     Without `durable` the kernel writes nothing back for fsync and at the end: what a power failure can spoil
     is a folder below the store's `tmp/`, which is thrown away then, and a layer made of it is written anew
@@ -67,10 +70,14 @@ def overlay(
     view = view or View(layers, diff_ids)
     mounted = Mounted(f"{scratch}/root", f"{scratch}/upper", f"{scratch}/work")
     stub = f"{scratch}/stub"
-    _make_upper(mounted.upper, view)
+    _make_upper(mounted.upper, view, top)
     remove_tree(stub)
     make_stub({} if bare else stub_of(view, mountpoints), stub)
-    lowers = [stub, *(layers.tree(diff_id) for diff_id in _highest_of_each(diff_ids))]
+    lowers = [
+        *([top] if top else []),
+        stub,
+        *(layers.tree(diff_id) for diff_id in _highest_of_each(diff_ids)),
+    ]
     # A work folder from before is marked by `volatile`, and would be refused.
     remove_tree(mounted.work)
     os.mkdir(mounted.work, 0o700)
@@ -95,7 +102,7 @@ def _highest_of_each(diff_ids: Sequence[Digest]) -> list[Digest]:
     return list(dict.fromkeys(reversed(diff_ids)))
 
 
-def _make_upper(path: str, view: View) -> None:
+def _make_upper(path: str, view: View, top: str) -> None:
     """The upper folder is the root's own face: its mode and owner are what `/` shows."""
     try:
         os.mkdir(path)
@@ -104,6 +111,10 @@ def _make_upper(path: str, view: View) -> None:
     root = view.lookup("")
     assert root is not None
     make_like(path, root.entry)
+    if top:
+        status = os.stat(top)
+        os.chown(path, status.st_uid, status.st_gid)
+        os.chmod(path, stat.S_IMODE(status.st_mode))
 
 
 def _mount(store: Store, mounted: Mounted, lowers: Sequence[str], durable: bool) -> None:

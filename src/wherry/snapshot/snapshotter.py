@@ -41,6 +41,11 @@ class Snapshotter(Protocol):
     ) -> AbstractContextManager[Mounted]:
         """As `mounted`, with all that earlier uses of `scratch` have left; nobody asks what was changed."""
 
+    def again(
+        self, diff_ids: Sequence[Digest], scratch: str, *, view: View, mountpoints: Sequence[str], left: str
+    ) -> AbstractContextManager[Mounted]:
+        """As `mounted`, with what a failed process has left in the folder `left`, which stays as it is."""
+
 
 class Choice(NamedTuple):
     """`reason` says why overlay is not used; empty where it is, or where copying was asked for."""
@@ -82,7 +87,7 @@ def _choose(store: Store, wanted: str, may_mount: bool) -> Choice:
 
 
 def choose_again(store: Store, scratch: str, wanted: str, *, may_mount: bool) -> Choice:
-    """As `choose`, for `Snapshotter.kept`: what was made in one way stays so."""
+    """As `choose`, for `Snapshotter.kept` and `again`: what was made in one way stays so."""
     if os.path.isdir(f"{scratch}/upper"):
         return Choice(OVERLAY)
     if os.path.isdir(f"{scratch}/root"):
@@ -135,4 +140,17 @@ class Overlays:
             view=view,
             mountpoints=mountpoints,
             durable=durable,
+        )
+
+    def again(
+        self, diff_ids: Sequence[Digest], scratch: str, *, view: View, mountpoints: Sequence[str], left: str
+    ) -> AbstractContextManager[Mounted]:
+        return overlay(
+            self._store,
+            self._layers,
+            diff_ids,
+            scratch,
+            view=view,
+            mountpoints=mountpoints,
+            top=f"{left}/upper",
         )

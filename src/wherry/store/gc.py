@@ -7,23 +7,25 @@ holds a lease, so nothing is deleted between its look-up and its use.
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable, Collection, Set
 from typing import NamedTuple
 
 from wherry.oci import digest as digests
 from wherry.oci.digest import Digest
+from wherry.store.builds import Builds
 from wherry.store.cachefolders import CacheFolders
 from wherry.store.images import Image
 from wherry.store.records import Record
 from wherry.store.store import Store, remove_tree
+from wherry.store.usage import disk_usage
 
 
 class Reclaimed(NamedTuple):
-    """What a collection deleted; `size` in bytes on disk."""
+    """What a collection deleted; `size` in bytes on disk, `failures` are failed builds that were kept."""
 
     images: tuple[Digest, ...]
     records: int
+    failures: int
     layers: tuple[Digest, ...]
     size: int
 
@@ -53,11 +55,12 @@ def collect(store: Store, scope: Scope) -> Reclaimed:
     with store.exclusive():
         images = _drop_images(store, scope, set(scope.in_use(store)))
         records = _drop_records(store, scope)
+        failures, freed = _drop_builds(store, scope)
         layers, size = _sweep_layers(store)
-        size += _sweep_blobs(store)
+        size += freed + _sweep_blobs(store)
         size += _remove_all_in(store.path("logs"), scope) + _drop_caches(store, scope)
         store.sweep()
-    return Reclaimed(images, records, layers, size)
+    return Reclaimed(images, records, failures, layers, size)
 
 
 def _drop_images(store: Store, scope: Scope, in_use: Set[Digest]) -> tuple[Digest, ...]:
@@ -96,12 +99,28 @@ def _drop_records(store: Store, scope: Scope) -> int:
     return len(dropped)
 
 
+def _drop_builds(store: Store, scope: Scope) -> tuple[int, int]:
+    """States of failed steps, with everything also what is kept of other builds: the number of states, and
+    the bytes of all."""
+    if scope.labels or not scope.records:
+        return 0, 0
+    builds = Builds(store)
+    count = size = 0
+    for build in builds.all():
+        if (scope.until is None or build.created <= scope.until) and (build.failed or scope.everything):
+            size += disk_usage(store.path("builds", build.id))
+            builds.delete(build.id)
+            count += build.failed
+    return count, size
+
+
 def _layers_of_images(store: Store) -> set[Digest]:
     return {diff_id for image in store.images.all() for diff_id in image.config.diff_ids}
 
 
 def _sweep_layers(store: Store) -> tuple[tuple[Digest, ...], int]:
     kept = _layers_of_images(store) | {record.layer for record in store.records.all() if record.layer}
+    kept |= {layer for build in Builds(store).all() for layer in build.layers}
     doomed = set(store.layers.all()) | {digests.from_hex(name) for name in os.listdir(store.path("layers"))}
     doomed -= kept
     size = 0
@@ -148,33 +167,3 @@ def _drop_caches(store: Store, scope: Scope) -> int:
             size += disk_usage(caches.path(cache.name))
             caches.delete(cache.name)
     return size + _remove_all_in(store.path("cache"), scope)
-
-
-def disk_usage(path: str) -> int:
-    """Bytes that a file, or a folder with all below it, takes on disk; each hard link's file counts once.
-
-    What lies deeper than a path can say does not count: a step may have left folders of any depth.
-    """
-    seen: set[tuple[int, int]] = set()
-    total = 0
-    pending = [path]
-    while pending:
-        current = pending.pop()
-        try:
-            status = os.lstat(current)
-        except OSError:
-            continue
-        if (status.st_dev, status.st_ino) in seen:
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        total += status.st_blocks * 512
-        if stat.S_ISDIR(status.st_mode):
-            pending.extend(f"{current}/{name}" for name in _names(current))
-    return total
-
-
-def _names(folder: str) -> list[str]:
-    try:
-        return os.listdir(folder)
-    except OSError:
-        return []

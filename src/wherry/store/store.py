@@ -8,6 +8,7 @@
       tmp/<kind>-<pid>-<random>/  unfinished work; its maker holds a lock on it, unheld things are swept
       cache-mounts/               what RUN --mount=type=cache keeps; see cachefolders.py
       cache/                      digests of contexts' files, repositories, files from URLs; may be deleted
+      builds/<id>/                a build, and the state of its step that failed; see builds.py
       logs/                       whole output of the steps that failed
       containers/<id>/            one container each; see container/state.py
       volumes/<name>/_data        named volumes

@@ -59,7 +59,8 @@ def _message(text: str, color: bool) -> str:
 
 
 def _hint(text: str, color: bool) -> str:
-    return f"{_painted('hint:', _CYAN, color)} {harmless(text)}"
+    """One line for each line of `text`."""
+    return "\n".join(f"{_painted('hint:', _CYAN, color)} {harmless(line)}" for line in text.split("\n"))
 
 
 def _excerpt_line(line: str, color: bool) -> str:

@@ -363,7 +363,7 @@ def test_system_df(store: Store, run: Run) -> None:
     store.layers.add_blob(TOP, Descriptor("t", MANIFEST, 900))
     store.records.put(MANIFEST, MANIFEST, BASE, TOP, 1.0, "RUN x")
     rows = [line.split("   ")[0] for line in run("system", "df").splitlines()]
-    assert rows == ["TYPE", "Images", "Containers", "Local Volumes", "Build Cache"]
+    assert rows == ["TYPE", "Images", "Containers", "Local Volumes", "Build Cache", "Failed Steps"]
     template = "{{.Type}} {{.TotalCount}} {{.Active}} {{.Size}} {{.Reclaimable}}"
     lines = run("system", "df", "--format", template).splitlines()
     assert lines[0] == "Images 2 1 900B 0B (0%)"

@@ -22,8 +22,9 @@ from wherry.oci import reference as references
 from wherry.oci.config import Execution, ImageConfig
 from wherry.oci.digest import Digest
 from wherry.oci.platform import Platform
-from wherry.store.gc import Scope, collect, disk_usage
+from wherry.store.gc import Scope, collect
 from wherry.store.store import Store
+from wherry.store.usage import disk_usage
 
 AMD64 = Platform("linux", "amd64")
 

@@ -112,6 +112,11 @@ class Lender:
             )
         return value
 
+    def values(self) -> tuple[bytes, ...]:
+        """All secrets that were read so far."""
+        with self._lock:
+            return tuple(value for value in self._values.values() if value)
+
     def agent(self, mount: Mount) -> str:
         """The socket; empty where there is none and none is needed."""
         path = self._agents.get(mount.id, "")

@@ -33,9 +33,11 @@ class Surroundings(NamedTuple):
 
 
 class Failure(WherryError):
-    """A process that did not succeed."""
+    """A process that did not succeed: `why`, and its exit code, docker's where it could not be executed."""
 
-    def __init__(self, command: str, why: str, log: Log) -> None:
+    def __init__(self, command: str, why: str, code: int, log: Log) -> None:
+        self.why = why
+        self.code = code
         super().__init__(
             f'process "{command}" did not complete successfully: {why}',
             hint=log.whereabouts(),
