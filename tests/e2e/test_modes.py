@@ -55,3 +55,22 @@ def test_a_mode_that_cannot_work_says_why() -> None:
         facts = json.loads(user.ok("info", "-f", "json", env={"WHERRY_ISOLATION": "root"}))
         assert facts["Mode"] == "none"
         assert "root's alone" in facts["ModeHint"]
+
+
+@pytest.mark.needs("root", "setpriv")
+def test_info_tells_what_was_tried_and_what_would_be_better() -> None:
+    with ordinary.user(subordinate=False) as someone:
+        user = Wherry(someone.home / "store", someone.home / "docker", prefix=someone.prefix)
+        lines = user.ok("info").splitlines()
+        at = lines.index("Mode:       single-id")
+        lacking = f"/etc/subuid gives no subordinate ids to the user {ordinary.NAME}"
+        assert lines[at + 1 : at + 4] == [
+            "            root      no: the mode root is root's alone",
+            f"            userns    no: {lacking}",
+            "            single-id yes",
+        ]
+        ranges = "--add-subuids 100000-165535 --add-subgids 100000-165535"
+        assert f"            for userns: sudo usermod {ranges} {ordinary.NAME}" in lines
+        facts = json.loads(user.ok("info", "-f", "json"))
+        assert [mode["Works"] for mode in facts["Modes"]][:3] == [False, False, True]
+        assert facts["Modes"][1]["Reason"] == lacking

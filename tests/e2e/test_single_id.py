@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -49,6 +50,17 @@ class Both:
             assert [entry for entry in theirs if entry not in mine] == [e for e in mine if e not in theirs]
         assert images[0] == images[1]
 
+    def alike(self, dockerfile: str) -> dict[str, Owned]:
+        """Build twice what is never the same twice: kinds, modes and owners are. Those of the last layers."""
+        folder = self.context({"Dockerfile": dockerfile})
+        for wherry in (self.as_root, self.as_user):
+            wherry.ok("build", "-q", "-t", "app", folder)
+        count = dockerfile.count("\nRUN ")
+        mine, theirs = (owned(layers(wherry)[-count:]) for wherry in (self.as_root, self.as_user))
+        assert {path: owner for path, owner in theirs.items() if mine.get(path) != owner} == {}
+        assert mine.keys() == theirs.keys()
+        return theirs
+
 
 @pytest.fixture
 def both(tmp_path: Path) -> Iterator[Both]:
@@ -62,6 +74,22 @@ def layers(wherry: Wherry) -> list[list[Entry]]:
     with Store.open(str(wherry.root)) as store:
         contents = Layers(store)
         return [list(contents.index(diff_id).entries) for diff_id in store.images.find("app").config.diff_ids]
+
+
+class Owned(NamedTuple):
+    kind: str
+    mode: int
+    uid: int
+    gid: int
+
+
+def owned(found: list[list[Entry]]) -> dict[str, Owned]:
+    return {
+        entry.path: Owned(entry.kind, entry.mode, entry.uid, entry.gid)
+        for entries in found
+        for entry in entries
+        if not entry.path.startswith(("var/lib/apt/lists", "var/cache/apt", "root/.npm/_logs"))
+    }
 
 
 OWNERS = """FROM base
@@ -90,3 +118,38 @@ def test_copying_root_filesystems_is_refused(both: Both) -> None:
     refused = both.as_user("build", "--snapshotter=copy", folder)
     assert refused.code == 1
     assert "error: root filesystems cannot be copied in the single-id mode\n" in refused.err
+
+
+PACKAGES = r"""FROM debian:bookworm-slim
+RUN apt-get update && apt-get install -y --no-install-recommends cron openssh-client
+RUN useradd -m -s /bin/sh app && usermod -aG mail app && groupadd more && chown app:more /home/app/.profile
+RUN sed -i 's/^app:!/app:*/' /etc/shadow && cp -a /usr/bin/crontab /opt/tab && echo x > /var/mail/app
+RUN su app -c 'id -un' > /opt/su && setpriv --reuid app --regid 8 --init-groups id > /opt/setpriv \
+ && runuser -u app -- sh -c 'id -u; chown 5 /opt/su 2>&1 || true' > /opt/runuser \
+ && dpkg-statoverride --update --add app mail 6755 /opt/tab
+"""
+
+
+@pytest.mark.needs("mmdebstrap")
+def test_packages_accounts_and_other_users(both: Both) -> None:
+    both.seed("debian:bookworm-slim")
+    found = both.alike(PACKAGES)
+    assert found["usr/bin/crontab"].mode & 0o2000
+    assert found["etc/shadow"] == ("f", 0o640, 0, 42)
+    assert found["home/app"].uid == 1000
+    run = ("run", "--rm", "--network=none", "app", "sh", "-c", "cat /opt/su /opt/setpriv /opt/runuser")
+    assert both.as_user.ok(*run) == both.as_root.ok(*run)
+
+
+LANGUAGES = {
+    "python:3.11-slim": "pip install --no-cache-dir --root-user-action=ignore idna==3.7",
+    "node:18-slim": "mkdir /app && cd /app && npm install --no-audit left-pad@1.3.0",
+}
+
+
+@pytest.mark.needs("mmdebstrap")
+@pytest.mark.parametrize("base", LANGUAGES)
+def test_packages_of_languages(both: Both, base: str) -> None:
+    both.seed(base)
+    found = both.alike(f"FROM {base}\nRUN {LANGUAGES[base]}\n")
+    assert any("idna" in path or "left-pad" in path for path in found)

@@ -14,6 +14,9 @@ COMMAND = [sys.executable, "-c", "import sys; from wherry.cli.main import main; 
 # Settings of the machine that would make results depend on it.
 _FOREIGN = ("BUILDKIT_", "DOCKER_", "NO_COLOR", "SOURCE_DATE_EPOCH", "WHERRY_", "XDG_")
 
+_MODE = "WHERRY_ISOLATION"
+"""Passed on: all tests can be run in one mode."""
+
 
 class Result(NamedTuple):
     code: int
@@ -37,7 +40,9 @@ class Wherry:
         self.root = root
         self.command = [*prefix, *COMMAND]
         self.environment = {
-            name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)
+            name: value
+            for name, value in os.environ.items()
+            if name == _MODE or not name.startswith(_FOREIGN)
         }
         self.environment |= {"WHERRY_ROOT": str(root), "DOCKER_CONFIG": str(config), **(environment or {})}
 

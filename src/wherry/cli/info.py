@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import shutil
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from wherry import __version__
 from wherry.base.errors import WherryError
-from wherry.base.settings import Settings, load
+from wherry.base.settings import ISOLATIONS, Settings, load
 from wherry.container.containers import Containers
 from wherry.oci.platform import host
 from wherry.runtime.net.connect import missing_tap
@@ -51,6 +54,7 @@ def _facts(store: Store, settings: Settings) -> dict[str, Any]:
         "NCPU": os.cpu_count() or 1,
         "Network": _network(),
         **_in_a_child(lambda: _mounting(store, settings)),
+        "Modes": [_in_a_child(partial(_tried, name)) for name in ISOLATIONS[1:]],
     }
 
 
@@ -62,16 +66,27 @@ def _mounting(store: Store, settings: Settings) -> dict[str, Any]:
     try:
         mode = modes.enter(settings.isolation)
     except WherryError as error:
-        hint = f": {error.hint}" if error.hint else ""
-        return {"Mode": "none", "ModeHint": f"{error.message}{hint}", "Driver": "not tried"}
+        return {"Mode": "none", "ModeHint": error.message, "Driver": "not tried"}
+    found = {"Mode": mode.name, "ModeHint": ""}
     try:
         choice = choose(store, settings.snapshotter, may_mount=mode.may_mount)
     except WherryError as error:
-        return {"Mode": mode.name, "ModeHint": "", "Driver": "none", "DriverHint": error.message}
-    return {"Mode": mode.name, "ModeHint": "", "Driver": choice.name, "DriverHint": choice.reason}
+        return found | {"Driver": "none", "DriverHint": error.message}
+    return found | {"Driver": choice.name, "DriverHint": choice.reason}
 
 
-def _in_a_child(probe: Any) -> dict[str, Any]:
+def _tried(name: str) -> dict[str, Any]:
+    """Whether one mode works here; why it does not, and what would mend that."""
+    from wherry.runtime import modes
+
+    try:
+        modes.enter(name)
+    except WherryError as error:
+        return {"Name": name, "Works": False, "Reason": error.message, "Hint": error.hint}
+    return {"Name": name, "Works": True, "Reason": "", "Hint": ""}
+
+
+def _in_a_child(probe: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """What `probe` finds, called in a child process: it moves that one into other namespaces for good."""
     reader, writer = os.pipe()
     pid = os.fork()
@@ -84,9 +99,9 @@ def _in_a_child(probe: Any) -> dict[str, Any]:
     with os.fdopen(reader, "rb") as pipe:
         raw = pipe.read()
     os.waitpid(pid, 0)
-    found: dict[str, Any] = json.loads(
-        raw or b'{"Mode":"none","ModeHint":"the probe failed","Driver":"not tried"}'
-    )
+    if not raw:
+        raise WherryError("the process that was to try the modes has ended early")
+    found: dict[str, Any] = json.loads(raw)
     return found
 
 
@@ -102,16 +117,28 @@ def _network() -> str:
 
 
 def _text(facts: dict[str, Any]) -> str:
-    lines = [
+    lines: list[tuple[str, Any]] = [
         ("wherry", facts["ServerVersion"]),
         ("Store", facts["Root"]),
         ("Images", facts["Images"]),
         ("Containers", f"{facts['Containers']} ({facts['ContainersRunning']} running)"),
         ("Mode", facts["Mode"] + (f" ({facts['ModeHint']})" if facts["ModeHint"] else "")),
+        *(("", _result(mode)) for mode in facts["Modes"]),
+        *(("", f"for {mode['Name']}: {mode['Hint']}") for mode in _better(facts)),
         ("Snapshots", facts["Driver"] + (f" ({hint})" if (hint := facts.get("DriverHint")) else "")),
         ("Network", facts["Network"]),
         ("Kernel", facts["KernelVersion"]),
         ("OS/Arch", f"{facts['OSType']}/{facts['Architecture']}"),
         ("CPUs", facts["NCPU"]),
     ]
-    return "".join(f"{name + ':':<12}{value}\n" for name, value in lines)
+    return "".join(f"{name + ':' if name else '':<12}{value}\n" for name, value in lines)
+
+
+def _result(mode: dict[str, Any]) -> str:
+    return f"{mode['Name']:<10}{'yes' if mode['Works'] else 'no: ' + mode['Reason']}"
+
+
+def _better(facts: dict[str, Any]) -> list[dict[str, Any]]:
+    """The best of the modes before the one in use that somebody can mend; at most one."""
+    before = itertools.takewhile(lambda mode: mode["Name"] != facts["Mode"], facts["Modes"])
+    return [mode for mode in before if mode["Hint"] and mode["Name"] != "root"][:1]

@@ -7,7 +7,9 @@ Owners of files and users of a container keep their numbers.
 from __future__ import annotations
 
 import os
+import sys
 import time
+from collections.abc import Callable
 from typing import NamedTuple, NoReturn
 
 from wherry.base.errors import Denied, WherryError
@@ -221,17 +223,26 @@ def _check_program(name: str) -> None:
 
 def _refuse_user_namespace(error: OSError) -> NoReturn:
     """Name the setting of the machine that forbids user namespaces, as far as it can be found."""
-    settings = (
-        ("/proc/sys/kernel/unprivileged_userns_clone", "0", "1"),
-        ("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1", "0"),
-        ("/proc/sys/user/max_user_namespaces", "0", "65536"),
-    )
-    hint = ""
-    for path, forbidding, allowing in settings:
-        if _read(path) == forbidding:
-            hint = f"sudo sysctl -w {path.removeprefix('/proc/sys/').replace('/', '.')}={allowing}"
-            break
-    raise Denied(f"cannot create a user namespace: {error.strerror}", hint=hint) from None
+    raise Denied(f"cannot create a user namespace: {error.strerror}", hint=allowing(_read)) from None
+
+
+def allowing(read: Callable[[str], str]) -> str:
+    """The command that lets ordinary users make user namespaces, where `read` shows what forbids it.
+
+    `read` gives the content of a file, empty where there is none.
+    """
+    if read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1":
+        # Ubuntu since 23.10: programs that have a profile may, so this Python gets one.
+        profile = f"profile wherry {os.path.realpath(sys.executable)} flags=(unconfined) {{ userns, }}"
+        return (
+            f"echo 'abi <abi/4.0>, {profile}' | sudo tee /etc/apparmor.d/wherry"
+            " && sudo apparmor_parser -r /etc/apparmor.d/wherry"
+        )
+    if read("/proc/sys/kernel/unprivileged_userns_clone") == "0":
+        return "sudo sysctl -w kernel.unprivileged_userns_clone=1"
+    if read("/proc/sys/user/max_user_namespaces") == "0":
+        return "sudo sysctl -w user.max_user_namespaces=65536"
+    return ""
 
 
 def _read(path: str) -> str:

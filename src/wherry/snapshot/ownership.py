@@ -43,18 +43,20 @@ class Ownership(NamedTuple):
         asked: Asked | None,
         is_copy: bool,
         before: Entry | None,
-        model: Entry | None,
+        original: Entry | None,
         folder: Entry | None,
     ) -> tuple[int, int]:
         """The owner of `entry`, which lies in `folder`. `before` is what lower layers have at its path, and
-        `is_copy` means that it is that file, copied up; `model` is what its owner may be a copy of."""
+        `is_copy` means that it is that file, copied up; `original` is what it is named after as a backup."""
         if before is not None and (is_copy or _is_same(entry, before)):
             uid, gid = before.uid, before.gid
         else:
             uid, gid = self.uid, self._group(folder)
         if asked is None:
             return uid, gid
-        if asked.is_shown and model is not None and model.kind == entry.kind == FILE:
+        model = original or before
+        copies = asked.is_shown or (original is not None and asked[:2] == (self.uid, self.gid))
+        if copies and model is not None and model.kind == entry.kind == FILE:
             return model.uid, model.gid
         return (uid if asked.uid is None else asked.uid), (gid if asked.gid is None else asked.gid)
 

@@ -313,10 +313,9 @@ class _Scan:
         if self._has_owners:
             return entry
         is_copy = item.is_copy and before is not None and before.kind == entry.kind
-        model = before
-        if entry.path.endswith("-") and (original := self._lower.lookup(entry.path[:-1])):
-            model = original.entry
-        uid, gid = self._ownership.of(entry, item.asked, is_copy, before, model, folder)
+        found = self._lower.lookup(entry.path[:-1]) if entry.path.endswith("-") else None
+        original = found.entry if found else None
+        uid, gid = self._ownership.of(entry, item.asked, is_copy, before, original, folder)
         wanted = owners.encoded(uid, gid)
         if entry.kind in (FILE, DIRECTORY) and wanted != item.recorded:
             self._owners.append((entry.path, wanted))

@@ -55,7 +55,7 @@ class Credentials:
     """The ids of every process of a container; those that set none have the ones given."""
 
     def __init__(self, uid: int, gid: int, groups: tuple[int, ...]) -> None:
-        self._table = [Ids((uid,) * 4, (gid,) * 4, groups)]
+        self._table = [Ids((uid,) * 4, (gid,) * 4, tuple(sorted(groups)))]
         self._known = {self._key(self._table[0]): 0}
         self.first = self._table[0]
 

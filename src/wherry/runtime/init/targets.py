@@ -156,7 +156,7 @@ class Targets:
 
     def _record(self, before: bytes, uid: int, gid: int) -> bytes:
         """`uid:gid`, a dash for what was never said; see wherry's layer/owners.py."""
-        if not before and (uid, gid) == self._shown:
+        if (not before or before.endswith(b"~")) and (uid, gid) == self._shown:
             return b"%d:%d~" % (uid, gid)
         old_uid, _, old_gid = (before.rstrip(b"~") or b"-:-").partition(b":")
         return b":".join((old_uid if uid == _NONE else b"%d" % uid, old_gid if gid == _NONE else b"%d" % gid))
