@@ -44,6 +44,15 @@ class LayerNames:
         return entry
 
     @cached_property
+    def shared(self) -> dict[str, tuple[str, ...]]:
+        """All names of each file that has several in the layer, by each of them."""
+        groups: dict[str, list[str]] = {}
+        for path, entry in self.entries.items():
+            if entry.kind == HARDLINK:
+                groups.setdefault(entry.link, [entry.link]).append(path)
+        return {name: names for names in map(_sorted, groups.values()) for name in names}
+
+    @cached_property
     def names(self) -> dict[str, list[str]]:
         """The names that the layer has in each of its folders, in no order."""
         return _by_folder(self.entries)
@@ -52,6 +61,10 @@ class LayerNames:
     def removed_names(self) -> dict[str, list[str]]:
         """The names that the layer removes from each folder, in no order."""
         return _by_folder(self.removed)
+
+
+def _sorted(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(names))
 
 
 def _by_folder(paths: Iterable[str]) -> dict[str, list[str]]:

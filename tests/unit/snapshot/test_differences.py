@@ -1,0 +1,94 @@
+"""What differs between two root filesystems: compared with a look at every path of both."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from support import stacks
+from support.stacks import Stack
+from wherry.layer.entry import DIRECTORY, FILE, HARDLINK, WHITEOUT, Entry
+from wherry.snapshot.differences import ALL, CONTENT, FACE, NAMES, differences, unlike
+from wherry.snapshot.view import View
+
+State = tuple[object, ...]
+
+
+def states(view: View) -> dict[str, tuple[State, State, State]]:
+    """All of a view, path by path, found by walking it."""
+    found = {}
+    for item in view.walk():
+        entry = item.entry
+        shared = view.cache.of(item.diff_id).shared.get(entry.path) if item.diff_id else None
+        face = (entry.kind, entry.mode, entry.uid, entry.gid, entry.xattrs)
+        content = (entry.kind, entry.digest, entry.link, shared if entry.kind == FILE else None)
+        found[entry.path] = (face, tuple(view.children(entry.path)), content)
+    return found
+
+
+def compared(old: View, new: View) -> dict[str, int]:
+    before, after = states(old), states(new)
+    result = {}
+    for path in before.keys() | after.keys():
+        a, b = before.get(path), after.get(path)
+        if a is None or b is None or a[0][0] != b[0][0]:
+            result[path] = ALL
+            continue
+        bits = sum(bit for bit, x, y in zip((FACE, NAMES, CONTENT), a, b, strict=True) if x != y)
+        if bits:
+            result[path] = bits
+    return result
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(stacks.drawn, min_size=1, max_size=5), st.data())
+def test_all_that_differs_is_found_and_nothing_else(drawn: list[object], data: st.DataObject) -> None:
+    stack = Stack()
+    known = [stack.add(stacks.layer(items)) for items in drawn]  # type: ignore[arg-type]
+    chain = st.lists(st.sampled_from(known), max_size=5, unique=True)
+    old, new = View(stack, data.draw(chain)), View(stack, data.draw(chain))
+    assert differences(old, new) == compared(old, new)
+
+
+@given(st.lists(st.sampled_from("abcdef"), max_size=6), st.lists(st.sampled_from("abcdef"), max_size=6))
+def test_what_is_left_of_two_chains_is_theirs_and_the_rest_is_equal(old: list[str], new: list[str]) -> None:
+    left, right = unlike(old, new)  # type: ignore[type-var]
+
+    def rest(chain: list[str], without: list[str]) -> list[str]:
+        return [item for item in chain if chain.count(item) > without.count(item)]
+
+    assert len(old) - len(left) == len(new) - len(right)
+    if len(set(old)) == len(old) and len(set(new)) == len(new):
+        assert rest(old, left) == rest(new, right)
+
+
+def file(path: str, text: bytes = b"", mtime: int = 0) -> Entry:
+    return Entry(path, FILE, 0o644, mtime=mtime, size=len(text), digest=text.ljust(32))
+
+
+def test_times_are_not_compared() -> None:
+    stack = Stack()
+    old = View(stack, [stack.add([file("a", b"x", mtime=1)])])
+    new = View(stack, [stack.add([file("a", b"x", mtime=2)])])
+    assert differences(old, new) == {}
+
+
+def test_a_new_name_is_a_change_of_its_folder_s_names_alone() -> None:
+    stack = Stack()
+    base = stack.add([Entry("d", DIRECTORY, 0o755), file("d/a")])
+    more = stack.add([Entry("d", DIRECTORY, 0o755), file("d/b")])
+    assert differences(View(stack, [base]), View(stack, [base, more])) == {"d/b": ALL, "d": NAMES}
+
+
+def test_what_a_whiteout_uncovers_or_hides_is_found_below_it() -> None:
+    stack = Stack()
+    base = stack.add([Entry("d", DIRECTORY, 0o755), Entry("d/e", DIRECTORY, 0o755), file("d/e/x")])
+    gone = stack.add([Entry("d", WHITEOUT)])
+    assert differences(View(stack, [base]), View(stack, [base, gone])).keys() == {"", "d", "d/e", "d/e/x"}
+
+
+def test_a_link_of_two_names_is_not_two_files_of_one_content() -> None:
+    stack = Stack()
+    one = stack.add([file("a", b"x"), Entry("b", HARDLINK, 0o644, link="a")])
+    two = stack.add([file("a", b"x"), file("b", b"x")])
+    assert differences(View(stack, [one]), View(stack, [two])) == {"a": CONTENT, "b": CONTENT}
