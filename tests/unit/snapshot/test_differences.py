@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support import stacks
 from support.stacks import Stack
 from wherry.layer.entry import DIRECTORY, FILE, HARDLINK, WHITEOUT, Entry
+from wherry.oci.digest import Digest
 from wherry.snapshot.differences import ALL, CONTENT, FACE, NAMES, differences, unlike
 from wherry.snapshot.view import View
 
 State = tuple[object, ...]
 
 
-def states(view: View) -> dict[str, tuple[State, State, State]]:
+def states(view: View) -> dict[str, tuple[State, ...]]:
     """All of a view, path by path, found by walking it."""
-    found = {}
+    found: dict[str, tuple[State, ...]] = {}
     for item in view.walk():
         entry = item.entry
         shared = view.cache.of(item.diff_id).shared.get(entry.path) if item.diff_id else None
@@ -52,9 +55,9 @@ def test_all_that_differs_is_found_and_nothing_else(drawn: list[object], data: s
 
 @given(st.lists(st.sampled_from("abcdef"), max_size=6), st.lists(st.sampled_from("abcdef"), max_size=6))
 def test_what_is_left_of_two_chains_is_theirs_and_the_rest_is_equal(old: list[str], new: list[str]) -> None:
-    left, right = unlike(old, new)  # type: ignore[type-var]
+    left, right = unlike(list(map(Digest, old)), list(map(Digest, new)))
 
-    def rest(chain: list[str], without: list[str]) -> list[str]:
+    def rest(chain: list[str], without: Sequence[str]) -> list[str]:
         return [item for item in chain if chain.count(item) > without.count(item)]
 
     assert len(old) - len(left) == len(new) - len(right)

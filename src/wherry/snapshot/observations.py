@@ -1,0 +1,62 @@
+"""What was looked at in a root filesystem: paths, and at each of them its face, its names or its content.
+
+It holds of another root filesystem if that does not differ in what was looked at (`differences.py`); where
+nothing was, the observation is that there was nothing. Paths are as in entries, and none has a link in it.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Mapping
+
+from wherry.base.errors import Corrupt
+
+Observations = Mapping[str, int]
+"""By path, the sum of FACE, NAMES and CONTENT."""
+
+
+def broken(differences: Mapping[str, int], observations: Observations) -> str | None:
+    """A path that was looked at and is not the same any more; None if all that was looked at is."""
+    for path, difference in differences.items():
+        if difference & observations.get(path, 0):
+            return path
+    return None
+
+
+def top(path: str) -> str:
+    """The part that a path is kept in: its first name; "" for the root itself."""
+    return path.partition("/")[0]
+
+
+def split(observations: Observations) -> dict[str, bytes]:
+    """In parts that can be read alone, by `top`: who changes /app need not know what was read of /usr."""
+    parts: dict[str, dict[str, int]] = {}
+    for path, bits in observations.items():
+        parts.setdefault(top(path), {})[path] = bits
+    return {name: _encode(part) for name, part in parts.items()}
+
+
+def joined(parts: Iterable[bytes]) -> dict[str, int]:
+    """Of some parts, what `split` made them of. Corrupt for anything else."""
+    found: dict[str, int] = {}
+    for part in parts:
+        found.update(_decode(part))
+    return found
+
+
+def _encode(part: Mapping[str, int]) -> bytes:
+    """The sums, a byte each, 0xff, and the paths in their order, joined by NUL, which no path has."""
+    paths = sorted(part)
+    text = "\0".join(paths).encode("utf-8", "surrogateescape")
+    return zlib.compress(bytes(part[path] for path in paths) + b"\xff" + text, 6)
+
+
+def _decode(data: bytes) -> dict[str, int]:
+    try:
+        bits, mark, text = zlib.decompress(data).partition(b"\xff")
+    except zlib.error:
+        raise Corrupt("a record of observations is damaged") from None
+    paths = text.decode("utf-8", "surrogateescape").split("\0")
+    if not mark or len(paths) != len(bits):
+        raise Corrupt("a record of observations is damaged")
+    return dict(zip(paths, bits, strict=True))
