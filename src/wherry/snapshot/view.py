@@ -37,7 +37,7 @@ class View:
     """
 
     def __init__(self, layers: Contents, diff_ids: Sequence[Digest], cache: NameCache | None = None) -> None:
-        self._layers = layers
+        self.layers = layers
         self.diff_ids = tuple(diff_ids)
         self.cache = cache or NameCache(layers)
         self._folders: dict[str, tuple[LayerNames, ...]] = {}
@@ -135,7 +135,7 @@ class View:
 
     def open(self, found: Found) -> BinaryIO:
         """The content of a regular file of this view."""
-        return self._layers.open_file(found.diff_id, found.entry)
+        return self.layers.open_file(found.diff_id, found.entry)
 
     def _root(self) -> Found:
         for layer in self._folder(""):

@@ -17,7 +17,7 @@ from typing import Any
 
 from wherry.base.errors import Corrupt, WherryError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _PATIENCE = 3000
 """Hundredths of a second."""
@@ -42,6 +42,19 @@ CREATE TABLE records (
 );
 CREATE INDEX records_by_recipe ON records(recipe);
 """
+_SINCE_2 = """
+CREATE TABLE traces (
+    id INTEGER PRIMARY KEY, key TEXT NOT NULL, chains TEXT NOT NULL, layer TEXT, seconds REAL NOT NULL,
+    used REAL NOT NULL
+);
+CREATE INDEX traces_by_key ON traces(key);
+CREATE TABLE trace_parts (
+    trace INTEGER NOT NULL REFERENCES traces(id), tree INTEGER NOT NULL, top BLOB NOT NULL,
+    data BLOB NOT NULL, PRIMARY KEY (trace, tree, top)
+) WITHOUT ROWID;
+"""
+_STATEMENTS = {0: _SCHEMA + _SINCE_2, 1: _SINCE_2}
+"""What brings the tables of a version to this one; 0: there are none."""
 
 
 class Database:
@@ -60,7 +73,7 @@ class Database:
     def _prepare(self) -> None:
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
         self._connection.execute("PRAGMA synchronous=NORMAL")
-        if version == 0:
+        if version in _STATEMENTS:
             self._create()
         elif version != SCHEMA_VERSION:
             raise Corrupt(
@@ -72,10 +85,10 @@ class Database:
         self._use_wal()
         with self.transaction():
             # Two processes may find an empty file at once: the second one sees the first one's work here.
-            if self._connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-                for statement in _SCHEMA.split(";"):
-                    self._connection.execute(statement)
-                self._connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+            version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+            for statement in _STATEMENTS.get(version, "").split(";"):
+                self._connection.execute(statement)
+            self._connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
     def _use_wal(self) -> None:
         """SQLite does not wait for the lock that this takes, whatever the connection's timeout is.

@@ -17,6 +17,7 @@ from wherry.store.cachefolders import CacheFolders
 from wherry.store.images import Image
 from wherry.store.records import Record
 from wherry.store.store import Store, remove_tree
+from wherry.store.traces import Trace
 from wherry.store.usage import disk_usage
 
 
@@ -57,6 +58,7 @@ def collect(store: Store, scope: Scope) -> Reclaimed:
         records = _drop_records(store, scope)
         failures, freed = _drop_builds(store, scope)
         layers, size = _sweep_layers(store)
+        _drop_traces(store, scope)
         size += freed + _sweep_blobs(store)
         size += _remove_all_in(store.path("logs"), scope) + _drop_caches(store, scope)
         store.sweep()
@@ -114,15 +116,33 @@ def _drop_builds(store: Store, scope: Scope) -> tuple[int, int]:
     return count, size
 
 
+def _drop_traces(store: Store, scope: Scope) -> None:
+    """Traces go with all records, and with any of the layers that they speak of."""
+    present = _present_layers(store)
+
+    def goes(trace: Trace, used: float) -> bool:
+        layers = {layer for chain in trace.chains for layer in chain}
+        layers |= {trace.layer} if trace.layer else set()
+        if not layers <= present:
+            return True
+        is_old = scope.until is None or used <= scope.until
+        return scope.everything and scope.records and not scope.labels and is_old
+
+    store.traces.forget(goes)
+
+
 def _layers_of_images(store: Store) -> set[Digest]:
     return {diff_id for image in store.images.all() for diff_id in image.config.diff_ids}
+
+
+def _present_layers(store: Store) -> set[Digest]:
+    return set(store.layers.all()) | {digests.from_hex(name) for name in os.listdir(store.path("layers"))}
 
 
 def _sweep_layers(store: Store) -> tuple[tuple[Digest, ...], int]:
     kept = _layers_of_images(store) | {record.layer for record in store.records.all() if record.layer}
     kept |= {layer for build in Builds(store).all() for layer in build.layers}
-    doomed = set(store.layers.all()) | {digests.from_hex(name) for name in os.listdir(store.path("layers"))}
-    doomed -= kept
+    doomed = _present_layers(store) - kept
     size = 0
     for diff_id in sorted(doomed):
         folder = store.layers.folder(diff_id)

@@ -1,7 +1,7 @@
 """The store: everything that outlives a command, in one folder.
 
     $WHERRY_ROOT | /var/lib/wherry (root) | $XDG_DATA_HOME/wherry
-      store.db                    images, names, layers, records (SQLite, WAL); see database.py
+      store.db                    images, names, layers, records, traces (SQLite, WAL); see database.py
       lock                        shared while a command adds or uses content, exclusive while prune deletes
       blobs/sha256/<hex>          configs, manifests, compressed layers: immutable, named by their digest
       layers/<hex of diff ID>/    one layer: `index`, and `tar` (stream) or trees (`fs/` ..., layer/forms.py)
@@ -32,6 +32,7 @@ from wherry.store.database import Database
 from wherry.store.images import Images
 from wherry.store.layers import LayerTable
 from wherry.store.records import Records
+from wherry.store.traces import Traces
 
 _FOLDERS = ("blobs/sha256", "layers", "tmp", "cache", "logs", "containers", "volumes")
 _PRIVATE = 0o700
@@ -50,7 +51,7 @@ def default_root() -> str:
 
 
 class Store:
-    """An open store. Its parts are `blobs`, `images`, `layers` and `records`."""
+    """An open store. Its parts are `blobs`, `images`, `layers`, `records` and `traces`."""
 
     def __init__(self, root: str) -> None:
         self.root = root
@@ -59,6 +60,7 @@ class Store:
         self.images = Images(self._database, self.blobs)
         self.layers = LayerTable(root, self._database)
         self.records = Records(self._database)
+        self.traces = Traces(self._database)
 
     @classmethod
     def open(cls, root: str | None = None) -> Store:

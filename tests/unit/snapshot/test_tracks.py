@@ -144,13 +144,11 @@ def tracked(view: View, used: Sequence[Any]) -> dict[str, int] | None:
     """None where a link leads through itself, so that the program has to run again."""
     tree = Tree(view)
     tracks = Tracks(tree)
-    for name, *arguments in used:
-        if name != "look":
-            getattr(tracks, name)(*arguments)
     try:
-        for name, *arguments in used:
-            if name == "look":
-                tracks.look(*arguments)
+        for name, *arguments in (item for item in used if item[0] != "look"):
+            getattr(tracks, name)(*arguments)
+        for _, *arguments in (item for item in used if item[0] == "look"):
+            tracks.look(*arguments)
     except Incomplete:
         return None
     return tree.found

@@ -1,0 +1,75 @@
+"""Traces in the store: found by key, read in parts, and gone with what they speak of."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from wherry.oci import digest as digests
+from wherry.oci.digest import Digest
+from wherry.store.gc import Scope, collect
+from wherry.store.store import Store
+
+KEY, LAYER, BASE = (digests.of(text) for text in (b"key", b"layer", b"base"))
+PARTS = {"": b"root", "app": b"of app", "\udcff": b"of a name that is not UTF-8"}
+
+
+def put(store: Store, *chain: Digest, key: Digest = KEY) -> int:
+    store.traces.put(key, (chain, (BASE,)), LAYER, 1.5, [PARTS, {"src": b"of the mount"}])
+    return store.traces.of(key)[0].id
+
+
+def test_a_trace_is_found_by_its_key_with_all_that_was_put(store: Store) -> None:
+    put(store, BASE)
+    (trace,) = store.traces.of(KEY)
+    assert trace[1:] == (((BASE,), (BASE,)), LAYER, 1.5)
+    assert sorted(store.traces.parts(trace.id, 0)) == sorted(PARTS.values())
+    assert store.traces.parts(trace.id, 0, ["app", "\udcff", "none"]) == [PARTS["app"], PARTS["\udcff"]]
+    assert store.traces.parts(trace.id, 1) == [b"of the mount"]
+
+
+def test_an_empty_chain_and_no_layer_come_back(store: Store) -> None:
+    store.traces.put(KEY, ((),), None, 0, [{}])
+    assert store.traces.of(KEY)[0][1:] == (((),), None, 0)
+
+
+def test_the_last_used_traces_of_a_key_stay_and_come_first(store: Store) -> None:
+    numbers = [put(store, BASE) for _ in range(16)]
+    other = put(store, BASE, key=LAYER)
+    store.traces.move(numbers[0], ((LAYER,), ()))
+    last = put(store, BASE)
+    kept = [trace.id for trace in store.traces.of(KEY)]
+    assert kept[:2] == [last, numbers[0]]
+    assert set(kept) == {last, *numbers} - {numbers[1]}
+    assert store.traces.parts(numbers[1], 0) == []
+    assert store.traces.of(LAYER)[0].id == other
+
+
+def test_a_trace_goes_with_a_layer_that_it_speaks_of(store: Store) -> None:
+    put(store, BASE)
+    collect(store, Scope())
+    assert store.traces.of(KEY) == []
+
+
+def test_a_trace_stays_with_its_layers_and_goes_with_all_records(store: Store) -> None:
+    for layer in (LAYER, BASE):
+        store.records.put(layer, KEY, BASE, layer, 0, "")
+        Path(store.layers.folder(layer)).mkdir()
+    put(store, BASE)
+    collect(store, Scope(records=False))
+    assert store.traces.of(KEY)
+    collect(store, Scope(everything=True, until=1.0))
+    assert store.traces.of(KEY)
+    collect(store, Scope(everything=True))
+    assert store.traces.of(KEY) == []
+
+
+def test_a_store_of_the_version_before_is_taken_over(tmp_path: Path) -> None:
+    with Store.open(str(tmp_path / "store")) as store:
+        store.records.put(KEY, KEY, BASE, None, 0, "kept")
+    with sqlite3.connect(tmp_path / "store" / "store.db") as old:
+        old.executescript("DROP TABLE trace_parts; DROP TABLE traces; PRAGMA user_version=1")
+    old.close()
+    with Store.open(str(tmp_path / "store")) as store:
+        put(store, BASE)
+        assert [record.description for record in store.records.all()] == ["kept"]
