@@ -15,7 +15,7 @@ from wherry.snapshot.view import View
 FACE = 1
 """Whether there is something at a path; its kind, mode, owner and extended attributes."""
 NAMES = 2
-"""The names in a folder."""
+"""The names in a folder, and of what kind each is: getdents(2) tells both."""
 CONTENT = 4
 """A file's bytes and the other names that it has, a link's target, a device's number."""
 ALL = FACE | NAMES | CONTENT
@@ -32,7 +32,7 @@ def differences(old: View, new: View) -> dict[str, int]:
         if not difference:
             continue
         found[path] = found.get(path, 0) | difference
-        if path and (old.lookup(path) is None) != (new.lookup(path) is None):
+        if path and difference == ALL:
             folder = path.rpartition("/")[0]
             found[folder] = found.get(folder, 0) | NAMES
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,8 +25,15 @@ def states(view: View) -> dict[str, tuple[State, ...]]:
         shared = view.cache.of(item.diff_id).shared.get(entry.path) if item.diff_id else None
         face = (entry.kind, entry.mode, entry.uid, entry.gid, entry.xattrs)
         content = (entry.kind, entry.digest, entry.link, shared if entry.kind == FILE else None)
-        found[entry.path] = (face, tuple(view.children(entry.path)), content)
+        found[entry.path] = (face, tuple(_names(view, entry.path)), content)
     return found
+
+
+def _names(view: View, folder: str) -> Iterator[tuple[str, str]]:
+    for name in view.children(folder):
+        found = view.lookup(f"{folder}/{name}")
+        assert found is not None
+        yield name, found.entry.kind
 
 
 def compared(old: View, new: View) -> dict[str, int]:

@@ -116,7 +116,8 @@ def execute(operation: Operation, used: list[Any]) -> Any:
             state = os.stat(path, follow_symlinks=kind == "stat")
             return [state.st_mode, state.st_size if stat.S_ISREG(state.st_mode) else 0]
         if kind == "list":
-            found = sorted(os.listdir(path))
+            with os.scandir(path) as listing:
+                found = sorted((item.name, item.is_symlink(), item.is_dir()) for item in listing)
             os.chdir(path)
             used.append(("look", os.getcwd(), FACE | NAMES, True))
             os.chdir(here)
