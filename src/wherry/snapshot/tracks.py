@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from wherry.layer.entry import DIRECTORY, SYMLINK
-from wherry.snapshot.differences import CONTENT, FACE
+from wherry.snapshot.differences import ALL, CONTENT, FACE
 from wherry.snapshot.view import MAX_LINKS, View
 
 _THROUGH = re.compile(r"(proc/(self|thread-self|\d+)(/task/\d+)?/(cwd|root|fd/\d+)|dev/fd/\d+)/.+")
@@ -92,6 +92,7 @@ class Tracks:
     def moved(self, old: str, new: str, root: str = "") -> None:
         """A file has the new name too, or instead; no plain file can be on the way of other names."""
         for source in self._names(old, root):
+            self._look_below(source)
             if source in self._meanings or source in self._made or self._was_more_than_file(source):
                 for name in self._names(new, root):
                     self._made.add(name)
@@ -118,6 +119,11 @@ class Tracks:
         """All that the last name of `path` may have been, its folder's links followed."""
         folder, name = _split(path)
         return [f"{way.done}/{name}".lstrip("/") for way in self._folder(folder, root)] if name else []
+
+    def _look_below(self, path: str) -> None:
+        """A folder takes all that is in it along, also where nobody opens it (where it is not on overlay)."""
+        for found in self._tree.view.walk(path):
+            self._tree.note(found.entry.path, ALL)
 
     def _was_more_than_file(self, path: str) -> bool:
         found = self._tree.view.lookup(path)
