@@ -35,11 +35,12 @@ from wherry.runtime.native import UNHEARD, ExecFailed, Native, Running
 from wherry.runtime.spec import Container
 from wherry.snapshot import changes
 from wherry.snapshot.names import NameCache
+from wherry.snapshot.noting import NotingView
 from wherry.snapshot.overlay import Mounted
 from wherry.snapshot.ownership import Ownership, read_journal
 from wherry.snapshot.snapshotter import Snapshotter, choose, open_snapshotter
+from wherry.snapshot.tracks import Tree
 from wherry.snapshot.view import View
-from wherry.store.records import Record
 from wherry.store.store import Store
 
 
@@ -110,12 +111,15 @@ class Executor:
                 return self._run(step, step.operation, parent, inputs)
             assert isinstance(step.operation, Folder)
             began = time.monotonic()
-            layer = folder.execute(step.operation, self._view(parent), self._layers, self._mtime)
+            tree = Tree(self._view(parent))
+            layer = folder.execute(step.operation, NotingView(tree), self._layers, self._mtime)
         except WherryError as error:
             error.where = error.where or step.where
             raise
         diff_id = layer.diff_id if layer else None
-        self._recorder.write(step, parent, inputs, diff_id, time.monotonic() - began)
+        seconds = time.monotonic() - began
+        self._recorder.write(step, parent, inputs, diff_id, seconds)
+        self._recorder.trace(step, [tree], diff_id, seconds)
         return Made(diff_id)
 
     def _copy(self, step: Step, operation: Copy, parent: Chain, inputs: list[Chain]) -> Made:
@@ -123,14 +127,16 @@ class Executor:
         with self._taken(step, operation, inputs) as (trees, gathered):
             if unknown_bytes(gathered) is None:
                 contents = self._recorder.contents(step, gathered)
-                record = self._known(step, parent, inputs, contents)
-                if record is not None:
-                    return Made(record.layer, reused=True)
-            view = self._view(parent)
-            copied = copying.execute(operation, gathered, trees, view, self._layers, self._mtime)
+                made = self._known(step, parent, inputs, contents)
+                if made is not None:
+                    return made
+            tree = Tree(self._view(parent))
+            copied = copying.execute(operation, gathered, trees, NotingView(tree), self._layers, self._mtime)
             contents = self._recorder.contents(step, copied.gathered)
         diff_id = copied.layer.diff_id if copied.layer else None
-        self._recorder.write(step, parent, inputs, diff_id, time.monotonic() - began, contents)
+        seconds = time.monotonic() - began
+        self._recorder.write(step, parent, inputs, diff_id, seconds, contents)
+        self._recorder.trace(step, [tree], diff_id, seconds, contents[0])
         return Made(diff_id)
 
     @contextmanager
@@ -152,9 +158,9 @@ class Executor:
         began = time.monotonic()
         shown = [mounts.Input(chain, self._view(chain)) for chain in inputs]
         contents = (mounts.content(operation, shown) if shown else "",)
-        record = self._known(step, parent, inputs, contents) if shown else None
-        if record is not None:
-            return Made(record.layer, reused=True)
+        made = self._known(step, parent, inputs, contents) if shown else None
+        if made is not None:
+            return made
         log = run.Log(self._log_path(step), step.number + 1, self._emit)
         failed = True
         try:
@@ -197,14 +203,9 @@ class Executor:
 
     def _known(
         self, step: Step, parent: Chain, inputs: list[Chain], contents: tuple[str, ...]
-    ) -> Record | None:
-        """The record of a result from the same files, now to be found from here too."""
-        if self._settings.no_cache:
-            return None
-        record = self._recorder.known(step, parent, contents[0])
-        if record is not None:
-            self._recorder.write(step, parent, inputs, record.layer, record.seconds, contents)
-        return record
+    ) -> Made | None:
+        """A result from the same files."""
+        return None if self._settings.no_cache else self._recorder.known(step, parent, inputs, contents)
 
     def _process(self, container: Container, operation: Run, log: run.Log) -> None:
         """Run to the end; `run.Failure` where it did not succeed."""

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from wherry.build.files import Trees
 from wherry.build.gather import Gathered, content_of, gather, unknown_bytes, with_digests
-from wherry.build.solve import Chain
+from wherry.build.solve import Chain, Made
 from wherry.build.sources import Sources
 from wherry.build.step import Copy, Run, Step, exact_key, recipe
 from wherry.oci import digest as digests
@@ -26,7 +27,9 @@ from wherry.store.records import Record
 from wherry.store.store import Store
 
 if TYPE_CHECKING:
+    from wherry.build.reuse import Reuse
     from wherry.runtime.modes import Mode
+    from wherry.snapshot.tracks import Tree
 
 _HASH_AT_ONCE = 4 * 1024 * 1024
 """Bytes of unknown files that a look-up reads; where there are more, copying reads them on its way."""
@@ -37,28 +40,87 @@ _BY_NAME = ("chain", "fetched")
 
 
 class Recorder:
-    """The records of one build's steps."""
+    """The records of one build's steps. With `exact` a result holds for the parent it was made on alone."""
 
-    def __init__(self, store: Store, sources: Sources, epoch: int, isolation: str = "auto") -> None:
+    def __init__(
+        self, store: Store, sources: Sources, epoch: int, isolation: str = "auto", exact: bool = False
+    ) -> None:
         self._store = store
         self._isolation = isolation
         self._mark: str | None = None
         self._sources = sources
         self._epoch = epoch
+        self._exact = exact
+        self._reuse: Reuse | None = None
         self._gathered: dict[int, Gathered] = {}
         self._lock = threading.Lock()
 
-    def find(self, step: Step, parent: Chain, inputs: list[Chain]) -> Record | None:
-        """The record that holds for the step, as far as that can be told without reading much."""
+    def find(self, step: Step, parent: Chain, inputs: list[Chain]) -> Made | None:
+        """The result that holds for the step, as far as that can be told without reading much."""
         content = self._cheap_content(step, inputs)
-        return None if content is None else self.known(step, parent, content)
+        if content is None:
+            return None
+        record = self._recorded(step, parent, content)
+        return _reused(record) if record else self._observed(step, parent, inputs, (content,))
 
-    def known(self, step: Step, parent: Chain, content: str) -> Record | None:
+    def known(self, step: Step, parent: Chain, inputs: list[Chain], contents: tuple[str, ...]) -> Made | None:
+        """As `find`, once all is read; what holds is found at once from now on."""
+        record = self._recorded(step, parent, contents[0])
+        if record is None:
+            return self._observed(step, parent, inputs, contents)
+        self.write(step, parent, inputs, record.layer, record.seconds, contents)
+        return _reused(record)
+
+    def trace(
+        self, step: Step, trees: Sequence[Tree], layer: Digest | None, seconds: float, content: str = ""
+    ) -> None:
+        """Keep what the step looked at: in its parent, and in each of its inputs if it is a RUN."""
+        if not self._exact and (keys := self._trace_keys(step, content)):
+            self.reuse.keep(keys[-1], trees, layer, seconds)
+
+    @property
+    def reuse(self) -> Reuse:
+        with self._lock:
+            if self._reuse is None:
+                # Imported when no record holds: a build with nothing to do has no use for it.
+                from wherry.build.reuse import Reuse
+
+                self._reuse = Reuse(self._store)
+            return self._reuse
+
+    def _recorded(self, step: Step, parent: Chain, content: str) -> Record | None:
         """The record of that content; of a RUN also one that this mode alone may take for its result."""
         record = self.at(self.key(step, parent, content))
         if record is None and isinstance(step.operation, Run) and (mark := self._mark_of_mode()):
             record = self.at(self.key(step, parent, content + mark))
         return record
+
+    def _observed(
+        self, step: Step, parent: Chain, inputs: list[Chain], contents: tuple[str, ...]
+    ) -> Made | None:
+        """A result that was made on another parent and holds here; it is recorded as one of this parent."""
+        if self._exact:
+            return None
+        chains = [parent] if isinstance(step.operation, Copy) else [parent, *inputs]
+        for key in self._trace_keys(step, contents[0]):
+            found = self.reuse.find(key, chains)
+            if found is not None:
+                self.write(step, parent, inputs, found.layer, found.seconds, contents)
+                return Made(found.layer, reused=True, observed=True)
+        return None
+
+    def _trace_keys(self, step: Step, content: str) -> tuple[Digest, ...]:
+        """The keys that a step's traces may have, the last one for a new trace; none where it has none."""
+        operation = step.operation
+        if isinstance(operation, Copy):
+            # What is copied from another stage is in the key by its content, which may not be known yet.
+            return () if content.startswith("chain") else (self.key(step, (), content),)
+        if not isinstance(operation, Run):
+            return (self.key(step, (), "observed"),)
+        if any(mount.kind == "cache" and mount.input is not None for mount in operation.mounts):
+            return ()  # what the cache began with is mixed with what it has got since
+        marks = dict.fromkeys(("", self._mark_of_mode()))
+        return tuple(self.key(step, (), f"observed{mark}") for mark in marks)
 
     def executes_in(self, mode: Mode) -> None:
         """From now on it is known, and not just expected, what RUN is executed in."""
@@ -164,6 +226,10 @@ class Recorder:
         if unknown > _HASH_AT_ONCE and not operation.unpack:
             return None
         return with_digests(gathered, trees)
+
+
+def _reused(record: Record) -> Made:
+    return Made(record.layer, reused=True)
 
 
 def _fetched_content(fetched: str, local: Gathered, operation: Copy) -> str:

@@ -17,7 +17,6 @@ from wherry.base.errors import WherryError, reason
 from wherry.base.events import Cached, Done, Emit, Failed, Started
 from wherry.build.step import Base, Step
 from wherry.oci.digest import Digest
-from wherry.store.records import Record
 
 Chain = tuple[Digest, ...]
 """Diff IDs of the layers of a root filesystem, the lowest first."""
@@ -39,17 +38,20 @@ class Outcome(NamedTuple):
 
 
 class Made(NamedTuple):
-    """What came of executing a step. `reused`: once its files were read, they were those of an old result."""
+    """What a step gave. `reused`: it is a result from before; `observed`: it was made on another parent, and
+    looked at nothing that is different here. `reason` says more of that, for people."""
 
     layer: Digest | None
     reused: bool = False
+    observed: bool = False
+    reason: str = ""
 
 
 class Worker(Protocol):
     """Does what a step says; called from several threads, each step at most once at a time."""
 
-    def find(self, step: Step, parent: Chain, inputs: list[Chain]) -> Record | None:
-        """The record of a result that holds."""
+    def find(self, step: Step, parent: Chain, inputs: list[Chain]) -> Made | None:
+        """The result that holds, if there is one."""
 
     def execute(self, step: Step, parent: Chain, inputs: list[Chain]) -> Made:
         """The layer that the step makes, recorded."""
@@ -95,8 +97,9 @@ def _chains(step: Step, outcomes: Sequence[Outcome | None]) -> tuple[Chain, list
     return (() if step.parent is None else chain(step.parent)), [chain(number) for number in step.inputs]
 
 
-def _outcome(parent: Chain, layer: Digest | None, cached: bool) -> Outcome:
-    return Outcome(parent if layer is None else (*parent, layer), layer, cached)
+def _outcome(parent: Chain, made: Made) -> Outcome:
+    chain = parent if made.layer is None else (*parent, made.layer)
+    return Outcome(chain, made.layer, made.reused)
 
 
 def _try_cache(step: Step, outcomes: list[Outcome | None], worker: Worker, emit: Emit) -> bool:
@@ -106,13 +109,20 @@ def _try_cache(step: Step, outcomes: list[Outcome | None], worker: Worker, emit:
     if isinstance(step.operation, Base):
         outcomes[step.number] = Outcome(step.operation.diff_ids, None, True)
     else:
-        record = worker.find(step, parent, inputs)
-        if record is None:
+        made = worker.find(step, parent, inputs)
+        if made is None:
             return False
-        outcomes[step.number] = _outcome(parent, record.layer, True)
+        outcomes[step.number] = _outcome(parent, made)
+        emit(_cached(step, made))
+        return True
     if step.name:
         emit(Cached(step.number + 1, step.name))
     return True
+
+
+def _cached(step: Step, made: Made) -> Cached:
+    word = "CACHED, REUSED" if made.observed else "CACHED"
+    return Cached(step.number + 1, step.name, word, made.reason)
 
 
 class _Crew:
@@ -202,10 +212,10 @@ class _Crew:
         self._emit(Started(step.number + 1, step.name, began))
         made = self._worker.execute(step, parent, inputs)
         if made.reused:
-            self._emit(Cached(step.number + 1, step.name))
+            self._emit(_cached(step, made))
         else:
             self._emit(Done(step.number + 1, time.monotonic() - began))
-        return _outcome(parent, *made)
+        return _outcome(parent, made)
 
     def _fail(self, error: BaseException) -> None:
         with self._changed:

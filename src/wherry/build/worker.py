@@ -9,7 +9,6 @@ from wherry.base.errors import WherryError
 from wherry.build.records import Recorder
 from wherry.build.solve import Chain, Made
 from wherry.build.step import Step
-from wherry.store.records import Record
 
 if TYPE_CHECKING:
     from wherry.build.execute import Executor
@@ -26,7 +25,7 @@ class Worker:
         self._executor: Executor | None = None
         self._failures: list[tuple[Step, WherryError]] = []
 
-    def find(self, step: Step, parent: Chain, inputs: list[Chain]) -> Record | None:
+    def find(self, step: Step, parent: Chain, inputs: list[Chain]) -> Made | None:
         if self._no_cache:
             return None
         try:

@@ -13,7 +13,6 @@ from wherry.build.solve import Chain, Made, solve
 from wherry.build.step import Base, Folder, Step
 from wherry.oci import digest as digests
 from wherry.oci.digest import Digest
-from wherry.store.records import Record
 
 
 class Worker:
@@ -25,11 +24,10 @@ class Worker:
         self.prepared = 0
         self.cancelled = threading.Event()
 
-    def find(self, step: Step, parent: Chain, inputs: list[Chain]) -> Record | None:
+    def find(self, step: Step, parent: Chain, inputs: list[Chain]) -> Made | None:
         if step.name not in self.known:
             return None
-        key = digests.of(step.name.encode())
-        return Record(key, key, key, self.layer(step), 0, 0, 0, "")
+        return Made(self.layer(step), reused=True)
 
     def prepare(self) -> None:
         self.prepared += 1

@@ -115,7 +115,7 @@ class _Placement:
         elif found is not None and self._is_folder:
             raise WherryError(f"cannot copy to {operation.target}: it is not a folder in the image")
         self.target = target
-        self._is_new = found is None
+        self._bare: dict[str, bool] = {}
         uid, gid = self.owner or (0, 0)
         above = target if self._is_folder else posixpath.dirname(target)
         self.folders = folders_to(parent, above, uid, gid, mtime)
@@ -128,12 +128,20 @@ class _Placement:
                 continue
             name = item.name if self._is_folder else ""
             path = posixpath.join(self.target, name) if name else self.target
-            if not self._is_new and (found := self._parent.lookup(path)):
+            is_free = path != self.target and self._is_bare(posixpath.dirname(path))
+            if not is_free and (found := self._parent.lookup(path)):
                 refuse_clash(f"/{path}", found.entry, item.entry)
             if path in paths:
                 refuse_two(paths[path], item)
             paths[path] = item
         return sorted(paths.items())
+
+    def _is_bare(self, folder: str) -> bool:
+        """Whether the parent has nothing in the folder: then no name in it needs to be looked up."""
+        if folder not in self._bare:
+            above = bool(folder) and folder != self.target and self._is_bare(posixpath.dirname(folder))
+            self._bare[folder] = above or not self._parent.children(folder)
+        return self._bare[folder]
 
     def entry(self, path: str, item: Item) -> Entry:
         source = item.entry

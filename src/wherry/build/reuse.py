@@ -1,0 +1,87 @@
+"""Observed reuse: the result of a step holds for every parent that is the same in what the step looked at.
+
+A trace (`store/traces.py`) is tested by what differs between the root filesystems that its step looked at and
+those of now, so the time that it takes depends on the difference and not on what was looked at.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from wherry.base.errors import WherryError
+from wherry.build.solve import Chain
+from wherry.layer.layers import Layers
+from wherry.oci.digest import Digest
+from wherry.snapshot.differences import differences
+from wherry.snapshot.names import NameCache
+from wherry.snapshot.observations import broken, joined, split, top
+from wherry.snapshot.tracks import Tree
+from wherry.snapshot.view import View
+from wherry.store.store import Store
+from wherry.store.traces import Trace
+
+
+class Found(NamedTuple):
+    """A result that holds; `seconds` is what making it took."""
+
+    layer: Digest | None
+    seconds: float
+    trace: int
+
+
+class Reuse:
+    """Finds and keeps the traces of a build's steps; for several threads."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._layers = Layers(store)
+        self._names = NameCache(self._layers)
+        self._compared: dict[tuple[Chain, Chain], Mapping[str, int] | None] = {}
+
+    def find(self, key: Digest, chains: Sequence[Chain]) -> Found | None:
+        """A result of the step `key` that holds for the root filesystems `chains`."""
+        for trace in self._store.traces.of(key):
+            if self._is_there(trace.layer) and self._holds(trace, chains):
+                self._store.traces.move(trace.id, tuple(chains))
+                return Found(trace.layer, trace.seconds, trace.id)
+        return None
+
+    def keep(self, key: Digest, trees: Sequence[Tree], layer: Digest | None, seconds: float) -> None:
+        """Keep what the step `key` looked at in `trees`, and what it gave."""
+        chains = tuple(tree.view.diff_ids for tree in trees)
+        self._store.traces.put(key, chains, layer, seconds, [split(tree.found) for tree in trees])
+
+    def _holds(self, trace: Trace, chains: Sequence[Chain]) -> bool:
+        if len(trace.chains) != len(chains):
+            return False
+        return all(
+            self._same(trace, tree, old, new)
+            for tree, (old, new) in enumerate(zip(trace.chains, chains, strict=True))
+        )
+
+    def _same(self, trace: Trace, tree: int, old: Chain, new: Chain) -> bool:
+        """Whether all that was looked at in one of the trace's root filesystems is the same in `new`."""
+        if old == new:
+            return True
+        found = self._differences(old, new)
+        if found is None:
+            return False
+        parts = self._store.traces.parts(trace.id, tree, {top(path) for path in found})
+        return broken(found, joined(parts)) is None
+
+    def _differences(self, old: Chain, new: Chain) -> Mapping[str, int] | None:
+        """None where a layer is not in the store any more, so that nothing can be said."""
+        if (old, new) not in self._compared:
+            try:
+                self._compared[old, new] = differences(self._view(old), self._view(new))
+            except WherryError:
+                self._compared[old, new] = None
+        return self._compared[old, new]
+
+    def _view(self, chain: Chain) -> View:
+        return View(self._layers, chain, self._names)
+
+    def _is_there(self, layer: Digest | None) -> bool:
+        return layer is None or os.path.isdir(self._store.layers.folder(layer))
