@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from support import hosts
 from support.cli import Wherry
+from support.hosts import HOSTS, Host
 from support.running import make_rootfs
+from wherry.runtime.helper import Runtime
 from wherry.runtime.native import Native
 
 Context = Callable[[Mapping[str, str | bytes]], Path]
@@ -34,7 +37,30 @@ def native() -> Iterator[Native]:
         yield runtime
 
 
+@pytest.fixture(scope="module", params=HOSTS)
+def host(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    """Each runtime, as root and for an ordinary user: a test that takes it is run through all of them."""
+    with hosts.host(request.param, tmp_path_factory.mktemp("runtime")) as opened:
+        yield opened
+
+
 @pytest.fixture
-def rootfs(tmp_path: Path) -> Path:
+def runtime(host: Host) -> Runtime:
+    return host.runtime
+
+
+@pytest.fixture
+def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A folder that the containers of `host` can be shown."""
+    host = request.getfixturevalue("host") if "host" in request.fixturenames else None
+    if host is None or host.home is None:
+        return tmp_path
+    folder: Path = host.home / tmp_path.name
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def rootfs(ground: Path) -> Path:
     """A root filesystem with all of busybox."""
-    return make_rootfs(tmp_path / "rootfs")
+    return make_rootfs(ground / "rootfs")

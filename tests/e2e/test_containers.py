@@ -78,7 +78,7 @@ def test_exit_code_of_a_signal(box: Wherry) -> None:
         (["busybox", "/etc/notes.txt"], 126, "permission denied"),
         (["busybox", "/etc"], 126, "is a directory"),
         (["--no-such-flag", "busybox"], 125, "unknown flag: --no-such-flag"),
-        (["--memory", "1g", "busybox"], 125, "unknown flag: --memory"),
+        (["--memory", "1m", "busybox"], 125, "--memory: at least 6m"),
         (["--entrypoint", "", "busybox"], 125, "no command specified"),
         (["-u", "nobody-here", "busybox", "true"], 125, "unable to find user nobody-here"),
         (["-w", "relative", "busybox", "true"], 125, "needs to be an absolute path"),

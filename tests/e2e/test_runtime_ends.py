@@ -23,18 +23,19 @@ from support.running import (
     wait_until,
 )
 from wherry.base.errors import WherryError
+from wherry.runtime.helper import Runtime
 from wherry.runtime.native import Native
 from wherry.runtime.spec import Container, Process, User
 
 pytestmark = pytest.mark.needs("root", "busybox")
 
 
-def test_a_terminal(native: Native, rootfs: Path) -> None:
+def test_a_terminal(runtime: Runtime, rootfs: Path) -> None:
     script = (
         "test -t 0 && test -t 1 && test -t 2 && tty; read line; stty size; echo got $line; ls /dev/console"
     )
     process = Process(("sh", "-c", script), terminal=True, user=User(1000, 1000))
-    running = native.start(Container("c", str(rootfs), process), 0, 1, 2)
+    running = runtime.start(Container("c", str(rootfs), process), 0, 1, 2)
     fcntl.ioctl(running.console, termios.TIOCSWINSZ, struct.pack("4H", 33, 99, 0, 0))
     os.write(running.console, b"word\n")
     output = read_terminal(running.console)
@@ -44,9 +45,11 @@ def test_a_terminal(native: Native, rootfs: Path) -> None:
     assert "got word" in output
 
 
-def test_the_terminal_s_interrupt_reaches_the_command(native: Native, rootfs: Path) -> None:
+def test_the_terminal_s_interrupt_reaches_the_command(runtime: Runtime, rootfs: Path) -> None:
     script = "trap 'echo caught; exit 9' INT; echo ready; while :; do sleep 0.05; done"
-    running = native.start(Container("c", str(rootfs), Process(("sh", "-c", script), terminal=True)), 0, 1, 2)
+    running = runtime.start(
+        Container("c", str(rootfs), Process(("sh", "-c", script), terminal=True)), 0, 1, 2
+    )
     assert os.read(running.console, 100).strip() == b"ready"
     os.write(running.console, b"\x03")
     assert "caught" in read_terminal(running.console)
@@ -55,6 +58,7 @@ def test_the_terminal_s_interrupt_reaches_the_command(native: Native, rootfs: Pa
 
 SLEEPERS = """
 import os, sys, time
+from wherry.runtime.helper import Runtime
 from wherry.runtime.native import Native
 from wherry.runtime.spec import Container, Process
 runtime = Native()

@@ -3,6 +3,8 @@
     host_ca = true          # --host-ca for every build and run
     isolation = "userns"    # --isolation for every build and run
     snapshotter = "copy"    # --snapshotter for every build and run
+    runtime = "crun"        # --runtime for every build and run
+    network = "private"     # --network for every build
 
 `WHERRY_<KEY>` in the environment overrides a key; a flag of the command line overrides both. A key that
 does not exist, or a value of the wrong type, is an error: a typing mistake must not pass for a setting.
@@ -27,7 +29,10 @@ ISOLATIONS = ("auto", "root", "userns", "single-id", "chroot")
 SNAPSHOTTERS = ("auto", "overlay", "copy")
 """The ways of snapshot/snapshotter.py to make a root filesystem, and the choice of the best one."""
 
-_CHOICES = {"isolation": ISOLATIONS, "snapshotter": SNAPSHOTTERS}
+NETWORKS = ("default", "host", "none", "private")
+"""What `build --network` takes."""
+
+_CHOICES = {"isolation": ISOLATIONS, "snapshotter": SNAPSHOTTERS, "network": NETWORKS}
 
 Value = bool | str
 
@@ -38,6 +43,8 @@ class Settings(NamedTuple):
     host_ca: bool = False
     isolation: str = "auto"
     snapshotter: str = "auto"
+    runtime: str = "native"
+    network: str = "default"
 
 
 def load(environ: Mapping[str, str] = os.environ) -> Settings:

@@ -35,6 +35,7 @@ from wherry.oci import platform as platforms
 from wherry.oci.config import History, ImageConfig
 from wherry.oci.digest import Digest
 from wherry.oci.platform import Platform
+from wherry.runtime.spec import Conditions
 from wherry.store.store import Store
 
 if TYPE_CHECKING:
@@ -59,6 +60,10 @@ def build(store: Store, options: Options, emit: Emit = ignore) -> Built:
     """
     began = time.monotonic()
     _check_outputs(options)
+    if options.conditions != Conditions():
+        from wherry.runtime.conditions import checked
+
+        options = options._replace(conditions=checked(options.conditions))
     platform = options.platform or platforms.host()
     given = scope.given(options.arguments, os.environ)
     arguments = scope.Arguments(given, scope.of_platform(platform, platforms.host(), options.target))
@@ -171,7 +176,9 @@ def _solve(
                 isolation=options.isolation,
                 snapshotter=options.snapshotter,
                 no_cache=options.no_cache,
-                surroundings=Surroundings(options.host_ca, arguments.proxies(), options.network),
+                surroundings=Surroundings(
+                    options.host_ca, arguments.proxies(), options.network, options.conditions
+                ),
                 secrets=options.secrets,
                 agents=options.agents,
             ),

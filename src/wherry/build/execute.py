@@ -19,7 +19,7 @@ from wherry.build.gather import Gathered, gather, unknown_bytes, with_digests
 from wherry.build.left import Left
 from wherry.build.lending import Agent, Secret
 from wherry.build.operations import copy as copying
-from wherry.build.operations import folder, mounts, run
+from wherry.build.operations import folder, mounts, process, run
 from wherry.build.records import Recorder
 from wherry.build.solve import Cancelled, Chain, Made
 from wherry.build.sources import Sources
@@ -29,9 +29,11 @@ from wherry.layer.layers import Layers
 from wherry.layer.writer import Layer
 from wherry.oci import platform as platforms
 from wherry.runtime import emulation, modes
+from wherry.runtime.helper import ExecFailed, Running, Runtime
 from wherry.runtime.init import linux
 from wherry.runtime.mounts import remove_created
-from wherry.runtime.native import UNHEARD, ExecFailed, Native, Running
+from wherry.runtime.native import UNHEARD
+from wherry.runtime.runtimes import open_runtime
 from wherry.runtime.spec import Container
 from wherry.snapshot import changes
 from wherry.snapshot.names import NameCache
@@ -86,7 +88,7 @@ class Executor:
         self._lender = mounts.Lender(
             store, self._layers, settings.secrets, settings.agents, self._check_not_cancelled
         )
-        self._runtime = Native() if settings.has_processes else None
+        self._runtime = self._open_runtime() if settings.has_processes else None
         self._processes: set[Running] = set()
         self.left: dict[int, Left] = {}
         """What failed processes left, by the numbers of their steps; until `close`."""
@@ -102,6 +104,10 @@ class Executor:
     def _open_snapshots(self, mode: modes.Mode) -> Snapshotter:
         choice = choose(self._store, self._settings.snapshotter, may_mount=mode.may_mount)
         return self._held.enter_context(open_snapshotter(self._store, self._layers, choice.name))
+
+    def _open_runtime(self) -> Runtime:
+        folder = self._held.enter_context(self._store.scratch("runtime"))
+        return self._held.enter_context(open_runtime(self._settings.surroundings.conditions.runtime, folder))
 
     def execute(self, step: Step, parent: Chain, inputs: list[Chain]) -> Made:
         try:
@@ -187,7 +193,7 @@ class Executor:
                         operation, mounted.path, view, scratch, self._settings.surroundings, lent
                     )
                     container = container._replace(upper=mounted.upper, journal=f"{scratch}/journal")
-                    self._process(container, operation, log)
+                    self._process(container, operation, scratch, log)
             except run.Failure as failure:
                 self._leave(step, mounted, failure, log)
                 raise
@@ -207,21 +213,22 @@ class Executor:
         """A result from the same files."""
         return None if self._settings.no_cache else self._recorder.known(step, parent, inputs, contents)
 
-    def _process(self, container: Container, operation: Run, log: run.Log) -> None:
+    def _process(self, container: Container, operation: Run, scratch: str, log: run.Log) -> None:
         """Run to the end; `run.Failure` where it did not succeed."""
         self._check_not_cancelled()
         assert self._runtime is not None
         command = " ".join(operation.args)
+        resources = self._settings.surroundings.conditions.resources
         try:
-            process = run.run(self._runtime, container, log, self._started)
+            ended = process.execute(self._runtime, container, resources, scratch, log, self._started)
         except ExecFailed as error:
             raise run.Failure(command, error.message, error.exit_code, log) from None
-        remove_created(container.rootfs, process.created)
+        remove_created(container.rootfs, ended.process.created)
         with self._lock:
-            self._processes.discard(process)
+            self._processes.discard(ended.process)
         self._check_not_cancelled()
-        if code := process.wait():
-            raise run.Failure(command, f"exit code: {code}", code, log)
+        if ended.code:
+            raise run.Failure(command, ended.reason, ended.code, log)
 
     def _leave(self, step: Step, mounted: Mounted, failure: run.Failure, log: run.Log) -> None:
         """Take over what the process left: it is nowhere else when the step is over."""
@@ -266,8 +273,6 @@ class Executor:
                 process.kill()
 
     def close(self) -> None:
-        if self._runtime is not None:
-            self._runtime.close()
         self._held.close()
 
 

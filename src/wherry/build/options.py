@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from wherry.oci.platform import Platform
 from wherry.oci.reference import Reference
+from wherry.runtime.spec import Conditions
 
 if TYPE_CHECKING:
     from wherry.build.lending import Agent, Secret
@@ -18,7 +19,7 @@ class Options(NamedTuple):
     folder it is a path in there, unless it is absolute.
 
     A build argument without a value (None) takes it from the environment variable of its name, and does
-    not exist where there is none. `network` is what `RUN` without `--network` gets: host or none.
+    not exist where there is none. `network` is what `RUN` without `--network` gets: host, none or private.
     `isolation` is "auto" or a mode's name (runtime/modes.py); `snapshotter` "auto", "overlay" or "copy".
     """
 
@@ -42,3 +43,4 @@ class Options(NamedTuple):
     agents: tuple[Agent, ...] = ()
     contexts: tuple[tuple[str, str], ...] = ()
     """Named ones, name and value, as `--build-context` has them: `("src", "../src")`."""
+    conditions: Conditions = Conditions()

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from wherry.base.errors import UsageError, WherryError
 from wherry.base.proxies import configured
-from wherry.base.settings import ISOLATIONS, SNAPSHOTTERS, load
+from wherry.base.settings import ISOLATIONS, NETWORKS, SNAPSHOTTERS, load
 from wherry.build.build import Built, build
 from wherry.build.options import Options
+from wherry.cli import conditions
 from wherry.oci import platform as platforms
 from wherry.oci import reference as references
 from wherry.oci.reference import Reference
@@ -77,7 +78,8 @@ def register(parser: argparse.ArgumentParser) -> None:
         metavar="DEST",
         help="type=local|tar|oci|docker,dest=PATH",
     )
-    add("--network", default="default", choices=("default", "host", "none"), help="the network of RUN")
+    add("--network", metavar="NETWORK", choices=NETWORKS, help=f"the network of RUN: {', '.join(NETWORKS)}")
+    conditions.register(parser)
     add("--host-ca", action="store_true", help="let RUN trust the certificate authorities of this machine")
     add("--isolation", metavar="MODE", choices=ISOLATIONS, help=", ".join(ISOLATIONS))
     add("--snapshotter", metavar="NAME", choices=SNAPSHOTTERS, help=", ".join(SNAPSHOTTERS))
@@ -132,6 +134,7 @@ def _built(args: argparse.Namespace, options: Options) -> Built:
 
 def _options(args: argparse.Namespace) -> Options:
     settings = load()
+    network = args.network or settings.network
     if args.jobs is not None and args.jobs < 1:
         raise UsageError(f"--jobs {args.jobs}: at least one step has to be executed at a time")
     return Options(
@@ -147,12 +150,13 @@ def _options(args: argparse.Namespace) -> Options:
         host_ca=args.host_ca or settings.host_ca,
         isolation=args.isolation or settings.isolation,
         snapshotter=args.snapshotter or settings.snapshotter,
-        network="none" if args.network == "none" else "host",
+        network={"default": "host"}.get(network, network),
         outputs=tuple(args.output),
         jobs=args.jobs,
         secrets=_secrets(args.secret),
         agents=_agents(args.ssh),
         contexts=_contexts(args.build_context),
+        conditions=conditions.read(args, settings),
     )
 
 

@@ -50,6 +50,7 @@ def container(store: Store, item: Container) -> dict[str, Any]:
         "State": {
             "Status": state.status,
             "Running": state.status == RUNNING,
+            "OOMKilled": state.out_of_memory,
             "Pid": state.pid,
             "ExitCode": state.exit_code,
             "Error": state.error,

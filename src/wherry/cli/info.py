@@ -16,7 +16,9 @@ from wherry.base.errors import WherryError
 from wherry.base.settings import ISOLATIONS, Settings, load
 from wherry.container.containers import Containers
 from wherry.oci.platform import host
-from wherry.runtime.net.connect import missing_tap
+from wherry.runtime.cgroups.tree import usable
+from wherry.runtime.net import connect
+from wherry.runtime.runtimes import INSTALLED, NATIVE
 from wherry.store.store import Store
 
 
@@ -53,6 +55,9 @@ def _facts(store: Store, settings: Settings) -> dict[str, Any]:
         "Architecture": kernel.machine,
         "NCPU": os.cpu_count() or 1,
         "Network": _network(),
+        "DefaultRuntime": settings.runtime,
+        "Runtimes": [NATIVE, *filter(shutil.which, INSTALLED)],
+        "Limits": usable(),
         **_in_a_child(lambda: _mounting(store, settings)),
         "Modes": [_in_a_child(partial(_tried, name)) for name in ISOLATIONS[1:]],
     }
@@ -106,14 +111,23 @@ def _in_a_child(probe: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 def _network() -> str:
-    """The helper that connects containers, best first (runtime/net/connect.py)."""
-    lacking = missing_tap()
-    if lacking:
+    """What connects containers, and RUNs with --network private."""
+    if lacking := connect.missing():
         return f"published ports only ({lacking})"
-    for program in ("pasta", "slirp4netns"):
-        if shutil.which(program):
-            return program
-    return "published ports only (neither pasta nor slirp4netns is installed)"
+    return next(filter(shutil.which, connect.PROGRAMS))
+
+
+def _runtimes(facts: dict[str, Any]) -> str:
+    others = [name for name in facts["Runtimes"] if name != facts["DefaultRuntime"]]
+    default: str = facts["DefaultRuntime"]
+    return default + (f" (also here: {', '.join(others)})" if others else "")
+
+
+def _limits(usable: dict[str, int]) -> str:
+    """What --memory, --cpus and --cpuset-cpus can use."""
+    if not usable:
+        return "none (no cgroup that this user may write to)"
+    return ", ".join(f"{name} (cgroups v{version})" for name, version in sorted(usable.items()))
 
 
 def _text(facts: dict[str, Any]) -> str:
@@ -127,6 +141,8 @@ def _text(facts: dict[str, Any]) -> str:
         *(("", f"for {mode['Name']}: {mode['Hint']}") for mode in _better(facts)),
         ("Snapshots", facts["Driver"] + (f" ({hint})" if (hint := facts.get("DriverHint")) else "")),
         ("Network", facts["Network"]),
+        ("Runtime", _runtimes(facts)),
+        ("Limits", _limits(facts["Limits"])),
         ("Kernel", facts["KernelVersion"]),
         ("OS/Arch", f"{facts['OSType']}/{facts['Architecture']}"),
         ("CPUs", facts["NCPU"]),

@@ -8,6 +8,7 @@ import sys
 
 from wherry.base.errors import NotFound, UsageError, WherryError
 from wherry.base.settings import ISOLATIONS, SNAPSHOTTERS, load
+from wherry.cli import conditions
 from wherry.cli.parser import Parser
 from wherry.container import environment, options
 from wherry.container.options import Options
@@ -38,10 +39,12 @@ def register(parser: Parser) -> None:
     add("-q", "--quiet", action="store_true", help="do not show the progress of a pull")
     add("--read-only", action="store_true", help="mount the root filesystem read-only")
     add("--rm", action="store_true", help="remove the container and its anonymous volumes when it ends")
+    add("--security-opt", metavar="OPTION", action="append", help="no-new-privileges, seccomp=unconfined")
     add("-t", "--tty", action="store_true", help="give the process a terminal")
     add("-u", "--user", metavar="NAME|UID[:GROUP]", default="", help="the user to run as")
     add("-v", "--volume", metavar="SOURCE:TARGET[:ro]", action="append", help="mount a host path or a volume")
     add("-w", "--workdir", metavar="DIR", default="", help="the working directory")
+    conditions.register(parser)
     add("image", metavar="IMAGE")
     add("command", metavar="COMMAND", nargs=argparse.REMAINDER)
 
@@ -84,8 +87,7 @@ def _run(args: argparse.Namespace, wanted: Options) -> int:
 
 
 def _options(args: argparse.Namespace) -> Options:
-    settings = load()
-    own = os.environ
+    own, settings = os.environ, load()
     from_files = [item for path in args.env_file or () for item in environment.from_file(path, own)]
     if args.pull not in _POLICIES:
         raise UsageError(f"invalid policy --pull {args.pull}", hint=f"write {', '.join(_POLICIES)}")
@@ -109,6 +111,9 @@ def _options(args: argparse.Namespace) -> Options:
         host_ca=args.host_ca or settings.host_ca,
         isolation=args.isolation or settings.isolation,
         snapshotter=args.snapshotter or settings.snapshotter,
+        no_new_privileges=options.forbids_new_privileges(args.security_opt or ()),
+        seccomp="seccomp=unconfined" not in (args.security_opt or ()),
+        conditions=conditions.read(args, settings),
     )
 
 

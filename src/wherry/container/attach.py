@@ -87,6 +87,8 @@ class _Foreground:
         if packet is None:
             raise WherryError("the container's monitor was killed, and the container with it")
         if packet.kind == control.ENDED:
+            if packet.note:
+                _write_all(2, f"warning: {packet.note}\n".encode())
             return packet.number
         if packet.kind == control.FAILED:
             raise failure(packet)

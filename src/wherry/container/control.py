@@ -34,8 +34,13 @@ class Packet(NamedTuple):
 
     @property
     def number(self) -> int:
-        value: int = _NUMBER.unpack(self.data)[0]
+        value: int = _NUMBER.unpack_from(self.data)[0]
         return value
+
+    @property
+    def note(self) -> str:
+        """What is behind the number."""
+        return self.data[_NUMBER.size :].decode()
 
     @property
     def window(self) -> tuple[int, int]:

@@ -21,18 +21,20 @@ from contextlib import ExitStack
 from typing import NoReturn
 
 from wherry.base.errors import WherryError
-from wherry.container import control, etcfiles, signals, volumes
+from wherry.container import control, signals, volumes
 from wherry.container.containers import Container, Containers
 from wherry.container.log import Writer
 from wherry.container.prepare import prepared, write_etc
 from wherry.container.state import EXITED, RUNNING, Folder, Spec, State, life_of
 from wherry.container.streams import Streams
 from wherry.container.switchboard import Switchboard
-from wherry.runtime import modes
-from wherry.runtime.native import Native, Running
+from wherry.runtime import etcfiles, modes
+from wherry.runtime.cgroups.group import Cgroup, limited
+from wherry.runtime.helper import Running, Runtime
 from wherry.runtime.net import connect, namespace
 from wherry.runtime.net.connect import Network
 from wherry.runtime.net.ports import Listener, chosen
+from wherry.runtime.runtimes import open_runtime
 from wherry.store.store import Store
 
 
@@ -73,6 +75,7 @@ class Monitor:
         self._spec = spec
         self._listeners = listeners
         self._network: Network | None = None
+        self._cgroup = Cgroup()
         self._state = State()
         self._held = ExitStack()
 
@@ -102,20 +105,27 @@ class Monitor:
             running.wait()
             raise
         code = running.wait()
-        self._finish(code)
-        switchboard.finish(code)
+        switchboard.finish(code, self._finish(code))
 
     def _start(self, streams: Streams) -> Running:
         store = self._held.enter_context(Store.open(self._root))
-        native = self._held.enter_context(Native())
+        scratch = self._held.enter_context(store.scratch("runtime"))
+        runtime = self._held.enter_context(open_runtime(self._spec.conditions.runtime, scratch))
         with store.lease():
             container = self._held.enter_context(prepared(store, self._folder, self._spec))
         stdin, stdout, stderr = streams.inner
-        running = native.start(container, stdin, stdout, stderr, ready=self._connect)
+        group = self._held.enter_context(limited(self._spec.conditions.resources))
+
+        def ready(pid: int) -> None:
+            group.join(pid)
+            self._connect(runtime, pid)
+
+        running = runtime.start(container, stdin, stdout, stderr, ready)
+        self._cgroup = group
         streams.begin(running.console)
         return running
 
-    def _connect(self, pid: int) -> None:
+    def _connect(self, runtime: Runtime, pid: int) -> None:
         """The process exists and waits: before it goes on, its network name space gets what it needs."""
         if self._spec.network != "default":
             return
@@ -124,7 +134,7 @@ class Monitor:
             namespace.mount_at(pid, netns)
             self._held.callback(namespace.unmount, netns)
             self._network = connect.connect(
-                pid, netns, self._listeners, etcfiles.nameservers(etcfiles.read_own("resolv.conf")), log=2
+                pid, netns, self._listeners, etcfiles.outside_nameservers(), runtime.attend, log=2
             )
         except OSError as error:
             raise WherryError(f"cannot connect the container's network: {error.strerror}") from None
@@ -142,7 +152,9 @@ class Monitor:
         self._folder.write_state(self._state)
 
     def _started(self) -> bytes:
-        return json.dumps({"note": self._network.note if self._network else ""}).encode()
+        lacking = self._network.note if self._network else ""
+        note = f"the container cannot reach the network outside ({lacking}); published ports work"
+        return json.dumps({"note": note if lacking else ""}).encode()
 
     @staticmethod
     def _close(log: Writer) -> None:
@@ -151,16 +163,27 @@ class Monitor:
         except OSError as error:
             print(f"output is missing in the log: {error.strerror}", file=sys.stderr)
 
-    def _finish(self, code: int) -> None:
-        """Let go of mounts and helpers, then write the end down (or delete the container)."""
+    def _finish(self, code: int) -> str:
+        """Let go of mounts and helpers, then write the end down (or delete the container).
+
+        Why it was killed, where it exceeded its limits; else nothing.
+        """
+        excess = self._cgroup.excess()
         self._held.close()
         state = self._state._replace(
-            status=EXITED, monitor=None, pid=0, finished=time.time(), exit_code=code, ports=()
+            status=EXITED,
+            monitor=None,
+            pid=0,
+            finished=time.time(),
+            exit_code=code,
+            ports=(),
+            out_of_memory=bool(excess),
         )
         self._folder.write_state(state)
         if self._spec.remove:
             with self._folder.locked():
                 remove(self._root, Container(self._folder, self._spec, state), with_volumes=True)
+        return excess
 
 
 def _stand_alone(folder: Folder, keep: set[int]) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from wherry.base.errors import Unsupported, UsageError
 from wherry.runtime.net.ports import Port
+from wherry.runtime.spec import Conditions
 
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 NETWORKS = ("default", "host", "none")
@@ -52,6 +54,9 @@ class Options(NamedTuple):
     host_ca: bool = False
     isolation: str = "auto"
     snapshotter: str = "auto"
+    no_new_privileges: bool = False
+    seccomp: bool = True
+    conditions: Conditions = Conditions()
 
 
 def parse_ports(word: str) -> list[Port]:
@@ -155,6 +160,20 @@ def parse_label(word: str) -> tuple[str, str]:
     if not key:
         raise UsageError(f"invalid label: {word}", hint="write --label key=value")
     return key, value
+
+
+def forbids_new_privileges(words: Iterable[str]) -> bool:
+    """What `--security-opt` says of new privileges. Unsupported for what else docker knows of."""
+    forbidden = False
+    for word in words:
+        name, _, value = word.replace(":", "=", 1).partition("=")
+        if name == "no-new-privileges" and value in ("", "true", "false"):
+            forbidden = value != "false"
+        elif word != "seccomp=unconfined":
+            raise Unsupported(
+                f"--security-opt {word} is not supported", hint="no-new-privileges and seccomp=unconfined are"
+            )
+    return forbidden
 
 
 def check(options: Options) -> None:

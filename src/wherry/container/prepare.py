@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from wherry.base.errors import WherryError
-from wherry.container import environment, etcfiles, volumes
+from wherry.container import environment, volumes
 from wherry.container.options import Volume
 from wherry.container.state import Folder, Spec
 from wherry.layer.entry import FILE
 from wherry.layer.layers import Layers
 from wherry.oci.digest import Digest
+from wherry.runtime import etcfiles, users
 from wherry.runtime import spec as runtime
-from wherry.runtime import users
 from wherry.runtime.hostca import HostCA, host_ca
 from wherry.snapshot.snapshotter import choose_again, open_snapshotter
 from wherry.snapshot.view import View
@@ -59,6 +59,8 @@ def prepared(store: Store, folder: Folder, spec: Spec) -> Iterator[runtime.Conta
             hostname="" if spec.network == "host" else spec.hostname,
             network=_NETWORKS[spec.network],
             read_only=spec.read_only,
+            shm_size=spec.conditions.shm_size,
+            seccomp=spec.seccomp,
         )
 
 
@@ -72,6 +74,8 @@ def _process(spec: Spec, view: View, extra: tuple[str, ...]) -> runtime.Process:
         cwd=spec.working_dir,
         user=user,
         terminal=spec.terminal,
+        no_new_privileges=spec.no_new_privileges,
+        limits=spec.conditions.limits,
     )
 
 
@@ -107,15 +111,14 @@ def write_etc(folder: Folder, spec: Spec, address: str, nameservers: Sequence[st
     hosts = etcfiles.hosts(spec.hostname, address)
     if spec.network == "host":
         hosts = etcfiles.read_own("hosts") or hosts
+    hosts += etcfiles.more_hosts(spec.conditions.hosts, _NETWORKS[spec.network])
     contents = {
         "hostname": f"{spec.hostname}\n",
         "hosts": hosts,
         "resolv.conf": etcfiles.resolv_conf(etcfiles.read_own("resolv.conf"), nameservers),
     }
     for name, text in contents.items():
-        with open(folder.file(name), "w", encoding="utf-8", errors="surrogateescape") as file:
-            os.fchmod(file.fileno(), 0o644)
-            file.write(text)
+        etcfiles.rewrite(folder.file(name), text)
 
 
 def _host_ca(spec: Spec, view: View) -> HostCA:

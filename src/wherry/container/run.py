@@ -14,6 +14,7 @@ from wherry.container import command, control, environment, options, signals, vo
 from wherry.container.containers import Containers
 from wherry.container.options import Options
 from wherry.container.state import Spec
+from wherry.runtime.conditions import checked
 from wherry.runtime.net.ports import Listener, release, reserve
 from wherry.store.store import Store
 
@@ -67,6 +68,9 @@ def create(store: Store, wanted: Options) -> str:
             host_ca=wanted.host_ca,
             isolation=wanted.isolation,
             snapshotter=wanted.snapshotter,
+            no_new_privileges=wanted.no_new_privileges,
+            seccomp=wanted.seccomp,
+            conditions=checked(wanted.conditions),
             stop_signal=execution.stop_signal,
         )
         signals.number_of(spec.stop_signal)

@@ -29,6 +29,7 @@ from typing import Any, NamedTuple
 from wherry.base.errors import Corrupt
 from wherry.container.options import Volume
 from wherry.runtime.net.ports import Port
+from wherry.runtime.spec import Conditions, Limit, Resources
 
 CREATED, RUNNING, EXITED = "created", "running", "exited"
 
@@ -61,6 +62,9 @@ class Spec(NamedTuple):
     host_ca: bool = False
     isolation: str = "auto"
     snapshotter: str = "auto"
+    no_new_privileges: bool = False
+    seccomp: bool = True
+    conditions: Conditions = Conditions()
     stop_signal: str = ""
 
 
@@ -86,6 +90,7 @@ class State(NamedTuple):
     exit_code: int = 0
     error: str = ""
     ports: tuple[Port, ...] = ()
+    out_of_memory: bool = False
 
 
 def life_of(pid: int) -> Life | None:
@@ -113,7 +118,9 @@ class Folder:
         return f"{self.path}/{name}"
 
     def write_spec(self, spec: Spec) -> None:
-        self._replace("spec.json", spec._asdict() | {"volumes": [item._asdict() for item in spec.volumes]})
+        conditions = spec.conditions._asdict() | {"resources": spec.conditions.resources._asdict()}
+        volumes = [item._asdict() for item in spec.volumes]
+        self._replace("spec.json", spec._asdict() | {"volumes": volumes, "conditions": conditions})
 
     def spec(self) -> Spec:
         """FileNotFoundError where the container is gone (or not yet complete)."""
@@ -123,6 +130,7 @@ class Folder:
                 "ports": tuple(Port(*item) for item in value["ports"]),
                 "volumes": tuple(Volume(**item) for item in value["volumes"]),
                 "labels": tuple((key, text) for key, text in value["labels"]),
+                "conditions": _conditions(value.get("conditions", {})),
             })  # fmt: skip
         except (KeyError, TypeError, ValueError) as error:
             raise _damaged(self.file("spec.json"), str(error)) from None
@@ -175,6 +183,15 @@ class Folder:
             # Arguments and variables may hold any byte: surrogates are escaped, so the file is plain ASCII.
             file.write(json.dumps(value).encode("ascii"))
         os.rename(temporary, self.file(name))
+
+
+def _conditions(value: dict[str, Any]) -> Conditions:
+    """Missing in a container that an older version made."""
+    return Conditions(**value | {
+        "hosts": tuple((name, address) for name, address in value.get("hosts", ())),
+        "limits": tuple(Limit(*item) for item in value.get("limits", ())),
+        "resources": Resources(**value.get("resources", {})),
+    })  # fmt: skip
 
 
 def _damaged(path: str, why: str) -> Corrupt:

@@ -101,15 +101,16 @@ class Switchboard:
                 return
             self._turn()
 
-    def finish(self, code: int) -> None:
-        """Take in who is still knocking, tell everyone the exit code, and wait until all have read it."""
+    def finish(self, code: int, note: str = "") -> None:
+        """Take in who is still knocking, tell everyone the exit code (and `note`), and wait until all have
+        read it."""
         self._accept(0)
         self._watch(self._listener, 0)
         self._listener.close()
         for descriptor in list(self._streams.outputs):
             self._watch(descriptor, 0)
         self._streams.outputs.clear()
-        self.tell(control.ENDED, control.number(code))
+        self.tell(control.ENDED, control.number(code) + note.encode())
         while any(client.waiting for client in self._clients):
             self._turn()
 

@@ -12,8 +12,8 @@ import socket
 import struct
 import sys
 import threading
-from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol, Self
 
 from wherry.base.errors import WherryError
 from wherry.runtime.init import linux
@@ -115,7 +115,7 @@ class Running:
 
 
 class Runtime(Protocol):
-    """What starts containers: `native.Native`, or `oci.Oci` with crun or runc."""
+    """What starts containers: `native.Native`, or `oci.Oci`; see `runtimes.open_runtime`."""
 
     def start(
         self,
@@ -132,8 +132,18 @@ class Runtime(Protocol):
         cannot be executed, WherryError for every other failure; nothing runs then.
         """
 
+    def attend(self, arguments: Sequence[str], stdin: int, output: int) -> Running:
+        """Run a program of this host beside the containers, which ends when they do: a network's.
+
+        `arguments` begin with its absolute path. `output` takes what it says.
+        """
+
     def close(self) -> None:
-        """End every container that still runs."""
+        """End every container and every other program that still runs."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
 
 
 class Helper:
@@ -180,9 +190,13 @@ class Helper:
                 _release(ours)
                 start = _expect_start(ours)
             except BaseException:
-                _abandon(pidfd, status)
+                _abandon(ours, pidfd, status)
                 raise
         return Running(pid, pidfd, status, start)
+
+    def attend(self, arguments: Sequence[str], stdin: int, output: int) -> Running:
+        """See `Runtime.attend`."""
+        return self.run({"attendant": list(arguments)}, 0, (stdin, output, output), None)
 
     def _request(self, order: dict[str, Any], flags: int, descriptors: tuple[int, ...]) -> None:
         written = os.memfd_create("wherry-order")
@@ -195,8 +209,9 @@ class Helper:
             os.close(written)
 
 
-def _abandon(pidfd: int, status: int) -> None:
-    """Leave nothing of a container that did not come to run."""
+def _abandon(channel: socket.socket, pidfd: int, status: int) -> None:
+    """Leave nothing of a container that did not come to run. Who waits for a go learns that there is none."""
+    channel.shutdown(socket.SHUT_RDWR)
     if pidfd >= 0:
         try:
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)

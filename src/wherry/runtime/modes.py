@@ -106,7 +106,7 @@ def _enter_best() -> Mode:
 def _enter_root() -> None:
     if os.geteuid() != 0:
         raise Denied("the mode root is root's alone", hint="sudo wherry ..., or another --isolation")
-    if not _has_capability(_CAP_SYS_ADMIN):
+    if not has_capability(_CAP_SYS_ADMIN):
         raise Denied(
             "root without the right to mount: this process lacks CAP_SYS_ADMIN",
             hint="in a container, start it with --cap-add SYS_ADMIN, or run wherry as an ordinary user",
@@ -133,7 +133,8 @@ _WAYS: dict[str, Callable[[], None]] = {  # best first
 NAMES = tuple(_WAYS)
 
 
-def _has_capability(number: int) -> bool:
+def has_capability(number: int) -> bool:
+    """Whether this process has the capability of that number, in its user namespace."""
     with open("/proc/self/status", encoding="ascii") as file:
         effective = next(line for line in file if line.startswith("CapEff:"))
     return bool(int(effective.split()[1], 16) >> number & 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 from wherry.runtime import bundle, idcalls, idmap, seccomp
@@ -23,7 +23,7 @@ _CLONE_FLAGS = {
     "mount": linux.CLONE_NEWNS,
     "ipc": linux.CLONE_NEWIPC,
     "uts": linux.CLONE_NEWUTS,
-    "cgroup": linux.CLONE_NEWCGROUP,
+    "cgroup": 0,  # the child does this by itself, when it is in the cgroup that it is to see as the top
     "network": linux.CLONE_NEWNET,
 }
 
@@ -44,6 +44,9 @@ class Native:
 
     def close(self) -> None:
         self._helper.close()
+
+    def attend(self, arguments: Sequence[str], stdin: int, output: int) -> Running:
+        return self._helper.attend(arguments, stdin, output)
 
     def start(
         self,

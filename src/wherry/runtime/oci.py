@@ -1,7 +1,7 @@
 """crun and runc, through the same `config.json` as the built-in runtime.
 
-What differs: mount points that they make are not reported (`Running.created` is empty), and where no cgroup
-guards the devices, in crun without cgroups, CAP_MKNOD is withheld from a container of the machine's root.
+What differs: where no cgroup guards the devices, in crun without cgroups, CAP_MKNOD is withheld from a
+container of the machine's root.
 """
 
 from __future__ import annotations
@@ -10,33 +10,36 @@ import itertools
 import json
 import os
 import shutil
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
-from wherry.base.errors import NotFound, WherryError
+from wherry.base.errors import Unsupported, WherryError
 from wherry.runtime import bundle, idmap, seccomp
+from wherry.runtime.cgroups.group import LEFTOVER, remove_leftovers
 from wherry.runtime.helper import ExecFailed, Helper, Running
 from wherry.runtime.init import linux
 from wherry.runtime.spec import Container
 
 _CGROUPS = "/sys/fs/cgroup"
+_KEPT = ("ro", "nosuid", "nodev", "noexec")
+"""Options of a mount that a program must not take back when it binds the mount to its place."""
 
 
 class Oci:
-    """A runtime installed on this machine, by name ("crun", "runc") or path. See `helper.Runtime`."""
+    """A runtime installed on this machine, the absolute path `program`. See `helper.Runtime`.
 
-    def __init__(self, program: str) -> None:
-        found = shutil.which(program)
-        if not found:
-            raise NotFound(f"the runtime {program} is not installed", hint=f"sudo apt-get install {program}")
+    Its bundles and states are in `folder`, which goes with the caller.
+    """
+
+    def __init__(self, program: str, folder: str) -> None:
         self._in_user_namespace = idmap.in_user_namespace()
-        self._scratch = tempfile.mkdtemp(prefix="wherry-")
+        self._folder = folder
         self._numbers = itertools.count()
-        self._program = [found, "--root", f"{self._scratch}/state"]
-        self._crun_without_cgroups = "crun" in os.path.basename(found) and not _own_cgroups()
+        self._program = [program, "--root", f"{folder}/state"]
+        self._crun_without_cgroups = "crun" in os.path.basename(program) and not _own_cgroups()
         if self._crun_without_cgroups:
             self._program.append("--cgroup-manager=disabled")
+        remove_leftovers()
         self._helper = Helper()
 
     def __enter__(self) -> Self:
@@ -47,7 +50,9 @@ class Oci:
 
     def close(self) -> None:
         self._helper.close()
-        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def attend(self, arguments: Sequence[str], stdin: int, output: int) -> Running:
+        return self._helper.attend(arguments, stdin, output)
 
     def start(
         self,
@@ -57,17 +62,22 @@ class Oci:
         stderr: int,
         ready: Callable[[int], None] | None = None,
     ) -> Running:
-        name = f"wherry-{os.getpid()}-{next(self._numbers)}"
-        folder = f"{self._scratch}/{name}"
+        name = f"{LEFTOVER}{os.getpid()}.{next(self._numbers)}"
+        folder = f"{self._folder}/{name}"
         os.mkdir(folder)
+        _check_text(container)
         document = bundle.config(container, in_user_namespace=self._in_user_namespace)
         if container.seccomp:
             document["linux"]["seccomp"] = seccomp.profile(container.process.capabilities)
-        binds = _take_binds(document, folder)
+        count = len(document["mounts"])
+        mounts = _take_mounts(document, range(count - len(container.mounts), count), folder)
+        document["root"]["path"] = f"{folder}/rootfs"
+        os.mkdir(f"{folder}/rootfs")
         if self._crun_without_cgroups and not self._in_user_namespace:
             _withhold(document, "CAP_MKNOD")
         if self._in_user_namespace and container.network == "host":
-            _share_sys(document)
+            number = _show_sys(document)
+            mounts += _take_mounts(document, range(number, number + 1), folder)
         with open(f"{folder}/config.json", "w", encoding="utf-8", errors="surrogateescape") as file:
             json.dump(document, file, ensure_ascii=False)
         order = {
@@ -75,7 +85,8 @@ class Oci:
             "bundle": folder,
             "id": name,
             "terminal": container.process.terminal,
-            "binds": binds,
+            "rootfs": container.rootfs,
+            "mounts": mounts,
             "hide_cgroups": self._crun_without_cgroups and os.path.isdir(f"{_CGROUPS}/unified"),
         }
         try:
@@ -92,19 +103,36 @@ def _own_cgroups() -> bool:
     return os.path.exists(f"{_CGROUPS}/cgroup.controllers") and os.access(_CGROUPS, os.W_OK)
 
 
-def _take_binds(document: dict[str, Any], folder: str) -> list[tuple[str, str, int, str]]:
-    """The root, without devices, and sources inside other roots: what the supervisor mounts first."""
-    binds = [(document["root"]["path"], "/", linux.MOUNT_ATTR_NODEV, f"{folder}/rootfs")]
-    document["root"]["path"] = f"{folder}/rootfs"
-    for entry in document["mounts"]:
-        root = entry.pop(bundle.ROOT_KEY, None)
-        if root:
-            place = f"{folder}/source-{len(binds)}"
-            binds.append((root, entry["source"], linux.MOUNT_ATTR_NODEV, place))
-            entry["source"] = place
-    for *_, place in binds:
+def _check_text(container: Container) -> None:
+    """JSON has no bytes that are not UTF-8: crun stops at them, runc changes them."""
+    for item in (*container.process.args, *container.process.env):
+        if not item.isascii() and any("\udc80" <= letter <= "\udcff" for letter in item):
+            name = item.partition("=")[0] if item in container.process.env else item
+            shown = name.encode(errors="surrogateescape").decode(errors="replace")
+            raise Unsupported(
+                f"{shown!r} is not UTF-8, which this runtime cannot give to a process",
+                hint="--runtime native can",
+            )
+
+
+def _take_mounts(document: dict[str, Any], which: range, folder: str) -> list[tuple[dict[str, Any], str]]:
+    """Mounts of the document, with the bundle's folders that the supervisor is to mount them on.
+
+    The document shows those folders in their stead.
+    """
+    taken = []
+    for number in which:
+        entry, place = document["mounts"][number], f"{folder}/mount-{number}"
         os.mkdir(place)
-    return binds
+        taken.append((entry, place))
+        kept = [option for option in entry["options"] if option in _KEPT]
+        document["mounts"][number] = {
+            "destination": entry["destination"],
+            "type": "bind",
+            "source": place,
+            "options": ["rbind", *kept],
+        }
+    return taken
 
 
 def _withhold(document: dict[str, Any], capability: str) -> None:
@@ -113,15 +141,13 @@ def _withhold(document: dict[str, Any], capability: str) -> None:
             names.remove(capability)
 
 
-def _share_sys(document: dict[str, Any]) -> None:
-    """Who does not own the network namespace cannot mount a sysfs: show the host's, read-only."""
-    for entry in document["mounts"]:
+def _show_sys(document: dict[str, Any]) -> int:
+    """Who does not own the network namespace cannot mount a sysfs: show the host's. The mount's number."""
+    for number, entry in enumerate(document["mounts"]):
         if entry["type"] == "sysfs":
-            entry |= {
-                "type": "bind",
-                "source": "/sys",
-                "options": ["rbind", "nosuid", "noexec", "nodev", "ro"],
-            }
+            entry |= {"type": "bind", "source": "/sys"}
+            return number
+    raise AssertionError("every container has a /sys")
 
 
 def _explained(error: WherryError) -> WherryError:
@@ -140,7 +166,14 @@ def _explained(error: WherryError) -> WherryError:
     if "not found" in words or "no such file" in words:
         return ExecFailed(message, 127)
     if any(
-        text in words for text in ("permission denied", "not permitted", "is a directory", "format error")
+        text in words
+        for text in (
+            "permission denied",
+            "not permitted",
+            "is a directory",
+            "not a directory",
+            "format error",
+        )
     ):
         return ExecFailed(message, 126)
     return WherryError(message)

@@ -22,6 +22,9 @@ MASKED_PATHS = (
 
 READ_ONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
+SHM_SIZE = 64 << 20
+"""Bytes of /dev/shm."""
+
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -58,6 +61,39 @@ class Limit(NamedTuple):
     hard: int
 
 
+class Resources(NamedTuple):
+    """What the processes of a container may use together. Memory is in bytes, times in microseconds.
+
+    `memory_swap` counts memory and swap together; -1 is no limit, and where it is not given, swap may be as
+    much as memory. All processors together get `cpu_quota` in each `cpu_period` (0: 100 ms). `cpu_shares` is
+    a weight, 1024 the usual one; `cpus` and `memory_nodes` are lists such as 0-2,4. `parent` is the cgroup
+    to make the container's in. What is 0 or empty is not limited.
+    """
+
+    memory: int = 0
+    memory_swap: int = 0
+    cpu_quota: int = 0
+    cpu_period: int = 0
+    cpu_shares: int = 0
+    cpus: str = ""
+    memory_nodes: str = ""
+    parent: str = ""
+
+
+class Conditions(NamedTuple):
+    """How this host lets a process run. None of it is an input of a result: it is in no digest and no record.
+
+    `runtime` is that of `runtimes.open_runtime`; `hosts` are names with addresses, or `host-gateway`;
+    `shm_size` is in bytes.
+    """
+
+    runtime: str = ""
+    hosts: tuple[tuple[str, str], ...] = ()
+    shm_size: int = SHM_SIZE
+    limits: tuple[Limit, ...] = ()
+    resources: Resources = Resources()
+
+
 class Process(NamedTuple):
     """`args[0]` is looked up in the PATH of `env`, whose items read NAME=value. `cwd` must exist."""
 
@@ -87,7 +123,7 @@ class Container(NamedTuple):
     hostname: str = ""
     network: str = "host"
     read_only: bool = False
-    shm_size: int = 64 << 20
+    shm_size: int = SHM_SIZE
     masked_paths: tuple[str, ...] = MASKED_PATHS
     read_only_paths: tuple[str, ...] = READ_ONLY_PATHS
     seccomp: bool = True

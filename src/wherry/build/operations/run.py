@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import selectors
 import time
-from collections.abc import Callable
 from typing import NamedTuple
 
 from wherry.base.errors import WherryError
@@ -13,10 +11,9 @@ from wherry.base.events import Emit, Output
 from wherry.build.operations.mounts import Lent
 from wherry.build.step import Run
 from wherry.layer.entry import FILE
-from wherry.runtime import users
+from wherry.runtime import etcfiles, users
 from wherry.runtime.hostca import HostCA, host_ca
-from wherry.runtime.native import Native, Running
-from wherry.runtime.spec import DEFAULT_PATH, Container, Mount, Process
+from wherry.runtime.spec import DEFAULT_PATH, Conditions, Container, Mount, Process
 from wherry.snapshot.view import View
 
 HOSTNAME = "wherry"
@@ -30,6 +27,7 @@ class Surroundings(NamedTuple):
     host_ca: bool = False
     proxies: tuple[tuple[str, str], ...] = ()
     network: str = "host"
+    conditions: Conditions = Conditions()
 
 
 class Failure(WherryError):
@@ -57,6 +55,8 @@ def container(
     environment = {"PATH": DEFAULT_PATH, "HOME": user.home} | dict(lent.sockets) | dict(surroundings.proxies)
     environment |= dict(item.partition("=")[::2] for item in authorities.env)
     environment |= dict(operation.environment) | dict(lent.environment)
+    network = surroundings.network if operation.network == "default" else operation.network
+    conditions = surroundings.conditions
     return Container(
         id=os.path.basename(scratch),
         rootfs=rootfs,
@@ -65,15 +65,17 @@ def container(
             env=tuple(f"{key}={value}" for key, value in environment.items()),
             cwd=operation.folder,
             user=user,
+            limits=conditions.limits,
         ),
         mounts=(
-            *_host_names(scratch),
+            *_host_names(scratch, etcfiles.more_hosts(conditions.hosts, network)),
             *_scripts(operation, scratch),
             *authorities.mounts,
             *lent.mounts,
         ),
         hostname=HOSTNAME,
-        network=surroundings.network if operation.network == "default" else operation.network,
+        network=network,
+        shm_size=conditions.shm_size,
     )
 
 
@@ -85,12 +87,12 @@ def _authorities(parent: View) -> HostCA:
     return host_ca(is_file)
 
 
-def _host_names(scratch: str) -> tuple[Mount, ...]:
+def _host_names(scratch: str, more_hosts: str) -> tuple[Mount, ...]:
     """/etc/hosts, /etc/resolv.conf and /etc/hostname for the time of the process."""
     texts = {
-        "hosts": f"127.0.0.1\tlocalhost {HOSTNAME}\n::1\tlocalhost ip6-localhost ip6-loopback\n",
+        "hosts": etcfiles.hosts(HOSTNAME, "") + more_hosts,
         "hostname": f"{HOSTNAME}\n",
-        "resolv.conf": _resolver(),
+        "resolv.conf": etcfiles.read_own("resolv.conf"),
     }
     return tuple(_file_mount(scratch, f"/etc/{name}", text, 0o644) for name, text in texts.items())
 
@@ -105,14 +107,6 @@ def _file_mount(scratch: str, target: str, text: str, mode: int) -> Mount:
         file.write(text)
     os.chmod(source, mode)
     return Mount("bind", source, target, ("ro",))
-
-
-def _resolver() -> str:
-    try:
-        with open("/etc/resolv.conf", errors="replace") as file:
-            return file.read()
-    except OSError:
-        return ""
 
 
 class Log:
@@ -154,35 +148,3 @@ class Log:
             file.seek(max(0, os.fstat(file.fileno()).st_size - 64 * 1024))
             lines = file.read().decode(errors="replace").splitlines()
         return "\n".join(lines[-_TAIL:])
-
-
-def run(runtime: Native, container: Container, log: Log, started: Callable[[Running], None]) -> Running:
-    """The process, ended. Both streams are read until the last process that holds them is gone."""
-    reading, writing = zip(*(os.pipe2(os.O_CLOEXEC) for _ in range(2)), strict=True)
-    nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        try:
-            running = runtime.start(container, nothing, *writing)
-        finally:
-            for descriptor in (nothing, *writing):
-                os.close(descriptor)
-        started(running)
-        _drain({reading[0]: 1, reading[1]: 2}, log)
-        running.wait()
-        return running
-    finally:
-        for descriptor in reading:
-            os.close(descriptor)
-
-
-def _drain(streams: dict[int, int], log: Log) -> None:
-    with selectors.DefaultSelector() as selector:
-        for descriptor, stream in streams.items():
-            selector.register(descriptor, selectors.EVENT_READ, stream)
-        while selector.get_map():
-            for key, _ in selector.select():
-                data = os.read(key.fd, 65536)
-                if data:
-                    log.write(key.data, data)
-                else:
-                    selector.unregister(key.fd)

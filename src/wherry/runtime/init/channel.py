@@ -39,9 +39,9 @@ def announce_birth(wherry: _socket.socket, pid: int = 0) -> None:
     os.close(pidfd)
 
 
-def await_go(wherry: _socket.socket) -> None:
-    if wherry.recv(1) != GO:
-        os._exit(1)  # wherry gave up
+def await_go(wherry: _socket.socket) -> bool:
+    """Whether wherry says go; False where it has given up."""
+    return wherry.recv(1) == GO
 
 
 def announce_start(wherry: _socket.socket, created: Created, console: int | None) -> None:

@@ -31,6 +31,8 @@ def run(order: int, stdio: tuple[int, int, int], setup: int) -> NoReturn:
             supervisor.run(document, wherry)
         elif "answers" in document:
             notifier.run(document, wherry)
+        elif "attendant" in document:
+            _attend(document["attendant"], wherry)
         else:
             _run_command(document, wherry)
     except Failed as error:
@@ -49,9 +51,23 @@ def _run_command(document: dict[str, Any], wherry: _socket.socket) -> NoReturn:
     _set_names(document)
     root, created, console = rootfs.build(document)
     rootfs.enter(root)
-    channel.await_go(wherry)
+    if not channel.await_go(wherry):
+        os._exit(1)
+    if {"type": "cgroup"} in document["linux"]["namespaces"]:
+        linux.unshare(linux.CLONE_NEWCGROUP)
     channel.announce_start(wherry, created, console)
     process.execute(document["process"], console, document["linux"].get("wherry.filter", {}), keep=_SETUP)
+
+
+def _attend(arguments: list[str], wherry: _socket.socket) -> NoReturn:
+    """Become a program of the host's that serves containers."""
+    channel.announce_birth(wherry)
+    if not channel.await_go(wherry):
+        os._exit(1)
+    channel.announce_start(wherry, [], None)
+    os.execve(
+        arguments[0], arguments, {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+    )
 
 
 def _arrange_descriptors(stdio: tuple[int, int, int], setup: int, order: int) -> _socket.socket:

@@ -42,7 +42,8 @@ _NONE = 0xFFFFFFFF
 def run(order: dict[str, Any], wherry: _socket.socket) -> NoReturn:
     channel.announce_birth(wherry)
     notifier = Notifier(order)
-    channel.await_go(wherry)
+    if not channel.await_go(wherry):
+        os._exit(1)
     channel.announce_start(wherry, [], None)
     wherry.close()
     notifier.serve()

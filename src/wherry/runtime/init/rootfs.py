@@ -92,21 +92,34 @@ def _mount_root(path: str) -> int:
 
 
 def _mount(root: int, entry: dict[str, Any], created: Created) -> None:
+    tree = detached(entry)
+    if tree is None:
+        return
+    try:
+        place = make_place(root, entry["destination"], stat.S_ISDIR(os.fstat(tree).st_mode), created)
+        linux.attach(tree, place)
+    except OSError as error:
+        raise refused(entry, error) from None
+    os.close(place)
+    os.close(tree)
+
+
+def detached(entry: dict[str, Any]) -> int | None:
+    """The mount that `entry` describes, not attached anywhere yet; None for one to do without."""
     target, kind = entry["destination"], entry["type"]
     attributes, options = _parse(entry["options"])
     if target == "/dev" and kind == "tmpfs":
         attributes |= linux.MOUNT_ATTR_NODEV  # see _make_devices; other runtimes make the nodes in it
     try:
-        tree = _bind(entry, attributes, options) if kind == "bind" else _filesystem(kind, attributes, options)
-        if tree is None:
-            return
-        place = _place(root, target, stat.S_ISDIR(os.fstat(tree).st_mode), created)
-        linux.attach(tree, place)
+        return _bind(entry, attributes, options) if kind == "bind" else _filesystem(kind, attributes, options)
     except OSError as error:
-        what = entry["source"] if kind == "bind" else kind
-        raise Failed(f"cannot mount {what} on {target}: {error.strerror}") from None
-    os.close(place)
-    os.close(tree)
+        raise refused(entry, error) from None
+
+
+def refused(entry: dict[str, Any], error: OSError) -> Failed:
+    """Why a mount could not be made."""
+    what = entry["source"] if entry["type"] == "bind" else entry["type"]
+    return Failed(f"cannot mount {what} on {entry['destination']}: {error.strerror}")
 
 
 def _parse(options: list[str]) -> tuple[int, list[tuple[str, str | None]]]:
@@ -157,14 +170,14 @@ def _filesystem(kind: str, attributes: int, options: list[tuple[str, str | None]
         raise
 
 
-def _place(root: int, target: str, folder: bool, created: Created) -> int:
-    """A descriptor of the place to mount on, made if it does not exist."""
+def make_place(root: int, target: str, folder: bool, created: Created) -> int:
+    """A descriptor of the place to mount on, made (and entered in `created`) if it does not exist."""
     try:
         place = linux.open_in_root(root, target)
     except FileNotFoundError:
         place = _dangling_link(root, target) if not folder else -1
         if place < 0:
-            _make_place(root, target, folder, created)
+            _make(root, target, folder, created)
             place = linux.open_in_root(root, target)
     if stat.S_ISDIR(os.fstat(place).st_mode) != folder:
         what = "a folder on a file" if folder else "a file on a folder"
@@ -183,7 +196,7 @@ def _dangling_link(root: int, target: str) -> int:
         return -1
 
 
-def _make_place(root: int, target: str, folder: bool, created: Created, hops: int = 0) -> None:
+def _make(root: int, target: str, folder: bool, created: Created, hops: int = 0) -> None:
     """Make `target` and the folders above it. A link that leads nowhere yet is followed by its text."""
     names = target.strip("/").split("/")
     for count in range(1, len(names) + 1):
@@ -197,7 +210,7 @@ def _make_place(root: int, target: str, folder: bool, created: Created, hops: in
         try:
             link = os.readlink(names[count - 1], dir_fd=parent)
         except OSError:
-            _make(root, parent, path, folder or count < len(names), created)
+            _make_in(root, parent, path, folder or count < len(names), created)
             continue
         finally:
             os.close(parent)
@@ -205,11 +218,11 @@ def _make_place(root: int, target: str, folder: bool, created: Created, hops: in
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         # join() drops what comes before an absolute link
         followed = os.path.normpath(os.path.join("/", *names[: count - 1], link, *names[count:]))
-        _make_place(root, followed, folder, created, hops + 1)
+        _make(root, followed, folder, created, hops + 1)
         return
 
 
-def _make(root: int, parent: int, path: str, folder: bool, created: Created) -> None:
+def _make_in(root: int, parent: int, path: str, folder: bool, created: Created) -> None:
     name = path.rpartition("/")[2]
     before = os.fstat(parent)
     if folder:

@@ -2,34 +2,42 @@
 
 Those two leave a container to whoever is there, and let it outlive wherry. Here it is the supervisor's
 child, and dies with it. The order names the `program` with its global options, the `bundle` folder and the
-container's `id`; `binds` are (root, source, attributes, place): mounts made here first, so that the program
-is given paths that nobody else can change; `hide_cgroups` is for crun, which stops where it finds both kinds
-of cgroups.
+container's `id`. The `rootfs` is mounted on a folder of the bundle, and the container's `mounts` on folders
+beside it, by the code of the built-in runtime: so the program is given paths that nobody else can change.
+The places for them in the root are made by that code too, where links cannot lead out, and are reported.
+`hide_cgroups` is for crun, which stops where it finds both kinds of cgroups.
 """
 
 from __future__ import annotations
 
 import _socket
 import os
+import stat
 import struct
 
-from . import channel, linux
+from . import channel, linux, rootfs
 from .process import Failed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
+    from .channel import Created
+
 
 def run(order: dict[str, Any], wherry: _socket.socket) -> NoReturn:
-    _prepare(order)
-    listener = _listen(order["bundle"]) if order["terminal"] else None
+    os.chdir(order["bundle"])  # sockets have short names there, however long its own is
+    _hide(order)
+    created = _mount(order)
+    listener = _listen() if order["terminal"] else None
     pid = _create(order)
     channel.announce_birth(wherry, pid)
-    channel.await_go(wherry)
+    if not channel.await_go(wherry):
+        _spawn(order, ["delete", "--force", order["id"]])
+        os._exit(1)
     console = _receive(listener) if listener else None
     _call(order, ["start", order["id"]])
-    channel.announce_start(wherry, [], console)
+    channel.announce_start(wherry, created, console)
     if console is not None:
         os.close(console)
     wherry.close()
@@ -38,26 +46,41 @@ def run(order: dict[str, Any], wherry: _socket.socket) -> NoReturn:
     os._exit(code)
 
 
-def _prepare(order: dict[str, Any]) -> None:
-    """Mounts that only this namespace sees: its own /proc, and what the bundle refers to."""
+def _hide(order: dict[str, Any]) -> None:
+    """Mounts that only this namespace sees: its own /proc, and no cgroups."""
     linux.make_private()
     _cover("/proc", linux.new_mount("proc", [], 0))
     if order["hide_cgroups"]:
         _cover("/sys/fs/cgroup", linux.new_mount("tmpfs", [], 0))
-    for root, source, attributes, place in order["binds"]:
-        outer = os.open(root, os.O_PATH | os.O_DIRECTORY)
+
+
+def _mount(order: dict[str, Any]) -> Created:
+    """The root and the container's mounts, in the bundle; the mount points that had to be made."""
+    tree = linux.open_tree(order["rootfs"], recursive=True)
+    linux.set_attributes(tree, linux.MOUNT_ATTR_NODEV, recursive=True)
+    _cover("rootfs", tree)
+    root = os.open("rootfs", os.O_PATH | os.O_DIRECTORY)
+    created: Created = []
+    for entry, place in order["mounts"]:
+        mount = rootfs.detached(entry)
+        if mount is None:
+            continue
+        is_folder = stat.S_ISDIR(os.fstat(mount).st_mode)
+        if not is_folder:
+            os.rmdir(place)
+            os.mknod(place)
+        _cover(place, mount)
+        target = entry["destination"]
+        if target.startswith(("/dev/", "/proc/", "/sys/")):
+            continue  # the program mounts what it is in
         try:
-            inner = linux.open_in_root(outer, source)
-            tree = linux.open_tree("", recursive=True, directory=inner)
-            linux.set_attributes(tree, attributes, recursive=True)
-            if not os.path.isdir(f"/proc/self/fd/{tree}"):
-                os.rmdir(place)
-                os.mknod(place)
-            _cover(place, tree)
+            os.close(rootfs.make_place(root, target, is_folder, created))
         except OSError as error:
-            raise Failed(f"cannot mount {source}: {error.strerror}") from None
-        os.close(inner)
-        os.close(outer)
+            raise rootfs.refused(entry, error) from None
+    for target in ("/proc", "/dev", "/sys"):
+        os.close(rootfs.make_place(root, target, True, created))
+    os.close(root)
+    return created
 
 
 def _cover(path: str, tree: int) -> None:
@@ -69,18 +92,17 @@ def _cover(path: str, tree: int) -> None:
 
 def _create(order: dict[str, Any]) -> int:
     """The container, waiting to be started; its pid here."""
-    bundle = order["bundle"]
-    words = ["create", "--bundle", bundle, "--pid-file", f"{bundle}/pid"]
+    words = ["create", "--bundle", order["bundle"], "--pid-file", "pid"]
     if order["terminal"]:
-        words += ["--console-socket", f"{bundle}/console"]
+        words += ["--console-socket", "console"]
     _call(order, [*words, order["id"]], keep_output=True)
-    with open(f"{bundle}/pid", "rb") as file:
+    with open("pid", "rb") as file:
         return int(file.read())
 
 
 def _call(order: dict[str, Any], words: list[str], *, keep_output: bool = False) -> None:
     if _spawn(order, words, keep_output=keep_output):
-        with open(f"{order['bundle']}/log", "rb") as log:
+        with open("log", "rb") as log:
             raise Failed(log.read(8192).decode(errors="replace"))
 
 
@@ -99,9 +121,9 @@ def _await(pid: int) -> int:
     return 128 + os.WTERMSIG(state) if os.WIFSIGNALED(state) else os.WEXITSTATUS(state)
 
 
-def _listen(bundle: str) -> _socket.socket:
+def _listen() -> _socket.socket:
     listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
-    listener.bind(f"{bundle}/console")
+    listener.bind("console")
     listener.listen(1)
     return listener
 

@@ -10,42 +10,64 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from wherry.runtime.etcfiles import is_loopback
+from wherry.runtime.helper import Running
 from wherry.runtime.net import forwarder, namespace, pasta, slirp
 from wherry.runtime.net.ports import Listener, release
 
+PROGRAMS = ("pasta", "slirp4netns")
+"""What gives outward access, the better one first."""
+
+Attend = Callable[[Sequence[str], int, int], Running]
+"""`helper.Runtime.attend`."""
+
 
 class Network(NamedTuple):
-    """A connected name space: by what, the container's address in it, the name servers that it reaches."""
+    """A connected name space: by what, the container's address in it, the name servers that it reaches.
+
+    `note` says what it lacks. Close it before the name space is unmounted.
+    """
 
     means: str
     address: str = ""
     nameservers: tuple[str, ...] = ()
-    helpers: tuple[int, ...] = ()
+    helper: Running | None = None
+    forwarder: int = 0
     note: str = ""
 
     def close(self) -> None:
-        for pid in self.helpers:
-            namespace.end_helper(pid)
+        if self.helper is not None:
+            self.helper.kill()
+            self.helper.wait()
+        if self.forwarder:
+            namespace.end_helper(self.forwarder)
 
 
 def connect(
-    pid: int, netns: str, listeners: Sequence[Listener], nameservers: Sequence[str], log: int
+    pid: int, netns: str, listeners: Sequence[Listener], nameservers: Sequence[str], attend: Attend, log: int
 ) -> Network:
     """Give the name space of `pid`, which is also mounted at the file `netns`, access and its ports.
 
-    `nameservers` are the host's. `listeners` are closed here: the forwarder has its own. `log` is a
-    descriptor for what the helpers say.
+    `nameservers` are the host's. `listeners` are closed here: the forwarder has its own, and where there are
+    any the caller must have one thread. `log` is a descriptor for what the helpers say.
     """
-    outward = _outward(netns, nameservers, log)
-    helpers = (forwarder.start(pid, listeners),) if listeners else ()
+    outward = _outward(netns, nameservers, attend, log)
+    forwarding = forwarder.start(pid, listeners) if listeners else 0
     release(listeners)
-    return outward._replace(helpers=outward.helpers + helpers)
+    return outward._replace(forwarder=forwarding)
 
 
-def missing_tap() -> str:
+def missing() -> str:
+    """Why there is no outward access from a network of its own here; empty where there is."""
+    if lacking := _missing_tap():
+        return lacking
+    return "" if any(map(shutil.which, PROGRAMS)) else "neither pasta nor slirp4netns is installed"
+
+
+def _missing_tap() -> str:
     """Why no user-mode network stack can work here; empty where one can."""
     try:
         os.close(os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC))
@@ -54,35 +76,28 @@ def missing_tap() -> str:
     return ""
 
 
-def _outward(netns: str, nameservers: Sequence[str], log: int) -> Network:
-    reason = missing_tap()
+def _outward(netns: str, nameservers: Sequence[str], attend: Attend, log: int) -> Network:
+    reason = missing()
     if not reason:
-        reason = "it takes pasta or slirp4netns"
-        for program, start in (("pasta", _by_pasta), ("slirp4netns", _by_slirp)):
-            if shutil.which(program):
-                network = start(netns, nameservers, log)
+        for program, start in zip(PROGRAMS, (_by_pasta, _by_slirp), strict=True):
+            if path := shutil.which(program):
+                network = start(path, netns, nameservers, attend, log)
                 if network:
                     return network
                 reason = f"{program} does not work here"
-    return Network(
-        "none", note=f"the container cannot reach the network outside ({reason}); published ports work"
-    )
+    return Network("none", note=reason)
 
 
-def _by_pasta(netns: str, nameservers: Sequence[str], log: int) -> Network | None:
-    reachable = tuple(server for server in nameservers if not _is_loopback(server))
+def _by_pasta(path: str, netns: str, nameservers: Sequence[str], attend: Attend, log: int) -> Network | None:
+    reachable = tuple(server for server in nameservers if not is_loopback(server))
     loopback_dns = bool(nameservers) and not reachable
-    pid = pasta.start(netns, os.path.dirname(netns), loopback_dns=loopback_dns, log=log)
-    if pid is None:
+    helper = pasta.start(path, netns, attend, loopback_dns=loopback_dns, log=log)
+    if helper is None:
         return None
     servers = (pasta.DNS_ADDRESS,) if loopback_dns else reachable
-    return Network("pasta", pasta.host_address(), servers, (pid,))
+    return Network("pasta", pasta.host_address(), servers, helper)
 
 
-def _by_slirp(netns: str, _nameservers: Sequence[str], log: int) -> Network | None:
-    pid = slirp.start(netns, log=log)
-    return Network("slirp4netns", slirp.ADDRESS, (slirp.DNS_ADDRESS,), (pid,)) if pid else None
-
-
-def _is_loopback(address: str) -> bool:
-    return address.startswith("127.") or address.partition("%")[0] == "::1"
+def _by_slirp(path: str, netns: str, _nameservers: Sequence[str], attend: Attend, log: int) -> Network | None:
+    helper = slirp.start(path, netns, attend, log=log)
+    return Network("slirp4netns", slirp.ADDRESS, (slirp.DNS_ADDRESS,), helper) if helper else None

@@ -5,14 +5,12 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
-from collections.abc import Callable, Sequence
-from typing import NoReturn
+from collections.abc import Callable
 
 _CLONE_NEWNET = 0x40000000
 _MS_BIND = 4096
 _MNT_DETACH = 2
 _PR_SET_PDEATHSIG = 1
-_EXEC_FAILED = 127
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -61,25 +59,6 @@ def fork_helper(work: Callable[[], None]) -> int:
         os._exit(code)
 
 
-def spawn_helper(arguments: Sequence[str], log: int, keep: Sequence[int] = ()) -> int:
-    """A program that is killed when this process ends; its process ID. It writes to the descriptor `log`."""
-
-    def work() -> NoReturn:
-        for descriptor in keep:
-            os.set_inheritable(descriptor, True)
-        # Python ignores it, and pasta of 2023 refuses to start where it is ignored.
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        null = os.open("/dev/null", os.O_RDWR)
-        for source, target in ((null, 0), (log, 1), (log, 2)):
-            os.dup2(source, target)
-        try:
-            os.execvp(arguments[0], list(arguments))
-        except OSError:
-            os._exit(_EXEC_FAILED)
-
-    return fork_helper(work)
-
-
 def end_helper(pid: int) -> None:
     """Kill a helper and wait for it; one that has ended is no error."""
     try:
@@ -87,14 +66,6 @@ def end_helper(pid: int) -> None:
         os.waitpid(pid, 0)
     except (ProcessLookupError, ChildProcessError):
         pass
-
-
-def has_ended(pid: int) -> bool:
-    """Whether a helper is gone; it is reaped then."""
-    try:
-        return os.waitpid(pid, os.WNOHANG)[0] != 0
-    except ChildProcessError:
-        return True
 
 
 def _end_with(parent: int) -> None:

@@ -11,8 +11,9 @@ import os
 import select
 import socket
 import time
+from collections.abc import Callable, Sequence
 
-from wherry.runtime.net import namespace
+from wherry.runtime.helper import Running
 
 _PATIENCE = 10.0
 
@@ -20,12 +21,19 @@ _PATIENCE = 10.0
 DNS_ADDRESS = "169.254.1.1"
 
 
-def start(netns: str, folder: str, *, loopback_dns: bool, log: int) -> int | None:
-    """Connect the name space mounted at `netns`; pasta's process ID, or None where it did not come up.
+def start(
+    path: str,
+    netns: str,
+    attend: Callable[[Sequence[str], int, int], Running],
+    *,
+    loopback_dns: bool,
+    log: int,
+) -> Running | None:
+    """Connect the name space mounted at `netns` by the pasta at `path`; None where it did not come up.
 
-    `folder` is a place for the pipe through which pasta tells that it is ready.
+    Beside `netns` is the pipe through which pasta tells that it is ready.
     """
-    ready = f"{folder}/pasta.ready"
+    ready = f"{os.path.dirname(netns)}/pasta.ready"
     try:
         os.unlink(ready)
     except FileNotFoundError:
@@ -33,10 +41,15 @@ def start(netns: str, folder: str, *, loopback_dns: bool, log: int) -> int | Non
     os.mkfifo(ready, 0o600)
     reader = os.open(ready, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        pid = namespace.spawn_helper(_arguments(netns, ready, loopback_dns), log)
-        if _wait(reader, pid):
-            return pid
-        namespace.end_helper(pid)
+        null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            running = attend([path, *_options(netns, ready, loopback_dns)], null, log)
+        finally:
+            os.close(null)
+        if _wait(reader, running):
+            return running
+        running.kill()
+        running.wait()
         return None
     finally:
         os.close(reader)
@@ -55,17 +68,17 @@ def host_address() -> str:
     return address
 
 
-def _arguments(netns: str, ready: str, loopback_dns: bool) -> list[str]:
-    arguments = ["pasta", "--foreground", "--quiet", "--config-net", "--no-map-gw"]
-    arguments += ["--pid", ready, "--netns", netns]
+def _options(netns: str, ready: str, loopback_dns: bool) -> list[str]:
+    options = ["--foreground", "--quiet", "--config-net", "--no-map-gw"]
+    options += ["--pid", ready, "--netns", netns]
     for option in ("--tcp-ports", "--udp-ports", "--tcp-ns", "--udp-ns"):
-        arguments += [option, "none"]
+        options += [option, "none"]
     if loopback_dns:
-        arguments += ["--dns-forward", DNS_ADDRESS]
+        options += ["--dns-forward", DNS_ADDRESS]
     if _is_real_root():
         # Otherwise it becomes `nobody`, who may not enter a name space of root's.
-        arguments += ["--runas", "0"]
-    return arguments
+        options += ["--runas", "0"]
+    return options
 
 
 def _is_real_root() -> bool:
@@ -74,14 +87,14 @@ def _is_real_root() -> bool:
         return os.geteuid() == 0 and file.read().split()[:3] == ["0", "0", "4294967295"]
 
 
-def _wait(reader: int, pid: int) -> bool:
+def _wait(reader: int, pasta: Running) -> bool:
     """pasta writes its process ID when the interface is configured."""
     deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline:
         readable, _, _ = select.select([reader], [], [], 0.02)
         if readable and os.read(reader, 64):
             return True
-        if namespace.has_ended(pid):
+        if pasta.ended():
             return False
         if readable:
             # End of file: pasta has opened and closed the pipe, or not opened it yet.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import select
+from collections.abc import Callable, Sequence
 
-from wherry.runtime.net import namespace
+from wherry.runtime.helper import Running
 
 _PATIENCE = 10.0
 
@@ -13,21 +14,27 @@ ADDRESS = "10.0.2.100"
 DNS_ADDRESS = "10.0.2.3"
 
 
-def start(netns: str, *, log: int) -> int | None:
-    """Connect the name space mounted at `netns`; the process ID, or None where it did not come up."""
-    reader, writer = os.pipe()
+def start(
+    path: str, netns: str, attend: Callable[[Sequence[str], int, int], Running], *, log: int
+) -> Running | None:
+    """Connect the name space mounted at `netns` by the slirp4netns at `path`; None where it fails."""
+    reader, writer = os.pipe2(os.O_CLOEXEC)
     arguments = [
-        "slirp4netns", "--configure", "--mtu=65520", "--disable-host-loopback", "--enable-ipv6",
-        f"--ready-fd={writer}", "--netns-type=path", netns, "tap0",
+        path, "--configure", "--mtu=65520", "--disable-host-loopback", "--enable-ipv6",
+        "--ready-fd=0", "--netns-type=path", netns, "tap0",
     ]  # fmt: skip
     try:
-        pid = namespace.spawn_helper(arguments, log, keep=[writer])
-        os.close(writer)
+        try:
+            # It reads nothing: its standard input is where it says that it is ready.
+            running = attend(arguments, writer, log)
+        finally:
+            os.close(writer)
         readable, _, _ = select.select([reader], [], [], _PATIENCE)
         # It writes one byte when it is ready; an end of file means that it ended.
         if readable and os.read(reader, 1):
-            return pid
+            return running
     finally:
         os.close(reader)
-    namespace.end_helper(pid)
+    running.kill()
+    running.wait()
     return None

@@ -1,0 +1,48 @@
+"""Which runtime executes processes: the built-in one, or one that is installed here."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+from wherry.base.errors import NotFound, Unsupported
+from wherry.runtime import idmap
+
+if TYPE_CHECKING:
+    from wherry.runtime.helper import Runtime
+
+NATIVE = "native"
+INSTALLED = ("crun", "runc")
+"""Those that are known to work; any other that takes their words may be named by its path."""
+
+
+def resolve(name: str) -> str:
+    """`native`, or the absolute path of the program that `name` means; NotFound where there is none."""
+    if name in ("", NATIVE):
+        return NATIVE
+    found = shutil.which(name)
+    if found:
+        return os.path.abspath(found)
+    if "/" in name:
+        raise NotFound(f"the runtime {name} is not there, or cannot be executed")
+    known = name in INSTALLED
+    hint = f"sudo apt-get install {name}" if known else f"the runtimes are {NATIVE}, crun, runc, or a path"
+    raise NotFound(f"the runtime {name} is not installed", hint=hint)
+
+
+def open_runtime(name: str, folder: str) -> Runtime:
+    """The runtime of that name or path; `folder` is a place of its own for what it has to write."""
+    program = resolve(name)
+    if program == NATIVE:
+        from wherry.runtime.native import Native
+
+        return Native()
+    if idmap.has_one_id():
+        raise Unsupported(
+            f"{os.path.basename(program)} cannot run a process for a user with one id",
+            hint=f"--runtime {NATIVE}, or get subordinate ids: `wherry info` says how",
+        )
+    from wherry.runtime.oci import Oci
+
+    return Oci(program, folder)
