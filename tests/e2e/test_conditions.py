@@ -108,7 +108,7 @@ def test_the_conditions_of_an_ordinary_user_s_build(name: str) -> None:
 def test_the_conditions_of_a_container(box: Wherry, program: str) -> None:
     words = "--add-host db:10.0.0.5 --shm-size 1m --ulimit nofile=99:200 --security-opt no-new-privileges"
     script = (
-        "grep db /etc/hosts; df -k /dev/shm | tail -1 | awk '{print $2}'; ulimit -n; ulimit -Hn;"
+        "grep 10.0.0.5 /etc/hosts; df -k /dev/shm | tail -1 | awk '{print $2}'; ulimit -n; ulimit -Hn;"
         "grep -o 'NoNewPrivs.*1' /proc/self/status"
     )
     shown = box.ok("run", "--rm", "--runtime", program, *words.split(), "base", "sh", "-c", script)
