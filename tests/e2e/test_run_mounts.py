@@ -120,6 +120,28 @@ def test_a_secret_is_seen_by_its_step_and_nowhere_else(
     assert subprocess.run(["grep", "-rlF", value, str(shared.root)], capture_output=True).stdout == b""
 
 
+@pytest.mark.parametrize("progress", ["plain", "rawjson"])
+def test_a_secret_that_a_step_prints_is_masked(
+    shared: Wherry, context: Context, tmp_path: Path, progress: str
+) -> None:
+    first, second = os.urandom(12).hex(), os.urandom(12).hex()
+    (tmp_path / "secret").write_text(f"{first}\n{second}\n")
+    folder = context(
+        {
+            "Dockerfile": "FROM busybox\nRUN --mount=type=secret,id=x --mount=type=secret,id=y,env=Y \\\n"
+            "  set -x; cat /run/secrets/x; echo said $Y >&2; printf ${Y%??????}; sleep 0.2;"
+            " printf ${Y#??????????????????}; false\n"
+        }
+    )
+    secrets = ("--secret", f"id=x,src={tmp_path / 'secret'}", "--secret", "id=y,env=Y")
+    result = shared("build", f"--progress={progress}", *secrets, folder, env={"Y": first})
+    assert result.code == 1
+    assert "said ***" in result.err
+    for value in (first, second):
+        assert value not in result.err
+        assert subprocess.run(["grep", "-rlF", value, str(shared.root)], capture_output=True).stdout == b""
+
+
 def test_a_missing_secret(shared: Wherry, context: Context) -> None:
     folder = context({"Dockerfile": "FROM busybox\nRUN --mount=type=secret,id=z test ! -e /run/secrets/z\n"})
     shared.ok("build", folder)

@@ -189,6 +189,7 @@ class Executor:
                     self._lender.lend(operation, shown, scratch, self._snapshots) as lent,
                     self._snapshots.mounted(parent, scratch, view=view, mountpoints=lent.places) as mounted,
                 ):
+                    log.mask(lent.secrets)
                     container = run.container(
                         operation, mounted.path, view, scratch, self._settings.surroundings, lent
                     )

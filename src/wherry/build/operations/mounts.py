@@ -42,13 +42,17 @@ _VAULT_SIZE = "64m"
 
 
 class Lent(NamedTuple):
-    """What a step's process gets. `places` are the mount points, folders with a slash at their end."""
+    """What a step's process gets. `places` are the mount points, folders with a slash at their end.
+
+    `secrets` are values that its output must not show.
+    """
 
     mounts: tuple[spec.Mount, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
     sockets: tuple[tuple[str, str], ...] = ()
     """Variables that name sockets of agents: those that the image has go before."""
     places: tuple[str, ...] = ()
+    secrets: tuple[bytes, ...] = ()
 
 
 class Input(NamedTuple):
@@ -188,6 +192,7 @@ class _Loan:
         self._environment: list[tuple[str, str]] = []
         self._sockets: list[tuple[str, str]] = []
         self._places: list[str] = []
+        self._secrets: list[bytes] = []
 
     def of(self, mounts: Sequence[Mount]) -> Lent:
         self._caches = self._locked_caches(mounts)
@@ -197,7 +202,13 @@ class _Loan:
             handler: Callable[[Mount], spec.Mount | None] = getattr(self, f"_{mount.kind}")
             if one := handler(mount):
                 made.append(one)
-        return Lent(tuple(made), tuple(self._environment), tuple(self._sockets), tuple(self._places))
+        return Lent(
+            tuple(made),
+            tuple(self._environment),
+            tuple(self._sockets),
+            tuple(self._places),
+            tuple(self._secrets),
+        )
 
     def _bind(self, mount: Mount) -> spec.Mount:
         assert mount.input is not None
@@ -223,6 +234,7 @@ class _Loan:
         value = self._lender.secret(mount)
         if value is None:
             return None
+        self._secrets.append(value)
         if mount.env:
             if b"\0" in value:
                 raise WherryError(f"the secret {mount.id!r} has a zero byte, so it cannot be a variable")

@@ -104,4 +104,5 @@ def _drain(streams: dict[int, int], log: Log) -> None:
                 if data:
                     log.write(key.data, data)
                 else:
+                    log.end(key.data)
                     selector.unregister(key.fd)

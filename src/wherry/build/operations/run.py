@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from wherry.base.errors import WherryError
 from wherry.base.events import Emit, Output
+from wherry.build.operations import masking
 from wherry.build.operations.mounts import Lent
 from wherry.build.step import Run
 from wherry.layer.entry import FILE
@@ -110,7 +112,7 @@ def _file_mount(scratch: str, target: str, text: str, mode: int) -> Mount:
 
 
 class Log:
-    """A step's output: all of it in a file, each piece to the watcher as it comes."""
+    """A step's output: all of it in a file, each piece to the watcher as it comes, secrets in neither."""
 
     def __init__(self, path: str, vertex: int, emit: Emit) -> None:
         self.path = path
@@ -118,9 +120,25 @@ class Log:
         self._vertex = vertex
         self._emit = emit
         self._problem = ""
+        self._masked: dict[int, masking.Masked] = {}
+
+    def mask(self, secrets: Sequence[bytes]) -> None:
+        """From here on, none of these may be in what is shown or kept."""
+        words = masking.words(secrets)
+        self._masked = {stream: masking.Masked(words) for stream in (1, 2)} if words else {}
 
     def write(self, stream: int, data: bytes) -> None:
+        self._tell(stream, self._masked[stream].take(data) if self._masked else data)
+
+    def end(self, stream: int) -> None:
+        """No more comes of this stream."""
+        if self._masked:
+            self._tell(stream, self._masked[stream].rest())
+
+    def _tell(self, stream: int, data: bytes) -> None:
         """A log that cannot be written does not end the step: what the step itself says matters more."""
+        if not data:
+            return
         if not self._problem:
             self._keep(data)
         self._emit(Output(self._vertex, stream, data, time.monotonic()))
