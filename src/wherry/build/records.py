@@ -21,8 +21,7 @@ from wherry.build.gather import Gathered, content_of, gather, unknown_bytes, wit
 from wherry.build.solve import Chain, Made
 from wherry.build.sources import Sources
 from wherry.build.step import Copy, Run, Step, exact_key, recipe
-from wherry.oci import digest as digests
-from wherry.oci.digest import Digest
+from wherry.oci.digest import ChainIds, Digest
 from wherry.store.records import Record
 from wherry.store.store import Store
 
@@ -52,6 +51,7 @@ class Recorder:
         self._epoch = epoch
         self._exact = exact
         self._reuse: Reuse | None = None
+        self._chains = ChainIds()
         self._gathered: dict[int, Gathered] = {}
         self._lock = threading.Lock()
 
@@ -138,7 +138,7 @@ class Recorder:
         if isinstance(operation, Copy) and not content.startswith(_BY_NAME):
             # What the sources are called does not matter where their content is in the key.
             operation = operation._replace(patterns=(), inline=(), excludes=(), parents=False, remotes=())
-        return exact_key(recipe(operation, step.platform, self._epoch), digests.chain_id(parent), content)
+        return exact_key(recipe(operation, step.platform, self._epoch), self._chains.of(parent), content)
 
     def write(
         self,
@@ -153,9 +153,9 @@ class Recorder:
         mark = self._mark_of_mode() if isinstance(step.operation, Run) else ""
         keys = {self.key(step, parent, content + mark) for content in contents}
         if inputs:
-            keys.add(self.key(step, parent, _chain_content(inputs) + mark))
+            keys.add(self.key(step, parent, self._chain_content(inputs) + mark))
         done = recipe(step.operation, step.platform, self._epoch)
-        chain = digests.chain_id(parent)
+        chain = self._chains.of(parent)
         for key in keys:
             self._store.records.put(key, done, chain, layer, seconds, step.name)
 
@@ -168,6 +168,9 @@ class Recorder:
 
             self.executes_in(modes.expected(self._isolation))
         return self._mark or ""
+
+    def _chain_content(self, inputs: list[Chain]) -> str:
+        return f"chain {' '.join(map(self._chains.of, inputs))}"
 
     def gathered(self, step: Step, trees: Trees) -> Gathered:
         """What a COPY that fetches nothing copies; its context is walked once for each step."""
@@ -193,7 +196,7 @@ class Recorder:
     def _cheap_content(self, step: Step, inputs: list[Chain]) -> str | None:
         operation = step.operation
         if inputs:
-            return _chain_content(inputs)
+            return self._chain_content(inputs)
         if not isinstance(operation, Copy):
             return ""
         if self._sources.has_to_fetch(operation):
@@ -236,7 +239,3 @@ def _fetched_content(fetched: str, local: Gathered, operation: Copy) -> str:
     """`local` is what lies in a folder of this machine; of what was fetched, its identity says all."""
     plain = local._replace(lone=False, nothing=False)
     return f"fetched {fetched} {content_of(plain, operation.unpack)}"
-
-
-def _chain_content(inputs: list[Chain]) -> str:
-    return f"chain {' '.join(map(digests.chain_id, inputs))}"

@@ -48,5 +48,22 @@ def chain_id(diff_ids: tuple[Digest, ...]) -> Digest:
         return of(b"")
     chain = diff_ids[0]
     for diff_id in diff_ids[1:]:
-        chain = of(f"{chain} {diff_id}".encode())
+        chain = _chained(chain, diff_id)
     return chain
+
+
+class ChainIds:
+    """Chain IDs of stacks that grow from one another: each is made of the one below, where that is known."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Digest, ...], Digest] = {}
+
+    def of(self, diff_ids: tuple[Digest, ...]) -> Digest:
+        if diff_ids not in self._known:
+            below = self._known.get(diff_ids[:-1]) if len(diff_ids) > 1 else None
+            self._known[diff_ids] = _chained(below, diff_ids[-1]) if below else chain_id(diff_ids)
+        return self._known[diff_ids]
+
+
+def _chained(below: Digest, diff_id: Digest) -> Digest:
+    return of(f"{below} {diff_id}".encode())
