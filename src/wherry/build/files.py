@@ -15,13 +15,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from wherry.base.errors import NotFound, WherryError
-from wherry.layer.entry import DIRECTORY, SYMLINK, Entry
+from wherry.layer import links
+from wherry.layer.entry import DIRECTORY, Entry
 
 if TYPE_CHECKING:
     from wherry.layer.writer import Readable
-
-MAX_LINKS = 40
-"""Symbolic links followed in one name, as in the kernel (path_resolution(7))."""
 
 
 class Files(Protocol):
@@ -87,28 +85,7 @@ def select(files: Files, patterns: tuple[str, ...]) -> list[Source]:
 
 def follow(files: Files, path: str) -> Entry | None:
     """The entry at `path` with links followed inside the tree; its `path` is where it really lies."""
-    done: list[str] = []
-    pending = [part for part in reversed(path.split("/")) if part not in ("", ".")]
-    links = 0
-    entry: Entry | None = files.lookup("")
-    while pending:
-        part = pending.pop()
-        if part == "..":
-            done = done[:-1]
-            continue
-        entry = files.lookup("/".join([*done, part]))
-        if entry is None:
-            return None
-        if entry.kind != SYMLINK:
-            done.append(part)
-            continue
-        links += 1
-        if links > MAX_LINKS:
-            raise WherryError(f"too many symbolic links in {path!r} of {files.label}")
-        if entry.link.startswith("/"):
-            done = []
-        pending.extend(part for part in reversed(entry.link.split("/")) if part not in ("", "."))
-    return files.lookup("/".join(done))
+    return files.lookup(links.resolve(path, files.lookup, files.label))
 
 
 def _matches(files: Files, pattern: str) -> Iterator[Source]:

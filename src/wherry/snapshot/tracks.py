@@ -13,8 +13,9 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from wherry.layer.entry import DIRECTORY, SYMLINK
+from wherry.layer.links import MAX_LINKS
 from wherry.snapshot.differences import ALL, CONTENT, FACE
-from wherry.snapshot.view import MAX_LINKS, View
+from wherry.snapshot.view import View
 
 _THROUGH = re.compile(r"(proc/(self|thread-self|\d+)(/task/\d+)?/(cwd|root|fd/\d+)|dev/fd/\d+)/.+")
 """Names that mean something else than they say."""

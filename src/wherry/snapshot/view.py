@@ -13,12 +13,10 @@ from collections.abc import Iterator, Sequence
 from typing import BinaryIO, NamedTuple
 
 from wherry.base.errors import NotFound, WherryError
-from wherry.layer.entry import DIRECTORY, FILE, SYMLINK, Entry
+from wherry.layer import links
+from wherry.layer.entry import DIRECTORY, FILE, Entry
 from wherry.oci.digest import Digest
 from wherry.snapshot.names import Contents, LayerNames, NameCache
-
-MAX_LINKS = 40
-"""Symbolic links followed in one path, as in the kernel (path_resolution(7))."""
 
 
 class Found(NamedTuple):
@@ -63,32 +61,12 @@ class View:
         return self.get(path) is not None
 
     def resolve(self, path: str, follow_last: bool = True) -> str:
-        """`path` without symbolic links and dots, as if the root were the whole file system.
+        """`path` without symbolic links and dots; see `links.resolve`."""
+        return links.resolve("/" + path.strip("/"), self._entry, "the image", follow_last=follow_last)
 
-        `..` at the root stays there. What does not exist is taken as it is written, so that a folder can be
-        made at the place found. WherryError after 40 links.
-        """
-        done: list[str] = []
-        pending = _parts(path)
-        links = 0
-        while pending:
-            part = pending.pop()
-            if part == "..":
-                del done[-1:]
-                continue
-            done.append(part)
-            if not pending and not follow_last:
-                break
-            found = self.lookup("/".join(done))
-            if found is None or found.entry.kind != SYMLINK:
-                continue
-            links += 1
-            if links > MAX_LINKS:
-                raise WherryError(f"too many symbolic links in /{path.strip('/')}")
-            target = found.entry.link
-            done = [] if target.startswith("/") else done[:-1]
-            pending.extend(_parts(target))
-        return "/".join(done)
+    def _entry(self, path: str) -> Entry | None:
+        found = self.lookup(path)
+        return found.entry if found else None
 
     def children(self, path: str) -> list[str]:
         """The names in the folder `path`, sorted; none where it is no folder. No link is followed."""
@@ -178,8 +156,3 @@ def _merging(above: Sequence[LayerNames], path: str) -> Iterator[LayerNames]:
             yield layer
         if path in layer.hiding:
             return
-
-
-def _parts(path: str) -> list[str]:
-    """The parts of a path, the first one last; empty ones and single dots left out."""
-    return [part for part in reversed(path.split("/")) if part not in ("", ".")]
