@@ -12,7 +12,7 @@ from wherry.base.proxies import configured
 from wherry.base.settings import ISOLATIONS, NETWORKS, SNAPSHOTTERS, load
 from wherry.build.build import Built, build
 from wherry.build.options import Options
-from wherry.cli import conditions
+from wherry.cli import conditions, ends
 from wherry.oci import platform as platforms
 from wherry.oci import reference as references
 from wherry.oci.reference import Reference
@@ -120,7 +120,7 @@ def _built(args: argparse.Namespace, options: Options) -> Built:
     if args.on_failure == "shell" and not (os.isatty(0) and os.isatty(1)):
         raise UsageError("--on-failure=shell needs a terminal", hint="enter the step later: wherry debug")
     mode = "quiet" if args.quiet else args.progress
-    with Store.open() as store:
+    with ends.raised(), Store.open() as store:
         try:
             with display(mode, sys.stderr) as emit:
                 return build(store, options, emit)

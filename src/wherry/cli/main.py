@@ -31,10 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = _dispatch(words)
         sys.stdout.flush()
         return code
-    except KeyboardInterrupt:
-        # A terminal has echoed `^C`, and is still on that line.
-        print("\ninterrupted" if sys.stderr.isatty() else "interrupted", file=sys.stderr)
-        return _INTERRUPTED
+    except KeyboardInterrupt as interrupt:
+        return _interrupted(getattr(interrupt, "exit_code", _INTERRUPTED))
     except BrokenPipeError:
         _discard_output()
         return _BROKEN_PIPE
@@ -101,6 +99,15 @@ def _report(error: Exception, debug: bool) -> int:
     except OSError:
         _discard_output()
     return error.exit_code if isinstance(error, WherryError) else 1
+
+
+def _interrupted(code: int) -> int:
+    try:
+        # A terminal has echoed `^C`, and is still on that line.
+        print("\ninterrupted" if sys.stderr.isatty() else "interrupted", file=sys.stderr)
+    except OSError:  # the terminal is closed
+        _discard_output()
+    return code
 
 
 def _accept_any_text() -> None:

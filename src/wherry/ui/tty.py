@@ -54,12 +54,19 @@ class Tty:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._rest()
+        try:
+            self._end(finished=error is None)
+        except OSError:
+            if error is None:
+                raise  # else the terminal may be gone, and what ended the block says more
+
+    def _end(self, *, finished: bool) -> None:
         if self._live:
             self._live.close()
         columns, _ = self._size()
         lines = [layout.lasting(item, columns) for item in self._board.fresh]
         lines += [layout.canceled(step, time.monotonic(), columns) for step in self._board.running()]
-        lines.append(layout.total(self._board, self._title, time.monotonic(), finished=error is None))
+        lines.append(layout.total(self._board, self._title, time.monotonic(), finished=finished))
         lines += [line for item in self._board.summaries for line in layout.summary(item)]
         self._stream.write("".join(self._painted(line) + "\n" for line in lines))
         self._stream.flush()
