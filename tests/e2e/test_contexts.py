@@ -341,6 +341,9 @@ def test_a_token_for_a_private_repository(wherry: Wherry, work: Work, tmp_path: 
             built = wherry("build", "--secret", secret, url, env={"GIT_AUTH_TOKEN": "t0ken"})
             assert (built.code, "t0ken" in shown(built)) == (0, False), built.err
         wherry.ok("build", "--secret", f"id=GIT_AUTH_TOKEN,src={tmp_path / 'token'}", url)
+        (tmp_path / "lines").write_text("t0ken\nhost=example.com\n")
+        refused = wherry("build", "--secret", f"id=GIT_AUTH_TOKEN,src={tmp_path / 'lines'}", url)
+        assert (refused.code, "more than a line" in refused.err) == (125, True)
         other = f"id=GIT_AUTH_TOKEN.example.com,src={tmp_path / 'token'}"
         assert wherry("build", "--secret", other, url).code == 1
 

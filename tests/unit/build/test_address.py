@@ -53,6 +53,11 @@ def test_files_of_this_machine_only_for_those_who_may_name_them(tmp_path: Path) 
         "https://h/r.git#a b",
         "https://h/r.git?ref=a&ref=b",
         "https://h/r.git?x=1",
+        "ssh://me:s3cret@h/r.git",
+        "git://me:s3cret@h/r.git",
+        "https://[::1/r.git",
+        "https://h:99999/r.git",
+        "https:///r.git",
     ],
 )
 def test_what_git_could_take_for_something_else(text: str) -> None:

@@ -234,6 +234,7 @@ def test_a_kept_git_folder_is_whole_and_the_same_however_it_came(
         folders.append(Path(opened(f"{work.url}#{commit}").checkout(commit, keep_git_dir=True)))
         shutil.rmtree(tmp_path / "cache")
         (tmp_path / "cache").mkdir()
+        git(work.bare, "repack", "-a", "-d", "-f", "-q", "--window=0")
     assert tree(folders[0]) == tree(folders[1])
     for path in folders[0].rglob("*"):
         assert not path.is_file() or bytes(tmp_path / "cache") not in path.read_bytes(), path

@@ -33,10 +33,7 @@ class Incoming:
         self.label = label
         with _explained(label):
             self._stream = decompressed(stream)
-            start = b""
-            while len(start) < _BLOCK and (more := self._stream.read(_BLOCK - len(start))):
-                start += more
-        self._start = start
+            self._start = self._stream.read(_BLOCK)
 
     @property
     def is_archive(self) -> bool:
