@@ -10,8 +10,9 @@ from wherry.base.errors import WherryError
 from wherry.cli import filters
 from wherry.container.containers import images_in_use
 from wherry.runtime import modes
+from wherry.store import reserve
 from wherry.store.gc import Reclaimed, Scope, collect
-from wherry.store.store import Store
+from wherry.store.store import Store, default_root
 from wherry.ui import units
 
 
@@ -39,17 +40,22 @@ def run(args: argparse.Namespace) -> int:
     until = min((units.moment(text, now) for text in wanted["until"]), default=None)
     if not args.force and not _confirmed(_warning(images, records, args.all)):
         raise WherryError("nothing was removed", hint="answer y, or use -f")
-    with Store.open() as store:
-        modes.enter_as_user()
-        scope = Scope(
-            everything=args.all,
-            images=images,
-            records=records,
-            until=until,
-            in_use=images_in_use,
-            labels=tuple(wanted.get("label", ())),
-        )
-        reclaimed = collect(store, scope)
+    scope = Scope(
+        everything=args.all,
+        images=images,
+        records=records,
+        until=until,
+        in_use=images_in_use,
+        labels=tuple(wanted.get("label", ())),
+    )
+    root = default_root()
+    reserve.give_up(root)
+    try:
+        with Store.open(root) as store:
+            modes.enter_as_user()
+            reclaimed = collect(store, scope)
+    finally:
+        reserve.keep(root)
     print(_report(reclaimed), end="")
     return 0
 

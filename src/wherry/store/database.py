@@ -152,6 +152,6 @@ def _cannot_open(path: str, error: sqlite3.Error) -> WherryError:
     if full:
         return WherryError(
             f"cannot open the store {folder}: No space left on device",
-            hint="delete something else on that disk first, then `wherry system prune`",
+            hint="`wherry prune -a` frees what it can; else delete something else on that disk first",
         )
     return WherryError(f"cannot open the store's tables {path}: {error}")

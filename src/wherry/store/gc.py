@@ -96,8 +96,7 @@ def _drop_records(store: Store, scope: Scope) -> int:
         return scope.everything or (record.layer is not None and record.layer not in kept)
 
     dropped = [record.key for record in store.records.all() if goes(record)]
-    for key in dropped:
-        store.records.delete(key)
+    store.records.delete(dropped)
     return len(dropped)
 
 

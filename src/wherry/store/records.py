@@ -7,6 +7,7 @@ is None changed nothing. Times are unix seconds, `seconds` is how long the execu
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from wherry.oci.digest import Digest
@@ -54,5 +55,8 @@ class Records:
         rows = self._database.rows("SELECT * FROM records ORDER BY created")
         return [Record._make(row) for row in rows]
 
-    def delete(self, key: Digest) -> None:
-        self._database.execute("DELETE FROM records WHERE key = ?", (key,))
+    def delete(self, keys: Iterable[Digest]) -> None:
+        """All at once: on a disk that is nearly full there is no room for a journal of each."""
+        with self._database.transaction():
+            for key in keys:
+                self._database.execute("DELETE FROM records WHERE key = ?", (key,))

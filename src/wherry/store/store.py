@@ -2,6 +2,7 @@
 
     $WHERRY_ROOT | /var/lib/wherry (root) | $XDG_DATA_HOME/wherry
       store.db                    images, names, layers, records, traces (SQLite, WAL); see database.py
+      reserve                     room for prune on a full disk; see reserve.py
       lock                        shared while a command adds or uses content, exclusive while prune deletes
       blobs/sha256/<hex>          configs, manifests, compressed layers: immutable, named by their digest
       layers/<hex of diff ID>/    one layer: `index`, and `tar` (stream) or trees (`fs/` ..., layer/forms.py)
@@ -161,11 +162,14 @@ def _is_private(folder: str) -> bool:
 
 def _create(root: str) -> None:
     """Makes what is missing, and closes what is there: the root itself may be a folder that others read."""
+    from wherry.store import reserve
+
     os.makedirs(root, mode=_PRIVATE, exist_ok=True)
     os.close(os.open(f"{root}/store.db", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     for folder in _FOLDERS:
         os.makedirs(f"{root}/{folder}", exist_ok=True)
         os.chmod(f"{root}/{folder}", _PRIVATE)
+    reserve.keep(root)
 
 
 def _sweep_one(path: str) -> int:

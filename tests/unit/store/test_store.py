@@ -151,7 +151,7 @@ class TestRecords:
         store.records.put(key, recipe, parent, recipe, 2.5, "RUN false")
         found = store.records.get(key)
         assert found is not None and found.layer == recipe
-        store.records.delete(key)
+        store.records.delete([key])
         assert store.records.get(key) is None
 
 
