@@ -30,15 +30,15 @@ class Place(NamedTuple):
         return write_files(self.folder / "context", {"Dockerfile": dockerfile, **files})
 
 
-@pytest.fixture(params=["root", "copy", "userns"])
+@pytest.fixture(params=["root", "copy", "userns", "single-id"])
 def place(request: pytest.FixtureRequest, wherry: Wherry, tmp_path: Path) -> Iterator[Place]:
-    if request.param != "userns":
+    if request.param in ("root", "copy"):
         busybox.put(wherry.root, "base")
         wherry.environment["WHERRY_SNAPSHOTTER"] = "overlay" if request.param == "root" else "copy"
         yield Place(wherry, tmp_path)
         return
     programs.require("newuidmap", "setpriv")
-    with ordinary.user() as someone:
+    with ordinary.user(subordinate=request.param == "userns") as someone:
         ordinary.put_busybox(someone, someone.home / "store", "base")
         user = Wherry(someone.home / "store", someone.home / "docker", prefix=someone.prefix)
         yield Place(user, someone.home)
@@ -303,6 +303,17 @@ def test_an_image_without_a_shell_is_lent_one(root: Place) -> None:
     without = root.wherry("debug", failed.id, env={"PATH": "/usr/sbin"})
     assert without.code == 125
     assert "there is no shell in this root filesystem" in without.err
+
+
+@pytest.mark.needs("crun")
+@pytest.mark.parametrize("runtime", ["native", "crun"])
+def test_the_conditions_of_the_build_hold_too(root: Place, runtime: str) -> None:
+    folder = root.context("FROM base\nRUN cat /etc/hosts > /h; ulimit -n > /u; ip addr > /n; exit 3\n")
+    flags = ("--add-host", "there:192.0.2.7", "--ulimit", "nofile=99:99", "--network", "none")
+    failed = fail(root.wherry, folder, "--runtime", runtime, *flags)
+    shown = "cmp /etc/hosts /h && grep -c there /h; ulimit -n; cat /u; ip addr | cmp - /n; exit 5"
+    result = root.wherry("debug", failed.id, "--", "sh", "-c", shown)
+    assert (result.code, result.out, result.err) == (5, "1\n99\n99\n", "")
 
 
 class _waiting:

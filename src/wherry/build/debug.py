@@ -15,7 +15,7 @@ from wherry.base.errors import NotFound, UsageError
 from wherry.build import picking, shells
 from wherry.build.kept import FAILED, Build, Place
 from wherry.build.lending import Agent, Secret
-from wherry.build.operations import mounts, run
+from wherry.build.operations import mounts, process, run
 from wherry.build.shells import Shell
 from wherry.build.solve import Chain
 from wherry.build.step import Mount, Run
@@ -26,7 +26,7 @@ from wherry.runtime import emulation, modes
 from wherry.runtime.helper import Runtime
 from wherry.runtime.init import linux
 from wherry.runtime.mounts import remove_created
-from wherry.runtime.native import Native
+from wherry.runtime.runtimes import open_runtime
 from wherry.runtime.spec import Container
 from wherry.snapshot.names import NameCache
 from wherry.snapshot.overlay import Mounted
@@ -121,11 +121,14 @@ class _Session:
         self._layers = Layers(store)
         self._names = NameCache(self._layers)
         self._told_to_wait = False
+        self._notes: list[str] = []
+        """What is other than in the step."""
 
     def run(self) -> int:
         with ExitStack() as stack:
             snapshots = stack.enter_context(self._snapshotter())
-            runtime = stack.enter_context(Native())
+            folder = stack.enter_context(self._store.scratch("runtime"))
+            runtime = stack.enter_context(open_runtime(self._state.build.conditions.runtime, folder))
             return self._run(snapshots, runtime)
 
     def _snapshotter(self) -> AbstractContextManager[Snapshotter]:
@@ -136,7 +139,7 @@ class _Session:
         return open_snapshotter(self._store, self._layers, choice.name)
 
     def _run(self, snapshots: Snapshotter, runtime: Runtime) -> int:
-        place, wanted = self._state.place, self._wanted
+        build, place, wanted = self._state.build, self._state.place, self._wanted
         operation = self._lendable(place.run)
         if wanted.user:
             operation = operation._replace(user=wanted.user)
@@ -148,12 +151,12 @@ class _Session:
             self._mounted(snapshots, view, lent.places) as mounted,
         ):
             operation = operation._replace(folder=self._folder(operation, mounted.path))
-            surroundings = run.Surroundings(
-                self._state.build.host_ca, wanted.proxies, self._state.build.network
-            )
+            surroundings = run.Surroundings(build.host_ca, wanted.proxies, build.network, build.conditions)
             container = run.container(operation, mounted.path, view, self._scratch, surroundings, lent)
             container = container._replace(upper=mounted.upper, journal=f"{self._scratch}/journal")
-            running = foreground.run(runtime, self._equipped(container, operation))
+            container = self._equipped(container, operation)
+            with process.placed(runtime, container, build.conditions.resources, self._scratch) as host:
+                running = foreground.run(runtime, container, host.ready)
             remove_created(mounted.path, running.created)
         return running.wait()
 
@@ -187,7 +190,7 @@ class _Session:
         ]
         for mount in absent:
             flag = f"--ssh {mount.id}" if mount.kind == "ssh" else f"--secret id={mount.id},..."
-            self._tell(f"not here: the {_KINDS[mount.kind]} {mount.id!r}; lend it with {flag}")
+            self._notes.append(f"not here: the {_KINDS[mount.kind]} {mount.id!r}; lend it with {flag}")
         kept = tuple(mount for mount in operation.mounts if mount not in absent)
         return operation._replace(mounts=kept)
 
@@ -204,13 +207,13 @@ class _Session:
         finally:
             os.close(root)
         if present != folder:
-            self._tell(f"{folder} is not there: in {present}")
+            self._notes.append(f"{folder} is not there: in {present}")
         return present
 
     def _equipped(self, container: Container, operation: Run) -> Container:
         """The process that is wanted in the place of the step's own."""
-        wanted, process = self._wanted, container.process
-        environment = dict(item.partition("=")[::2] for item in process.env)
+        wanted, command = self._wanted, container.process
+        environment = dict(item.partition("=")[::2] for item in command.env)
         try:
             shell = shells.choose(container.rootfs, self._state.place.shell, environment.get("PATH", ""))
         except NotFound:
@@ -225,22 +228,23 @@ class _Session:
             environment["PATH"] = f"{environment.get('PATH', '')}:{shells.TOOLS}".lstrip(":")
         if shell and not wanted.arguments:
             self._greet(shell, operation)
+        else:
+            self._tell_notes()
         args = wanted.arguments or (shell.args if shell else ())
         return container._replace(
-            process=process._replace(
+            process=command._replace(
                 args=args,
                 env=tuple(f"{name}={value}" for name, value in environment.items()),
                 terminal=wanted.terminal,
             ),
-            mounts=(*container.mounts, *shells.equip(shell, operation.args, process.user, self._scratch)),
+            mounts=(*container.mounts, *shells.equip(shell, operation.args, command.user, self._scratch)),
         )
 
     def _greet(self, shell: Shell, operation: Run) -> None:
         place, failure = self._state.place, self._state.build.failure
         outcome = f" failed: {failure.why}" if failure and place.state == FAILED else ", before it ran"
         self._tell(f"{place.name}{outcome}")
-        for path in failure.withheld if failure and self._state.folder else ():
-            self._tell(f"taken out: {path}, which held a secret")
+        self._tell_notes()
         what = "a busybox of this machine, for want of a shell" if shell.lent else " ".join(shell.args)
         fate = "what changes is kept" if self._wanted.keep else "what changes is dropped at the end"
         self._tell(f"{operation.user or 'root'} in {operation.folder}, {what}; {fate}")
@@ -248,6 +252,13 @@ class _Session:
             self._tell("arrow up brings the step's command back, and $WHERRY_COMMAND runs it")
         elif operation.args:
             self._tell("$WHERRY_COMMAND runs the step's command once more")
+
+    def _tell_notes(self) -> None:
+        failure = self._state.build.failure
+        for path in failure.withheld if failure and self._state.folder else ():
+            self._tell(f"taken out: {path}, which held a secret")
+        for note in self._notes:
+            self._tell(note)
 
 
 _KINDS = {"secret": "secret", "ssh": "ssh agent"}

@@ -18,6 +18,7 @@ from wherry.build.plan import Plan
 from wherry.build.solve import Chain, Outcome
 from wherry.build.step import Base, Run, Step
 from wherry.oci.digest import Digest
+from wherry.runtime.spec import Conditions
 from wherry.store.builds import Builds
 from wherry.store.store import Store
 
@@ -67,6 +68,7 @@ class Build(NamedTuple):
     network: str = "host"
     isolation: str = "auto"
     snapshotter: str = "auto"
+    conditions: Conditions = Conditions()
     image: str = ""
     failure: Failure | None = None
 
@@ -131,6 +133,7 @@ def _build(places: tuple[Place, ...], options: Options) -> Build:
         network=options.network,
         isolation=options.isolation,
         snapshotter=options.snapshotter,
+        conditions=options.conditions,
     )
 
 

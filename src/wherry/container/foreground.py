@@ -23,12 +23,13 @@ _CHUNK = 32 << 10
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
-def run(runtime: Runtime, container: Container) -> Running:
-    """The process, ended. Raises what `Runtime.start` does; SystemExit for SIGTERM and SIGHUP."""
+def run(runtime: Runtime, container: Container, ready: Callable[[int], None] | None = None) -> Running:
+    """The process, ended. Raises what `Runtime.start` does, which gets `ready`; SystemExit for SIGTERM and
+    SIGHUP."""
     with_terminal = container.process.terminal
     streams = Streams(with_terminal, interactive=True)
     stdin, stdout, stderr = streams.inner
-    running = runtime.start(container, stdin, stdout, stderr)
+    running = runtime.start(container, stdin, stdout, stderr, ready)
     streams.begin(running.console)
     with ExitStack() as stack:
         stack.callback(_end, running)

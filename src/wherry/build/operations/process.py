@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import selectors
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 from wherry.base.errors import Unsupported, WherryError
 from wherry.build.operations.run import Log
 from wherry.runtime import etcfiles
-from wherry.runtime.cgroups.group import limited
+from wherry.runtime.cgroups.group import Cgroup, limited
 from wherry.runtime.helper import Running, Runtime
 from wherry.runtime.net import connect, namespace
 from wherry.runtime.spec import Container, Resources
@@ -25,6 +25,12 @@ class Ended(NamedTuple):
     reason: str
 
 
+class Place(NamedTuple):
+    group: Cgroup
+    ready: Callable[[int], None]
+    """For `Runtime.start`."""
+
+
 def execute(
     runtime: Runtime,
     container: Container,
@@ -34,6 +40,16 @@ def execute(
     started: Callable[[Running], None],
 ) -> Ended:
     """Run it to its end, with all the processes that it starts."""
+    with placed(runtime, container, resources, scratch) as place:
+        process = _run(runtime, container, log, started, place.ready)
+        code = process.wait()
+        excess = place.group.excess() if code else ""
+        return Ended(process, code, f"exit code: {code} ({excess})" if excess else f"exit code: {code}")
+
+
+@contextmanager
+def placed(runtime: Runtime, container: Container, resources: Resources, scratch: str) -> Iterator[Place]:
+    """Cgroup and network of a process, which is put there by `ready`, until the block ends."""
     with limited(resources) as group, ExitStack() as stack:
 
         def ready(pid: int) -> None:
@@ -41,10 +57,7 @@ def execute(
             if container.network == "private":
                 _connect(runtime, container, pid, scratch, stack)
 
-        process = _run(runtime, container, log, started, ready)
-        code = process.wait()
-        excess = group.excess() if code else ""
-        return Ended(process, code, f"exit code: {code} ({excess})" if excess else f"exit code: {code}")
+        yield Place(group, ready)
 
 
 def _connect(runtime: Runtime, container: Container, pid: int, scratch: str, stack: ExitStack) -> None:
