@@ -153,3 +153,101 @@ def test_packages_of_languages(both: Both, base: str) -> None:
     both.seed(base)
     found = both.alike(f"FROM {base}\nRUN {LANGUAGES[base]}\n")
     assert any("idna" in path or "left-pad" in path for path in found)
+
+
+LOSSY = "FROM base\nRUN touch /f && chown 5:6 /f && cp -p /f /g\nRUN chmod 600 /g\n"
+"""`cp -p` takes the owner that it sees."""
+
+
+@pytest.mark.needs("newuidmap")
+def test_its_results_are_not_taken_for_those_of_other_modes() -> None:
+    with ordinary.user() as someone:
+        user = Wherry(someone.home / "store", someone.home / "docker", prefix=someone.prefix)
+        ordinary.put_busybox(someone, user.root, "base")
+        folder = write_files(someone.home / "context", {"Dockerfile": LOSSY})
+        build = ("build", "--progress=plain", "-t", "app", folder)
+
+        def owners() -> list[tuple[int, int]]:
+            return [(entry.uid, entry.gid) for found in layers(user)[1:] for entry in found]
+
+        one = {"WHERRY_ISOLATION": "single-id"}
+        assert "RUN has a single id here" in user(*build, env=one).err
+        assert owners() == [(5, 6), (0, 0), (0, 0)]
+        again = user(*build, env=one).err
+        assert (again.count("CACHED"), "single id" in again) == (3, False)
+        assert user(*build).err.count("CACHED") == 1
+        assert owners() == [(5, 6), (5, 6), (5, 6)]
+        # what is true in every mode is taken in this one too
+        assert user(*build, env=one).err.count("CACHED") == 3
+        assert owners() == [(5, 6), (5, 6), (5, 6)]
+        # the other way round: a tree of the one is none of the other's
+        (folder / "Dockerfile").write_text("FROM app\nRUN echo >> /g\n")
+        for env in (one, {}):
+            user.ok("build", "--no-cache", "-t", "app2", folder, env=env)
+            with Store.open(str(user.root)) as store:
+                top = store.images.find("app2").config.diff_ids[-1]
+                assert [(e.path, e.uid, e.gid) for e in Layers(store).index(top).entries] == [("g", 5, 6)]
+        user.ok("rmi", "app", "app2", "base")
+        user.ok("prune", "-a", "-f")
+        assert not list((user.root / "layers").iterdir())
+
+
+def test_containers(both: Both) -> None:
+    both.seed("busybox")
+    user = both.as_user
+    user.ok("build", "-t", "app", both.context({"Dockerfile": OWNERS, "a.txt": "text"}))
+
+    def run(script: str, *flags: str) -> str:
+        return user.ok("run", "--network=none", *flags, "app", "sh", "-c", script)
+
+    assert run("id -u; echo > /w/new; stat -c %u /w/new", "--rm") == "1000\n1000\n"
+    run("mkdir -m 0 /closed && touch /closed/x && chown -R 8 /closed", "--name=closed", "-u", "0:0")
+    assert run("id -u > /t/id; id -G", "--rm", "-u", "7:8", "-v", "kept:/t") == "8\n"
+    assert run("cat /t/id", "--rm", "-v", "kept:/t") == "7\n"
+    user.ok("rm", "-v", "closed")
+    user.ok("rmi", "app", "base")
+    user.ok("prune", "-a", "-f")
+    assert not list((user.root / "layers").iterdir())
+    assert [path.name for path in (user.root / "containers").iterdir()] == ["names"]
+
+
+def test_devices_and_pipes_are_in_the_layer(both: Both) -> None:
+    both.seed("busybox")
+    user = both.as_user
+    lines = (
+        "FROM base\n"
+        "RUN mknod -m 640 /null c 1 3 && mknod /disk b 259 70000 && mknod /pipe p && chown 5:6 /null /pipe"
+        " && ! mknod /null c 1 3 2>/dev/null && ! mknod /white c 0 0 2>/dev/null && ln /null /same\n"
+        "RUN chmod 600 /null && mv /disk /d2\n"
+    )
+    user.ok("build", "-t", "app", both.context({"Dockerfile": lines}))
+    _, first, second = layers(user)
+    found = {e.path: (e.kind, e.mode, e.uid, e.gid, e.device, e.size, e.link) for e in first + second}
+    assert found == {
+        "disk": ("w", 0, 0, 0, (0, 0), 0, ""),
+        "d2": ("b", 0o644, 0, 0, (259, 70000), 0, ""),
+        "null": ("c", 0o600, 5, 6, (1, 3), 0, ""),
+        "same": ("c", 0o640, 5, 6, (1, 3), 0, ""),
+        "pipe": ("p", 0o644, 5, 6, (0, 0), 0, ""),
+    }
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("chown 1 /nothing", "No such file"),
+        ("chown 1 /etc/passwd/x", "Not a directory"),
+        ("chown 1 /proc/sys/kernel/hostname", "Read-only file system"),
+        ("chown 5 /dev/stdout && echo fine", "fine"),
+        ("ln -s /etc/passwd /l && chown 5 /l && chown -h 6 /l && echo fine", "fine"),
+        ("ln -s l /l && chown 5 /l", "Too many levels of symbolic links"),
+        ("chmod 4755 /bin/busybox && chown 0 /bin/busybox && stat -c %a /bin/busybox", "755"),
+        ("mkdir /x && touch /x/f && cp /bin/busybox /x && chroot /x /busybox chown 5 /f; ls /x", "f"),
+    ],
+)  # fmt: skip
+def test_errors_are_the_kernels(both: Both, command: str, expected: str) -> None:
+    both.seed("busybox")
+    words = ("run", "--rm", "--network=none", "base", "sh", "-c", f"({command}) 2>&1 | tail -1")
+    printed = both.as_user.ok(*words)
+    assert expected in printed
+    assert printed == both.as_root.ok(*words)

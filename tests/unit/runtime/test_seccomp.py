@@ -10,16 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wherry.base.errors import Unsupported
-from wherry.runtime.seccomp import profile, program
+from wherry.runtime.seccomp import HEARD, PLAIN, profile, program
 from wherry.runtime.spec import DEFAULT_CAPABILITIES
 
 X86_64, I386, AARCH64 = 0xC000003E, 0x40000003, 0xC00000B7
-ALLOW = 0
+ALLOW, SUCCEED, NOTIFY = 0, -1, -2
 
 
-def decide(filter_: bytes, architecture: int, number: int, argument: int = 0) -> int:
-    """The errno that a call gets, or ALLOW."""
-    data = struct.pack("=iIQ6Q", number, architecture, 0, argument, 0, 0, 0, 0, 0)
+def decide(filter_: bytes, architecture: int, number: int, *arguments: int) -> int:
+    """The errno that a call gets, or one of ALLOW, SUCCEED and NOTIFY."""
+    data = struct.pack("=iIQ6Q", number, architecture, 0, *arguments, *(0,) * (6 - len(arguments)))
     steps = list(struct.iter_unpack("=HBBI", filter_))
     at = accumulator = 0
     while True:
@@ -28,10 +28,14 @@ def decide(filter_: bytes, architecture: int, number: int, argument: int = 0) ->
         if code == 0x06:
             if value == 0x7FFF0000:
                 return ALLOW
+            if value == 0x7FC00000:
+                return NOTIFY
             assert value >> 16 == 0x0005
-            return int(value & 0xFFFF)
+            return int(value & 0xFFFF) or SUCCEED
         if code == 0x20:
             (accumulator,) = struct.unpack_from("=I", data, value)
+        elif code == 0x54:
+            accumulator &= value
         else:
             holds = {
                 0x15: accumulator == value,
@@ -125,3 +129,53 @@ def test_the_profile_by_names() -> None:
 def test_an_unknown_machine_is_refused() -> None:
     with pytest.raises(Unsupported, match="no seccomp profile for the machine vax"):
         program((), "vax")
+
+
+CHARACTER, BLOCK, PIPE, FILE = 0o020666, 0o060660, 0o010644, 0o100644
+
+
+@pytest.mark.parametrize(
+    ("machine", "architecture", "number", "arguments", "plain", "heard"),
+    [
+        ("x86_64", X86_64, 92, (), SUCCEED, NOTIFY),  # chown
+        ("x86_64", X86_64, 260, (), SUCCEED, NOTIFY),  # fchownat
+        ("x86_64", X86_64, 117, (), SUCCEED, NOTIFY),  # setresuid
+        ("x86_64", X86_64, 116, (), SUCCEED, NOTIFY),  # setgroups
+        ("x86_64", X86_64, 102, (), ALLOW, NOTIFY),  # getuid
+        ("x86_64", X86_64, 118, (), ALLOW, NOTIFY),  # getresuid
+        ("x86_64", X86_64, 126, (), ALLOW, ALLOW),  # capset
+        ("x86_64", X86_64, 133, (0, CHARACTER), SUCCEED, NOTIFY),  # mknod
+        ("x86_64", X86_64, 133, (0, BLOCK), SUCCEED, NOTIFY),
+        ("x86_64", X86_64, 133, (0, PIPE), ALLOW, ALLOW),
+        ("x86_64", X86_64, 133, (CHARACTER, FILE), ALLOW, ALLOW),
+        ("x86_64", X86_64, 259, (0, 0, CHARACTER), SUCCEED, NOTIFY),  # mknodat
+        ("x86_64", X86_64, 259, (0, CHARACTER, PIPE), ALLOW, ALLOW),
+        ("x86_64", X86_64, 165, (), errno.EPERM, errno.EPERM),  # mount
+        ("x86_64", X86_64, 56, (0x10000011,), errno.EPERM, errno.EPERM),  # clone
+        ("x86_64", X86_64, 41, (40,), errno.EPERM, errno.EPERM),  # socket
+        ("x86_64", X86_64, 0, (), ALLOW, ALLOW),
+        ("x86_64", I386, 182, (), SUCCEED, NOTIFY),  # chown with 16-bit ids
+        ("x86_64", I386, 212, (), SUCCEED, NOTIFY),  # chown32
+        ("x86_64", I386, 92, (), ALLOW, ALLOW),  # truncate
+        ("x86_64", I386, 14, (0, BLOCK), SUCCEED, NOTIFY),  # mknod
+        ("aarch64", AARCH64, 54, (), SUCCEED, NOTIFY),  # fchownat
+        ("aarch64", AARCH64, 33, (0, 0, BLOCK), SUCCEED, NOTIFY),  # mknodat
+        ("aarch64", AARCH64, 174, (), ALLOW, NOTIFY),  # getuid
+        ("aarch64", AARCH64, 40, (), errno.EPERM, errno.EPERM),  # mount
+    ],
+)
+def test_calls_about_ids_are_answered(
+    machine: str, architecture: int, number: int, arguments: tuple[int, ...], plain: int, heard: int
+) -> None:
+    for ids, expected in (("", None), (PLAIN, plain), (HEARD, heard)):
+        found = decide(program(DEFAULT_CAPABILITIES, machine, ids), architecture, number, *arguments)
+        if expected is not None:
+            assert found == expected
+        else:
+            assert found == (ALLOW if plain == SUCCEED or heard == NOTIFY else plain)
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+def test_the_longest_filter_can_be_written(machine: str) -> None:
+    """A jump goes 255 instructions far, and without any capability most calls are refused."""
+    assert program((), machine, HEARD)

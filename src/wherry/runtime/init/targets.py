@@ -41,6 +41,8 @@ class Targets:
     def __init__(self, memory: Memory, order: dict[str, Any]) -> None:
         self._memory = memory
         self._proc = linux.new_mount("proc", [], 0)  # the one at /proc has other numbers
+        self._entered: tuple[int, int] | None = None
+        """The root folder of this process, where it is that of a container's process."""
         self._shown: tuple[int, int] = tuple(order["shown"])
         self._device = os.stat(order["root"]).st_dev
         self._upper = self._journal = -1
@@ -73,13 +75,8 @@ class Targets:
             if error.errno == errno.EPERM:
                 return  # a file of the machine's, which is in no layer
             raise
-        if uid == _NONE and gid == _NONE:
-            return
-        kind = os.fstat(file).st_mode
-        if stat.S_ISREG(kind) or stat.S_ISDIR(kind):
+        if uid != _NONE or gid != _NONE:
             self._mark(file, uid, gid)
-        elif self._journal >= 0:
-            self._note(file, uid, gid)
 
     def make_device(
         self, pid: int, target: Target, mode: int, device: int, check: Callable[[], None]
@@ -121,10 +118,16 @@ class Targets:
             os.close(base)
 
     def _enter_root(self, pid: int) -> None:
-        root = os.open(f"{pid}/root", os.O_PATH | os.O_DIRECTORY, dir_fd=self._proc)
+        name = f"{pid}/root"
+        state = os.stat(name, dir_fd=self._proc)
+        if self._entered == (state.st_dev, state.st_ino):
+            return
+        root = os.open(name, os.O_PATH | os.O_DIRECTORY, dir_fd=self._proc)
         try:
+            state = os.fstat(root)
             os.fchdir(root)
             os.chroot(".")
+            self._entered = state.st_dev, state.st_ino
         finally:
             os.close(root)
 
@@ -143,13 +146,13 @@ class Targets:
     def _mark(self, file: int, uid: int, gid: int) -> None:
         path = self._reach(file)
         try:
-            before = os.getxattr(path, OWNER)
-        except OSError as error:
-            if error.errno not in (errno.ENODATA, errno.ENOTSUP):
-                raise
             before = b""
-        try:
+            if _NONE in (uid, gid) or (uid, gid) == self._shown:
+                before = _attribute(path)
             os.setxattr(path, OWNER, self._record(before, uid, gid))
+        except PermissionError:
+            if self._journal >= 0:
+                self._note(file, uid, gid)  # a link or a pipe: those have no such attributes
         except OSError as error:
             if error.errno != errno.ENOTSUP:
                 raise  # on a file system in memory, for one: it is in no layer
@@ -166,6 +169,7 @@ class Targets:
         if os.fstat(file).st_dev != self._device:
             return
         os.fchdir(self._proc)
+        self._entered = None
         os.chroot(".")  # from where the name is the one from the container's root, whatever the caller's is
         path = os.readlink(self._reach(file).encode())
         try:
@@ -174,6 +178,15 @@ class Targets:
             return  # removed meanwhile
         ids = ("-" if value == _NONE else str(value) for value in (uid, gid))
         os.write(self._journal, f"{inode} {born} {':'.join(ids)}\n".encode())
+
+
+def _attribute(path: str) -> bytes:
+    try:
+        return os.getxattr(path, OWNER)
+    except OSError as error:
+        if error.errno == errno.ENODATA:
+            return b""
+        raise
 
 
 def _own_descriptor(path: bytes) -> int | None:
