@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from support import tls
 from support.cli import write_files
 
 _SOMEBODY = {
@@ -77,13 +78,20 @@ class Work:
 
 
 @contextmanager
-def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    """A server on loopback as long as the context lasts; its `http://127.0.0.1:port`."""
+def serving(handler: type[BaseHTTPRequestHandler], certificate: Path | None = None) -> Iterator[str]:
+    """A server on loopback as long as the context lasts; its `http://127.0.0.1:port`.
+
+    With a certificate it is `https://localhost:port`.
+    """
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    place = "http://127.0.0.1"
+    if certificate:
+        server.socket = tls.context(certificate).wrap_socket(server.socket, server_side=True)
+        place = "https://localhost"
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
+        yield f"{place}:{server.server_address[1]}"
     finally:
         server.shutdown()
         server.server_close()

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import stat
 import subprocess
 import sys
 import tarfile
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from support import ordinary
+from support import folders, ordinary
+from support.cli import write_files
 from wherry.base.errors import WherryError
 from wherry.build.remote.archive import Incoming, unpack
 from wherry.layer.source import Limits
+from wherry.store.store import remove_tree
 
 
 def unpacked(data: bytes, folder: Path, bounds: Limits | None = None) -> Path:
@@ -242,3 +248,33 @@ def test_what_a_stream_is(data: bytes, expected: bool) -> None:
         parts.append(part)
     assert b"".join(parts) == data
     assert Incoming(io.BytesIO(data), "").read() == data
+
+
+_NAMES = st.lists(st.sampled_from(["a", "b", "c", "..", ".", "", ".wh.a"]), min_size=1, max_size=4).map(
+    "/".join
+)
+_KINDS = st.sampled_from(
+    [tarfile.REGTYPE, tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE]
+)
+_MEMBERS = st.lists(
+    st.tuples(_NAMES, _KINDS, _NAMES, st.booleans(), st.sampled_from([0o644, 0o777, 0])), max_size=12
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(_MEMBERS)
+def test_nothing_is_written_outside(members: list[tuple[str, bytes, str, bool, int]]) -> None:
+    """Whatever names and links say: the archive is unpacked or refused, and its folder goes away again."""
+    with tempfile.TemporaryDirectory(dir=folders.fast()) as scratch:
+        outside = Path(scratch, "outside")
+        write_files(outside, {"a": "kept", "b/a": "kept", "c": "kept"})
+        before = shown(outside)
+        made_of = [
+            member(f"/{name}" if absolute else name, kind, str(outside / link) if absolute else link, mode)
+            for name, kind, link, absolute, mode in members
+        ]
+        with contextlib.suppress(WherryError):
+            unpacked(made(*made_of), outside / "in")
+        remove_tree(str(outside / "in"))
+        assert shown(outside) == before
+        assert [path.name for path in Path(scratch).iterdir()] == ["outside"]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from support import tls
 from support.repositories import Work, backend, fake_ssh, files_of, git, serving
 from wherry.base.errors import NotFound, WherryError
 from wherry.build.remote.address import repository
@@ -284,6 +285,50 @@ def test_over_http_from_plain_files(work: Work, opened: Open, tmp_path: Path) ->
         found = opened(f"{server}/app.git", local=False)
         assert tree(found.checkout(found.commit())) == {"a": (0o644, b"2")}
         assert tree(opened(f"{server}/app.git", local=False).checkout(first)) == {"a": (0o644, b"1")}
+
+
+@pytest.mark.needs("openssl")
+def test_over_tls(work: Work, opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit = work.commit({"a": "1"})
+    certificate = tls.certificate(tmp_path)
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO"):
+        monkeypatch.delenv(name, raising=False)
+    with serving(backend(tmp_path / "srv"), certificate) as server:
+        with pytest.raises(WherryError, match="certificate") as error:
+            opened(f"{server}/app.git", local=False).commit()
+        assert "SSL_CERT_FILE" in error.value.hint
+        for name in ("SSL_CERT_FILE", "GIT_SSL_CAINFO"):
+            with monkeypatch.context() as patch:
+                patch.setenv(name, str(certificate))
+                assert opened(f"{server}/app.git", local=False).commit() == commit
+
+
+def test_proxies(work: Work, opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None for this machine itself; for others the one that is set."""
+    commit = work.commit({"a": "1"})
+    asked: list[str] = []
+    with serving(backend(tmp_path / "srv", asked=asked)) as server:
+        monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+        monkeypatch.setenv("no_proxy", "near.invalid")
+        assert opened(f"{server}/app.git", local=False).commit() == commit
+        monkeypatch.setenv("http_proxy", server)
+        with pytest.raises(WherryError):
+            opened("http://far.invalid/app.git", local=False).commit()
+        with pytest.raises(WherryError, match=r"resolve|connect"):
+            opened("http://near.invalid/app.git", local=False).commit()
+    assert [line for line in asked if "http://far.invalid/app.git" in line]
+    assert not [line for line in asked if "near.invalid" in line]
+
+
+@pytest.mark.needs("root")
+def test_a_repository_of_another_user_that_was_named(tmp_path: Path, opened: Open) -> None:
+    work = Work(tmp_path / 'so "me' / "app")
+    commit = work.commit({"a": "1"})
+    subprocess.run(["chown", "-R", "12345:12345", work.folder.parent], check=True)
+    for url in (work.url, f"file://{work.folder}"):
+        found = opened(url)
+        assert found.commit() == commit
+        assert tree(found.checkout(commit)) == {"a": (0o644, b"1")}
 
 
 def test_user_and_password(work: Work, opened: Open, tmp_path: Path) -> None:

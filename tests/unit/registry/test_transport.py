@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
-import subprocess
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -11,6 +9,7 @@ from threading import Thread
 
 import pytest
 
+from support import tls
 from wherry.base.errors import WherryError
 from wherry.registry.failures import Unreachable
 from wherry.registry.transport import Retries, Transport
@@ -40,26 +39,14 @@ class _Hello(BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate for localhost, signed by itself, with its key behind it."""
-    folder = tmp_path_factory.mktemp("tls")
-    words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
-    subprocess.run(
-        ["openssl", *words.split(), "-addext", "subjectAltName=DNS:localhost",
-         "-keyout", folder / "key.pem", "-out", folder / "certificate.pem"],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    (folder / "both.pem").write_bytes(
-        (folder / "certificate.pem").read_bytes() + (folder / "key.pem").read_bytes()
-    )
-    return folder / "both.pem"
+    return tls.certificate(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture
 def secure(certificate: Path) -> Iterator[str]:
     """The address of a server that speaks TLS."""
     server = HTTPServer(("127.0.0.1", 0), _Hello)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.socket = tls.context(certificate).wrap_socket(server.socket, server_side=True)
     Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield f"https://localhost:{server.server_address[1]}/"
     server.shutdown()

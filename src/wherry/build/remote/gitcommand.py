@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from wherry.base.errors import NotFound, UsageError, WherryError
 from wherry.base.text import one_line
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from subprocess import CompletedProcess
 
 _PASSED = (
-    *("http_proxy", "https_proxy", "no_proxy", "all_proxy"),
-    *("HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"),
+    *("http_proxy", "https_proxy", "all_proxy", "HTTPS_PROXY", "ALL_PROXY"),
     *("PATH", "SSH_AUTH_SOCK", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH"),
 )
 _BUNDLES = {"SSL_CERT_FILE": "GIT_SSL_CAINFO", "SSL_CERT_DIR": "GIT_SSL_CAPATH"}
@@ -80,6 +79,8 @@ class GitCommand:
         self._home = home
         self._environment = _environment(home)
         settings = _SETTINGS.format(file="user" if local else "never")
+        if address.startswith("file://"):
+            settings += _safe(unquote(urlsplit(address).path))
         if address.startswith(("http://", "https://")):
             self.url, named = without_account(address)
             account = named or account
@@ -157,7 +158,10 @@ def _environment(home: str) -> dict[str, str]:
     for theirs, ours in _BUNDLES.items():
         if theirs in os.environ:
             environment.setdefault(ours, os.environ[theirs])
+    # As the transport of registries and URLs has it: no proxy for this machine itself.
+    near = [os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "", "localhost", "127.0.0.1", "::1"]
     return environment | {
+        "no_proxy": ",".join(filter(None, near)),
         "HOME": home,
         "LC_ALL": "C",
         "GIT_CONFIG_NOSYSTEM": "1",
@@ -179,6 +183,16 @@ def _hint(stderr: str) -> str:
     if "certificate" in stderr:
         return "set SSL_CERT_FILE to a bundle that has the server's CA"
     return ""
+
+
+def _safe(path: str) -> str:
+    """The setting for a repository of this machine: whoever builds has named it, be it another user's.
+
+    Without it git refuses that, because of commands that such a repository might make it run (git-config(1),
+    "safe.directory"); upload-pack, which reads it here, runs none of them.
+    """
+    quoted = path.rstrip("/").replace("\\", "\\\\").replace('"', '\\"')
+    return f'[safe]\n\tdirectory = "{quoted}"\n\tdirectory = "{quoted}/.git"\n'
 
 
 def _origin(url: str) -> str:
