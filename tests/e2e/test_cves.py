@@ -350,8 +350,8 @@ def test_cve_2018_15664_a_link_appears_while_files_are_copied_into_a_container(t
     write_files(treasure, {"one": "secret"})
     write_files(image, {"a/one": "harmless"})
     for number in range(30):
-        (image / f"b{number}").mkdir()
-        os.link(image / "a/one", image / f"b{number}/two")
+        (image / f"b/{number}").mkdir(parents=True)  # below it, so that a/one is copied first
+        os.link(image / "a/one", image / f"b/{number}/two")
     before = trees.facts(str(treasure))
     source = Path(__file__).parents[2] / "src"
     root = tmp_path / "store"
@@ -377,13 +377,13 @@ def test_cve_2018_15664_a_link_appears_while_a_volume_is_mounted(tmp_path: Path)
     busybox.put(wherry.root, "base")
     treasure = write_files(tmp_path / "treasure", {"secret": "x"})
     before = trees.facts(str(treasure))
-    script = f"while :; do rm -rf /v/sub; ln -s {treasure} /v/sub; rm /v/sub; mkdir /v/sub; done"
+    script = f"while :; do rm -rf /v/sub; ln -s {treasure} /v/sub; usleep 3000; rm /v/sub; mkdir /v/sub; done"
     wherry.ok("run", "-d", "--name", "swap", "-v", "shared:/v", "base", "sh", "-c", script)
     try:
         deadline = time.monotonic() + 4
         while time.monotonic() < deadline:
-            mounts = ["-v", "shared:/v", "-v", "other:/v/sub/planted", "-w", "/v/sub/work"]
-            result = wherry("run", "--rm", *mounts, "base", "sh", "-c", "cat /v/sub/secret")
+            mounts = [f"-vother{number}:/v/sub/planted{number}" for number in range(10)]
+            result = wherry("run", "--rm", "-v", "shared:/v", *mounts, "base", "cat", "/v/sub/secret")
             assert "wherry has a bug" not in result.err
             assert result.out == ""
     finally:

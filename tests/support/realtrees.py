@@ -65,17 +65,6 @@ def check_links(before: Tree, left: Tree, after: Tree) -> None:
         }
 
 
-def hollow(root: str) -> set[str]:
-    """The large files that take little room on the disk."""
-    found = set()
-    for folder, _, names in os.walk(root):
-        for name in names:
-            status = os.lstat(f"{folder}/{name}")
-            if stat.S_ISREG(status.st_mode) and status.st_size > 200_000 > status.st_blocks * 512:
-                found.add(os.path.relpath(f"{folder}/{name}", root))
-    return found
-
-
 def comparable(tree: Tree, clamp: int | None) -> Tree:
     """What must be the same before and after a layer is made, links aside: with `clamp`, no time at all."""
     tree = {path: node._replace(names=()) for path, node in loose(tree).items()}

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from support.changing import FIRST, Change, append, apply, change, steps
-from support.realtrees import Tree, check_links, comparable, hollow, loose, tree_of, tree_of_view
+from support.realtrees import Tree, check_links, comparable, loose, tree_of, tree_of_view
 from wherry.layer.layers import Layers
 from wherry.oci import media
 from wherry.oci.digest import Digest
@@ -53,7 +53,7 @@ class Machine:
                 before = tree_of(mounted.path)
                 assert not self.copies or not chain or before == tree_of_view(view)
                 apply(mounted.path, step)
-                left, left_hollow = tree_of(mounted.path), hollow(mounted.path)
+                left = tree_of(mounted.path)
             planned = changes(mounted.upper, view, clamp=clamp, told=mounted.told)
             layer = commit(self.layers, mounted.upper, view, clamp=clamp, told=mounted.told)
         if layer is None:
@@ -64,7 +64,7 @@ class Machine:
         self.send(layer.diff_id)
         chain = (*chain, layer.diff_id)
         if compare:
-            check_links(before, left, self.check(chain, left, left_hollow, clamp))
+            check_links(before, left, self.check(chain, left, clamp))
         return chain
 
     def to_write_to(self, chain: tuple[Digest, ...], scratch: str) -> AbstractContextManager[Mounted]:
@@ -77,19 +77,18 @@ class Machine:
             received = self.other_layers.add_stream(tar, extract=True)
         assert received.diff_id == diff_id
 
-    def check(self, chain: tuple[Digest, ...], left: Tree, left_hollow: set[str], clamp: int | None) -> Tree:
+    def check(self, chain: tuple[Digest, ...], left: Tree, clamp: int | None) -> Tree:
         here = tree_of_view(View(self.layers, chain))
         there = tree_of_view(View(self.other_layers, chain))
-        mounted_here, hollow_here = self.mounted(self.store, self.layers, chain)
-        mounted_there, hollow_there = self.mounted(self.other_store, self.other_layers, chain)
+        mounted_here = self.mounted(self.store, self.layers, chain)
+        mounted_there = self.mounted(self.other_store, self.other_layers, chain)
         assert here == there == mounted_here == mounted_there
         assert comparable(here, clamp) == comparable(left, clamp)
-        assert left_hollow <= hollow_here & hollow_there
         return here
 
-    def mounted(self, store: Store, layers: Layers, chain: tuple[Digest, ...]) -> tuple[Tree, set[str]]:
+    def mounted(self, store: Store, layers: Layers, chain: tuple[Digest, ...]) -> Tree:
         with store.scratch("test") as scratch, overlay(store, layers, chain, scratch) as mounted:
-            return tree_of(mounted.path), hollow(mounted.path)
+            return tree_of(mounted.path)
 
 
 def checked_with(examples: int) -> settings:
