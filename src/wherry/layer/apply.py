@@ -39,7 +39,6 @@ from wherry.layer.reader import read_source
 from wherry.layer.source import Content, Limits, Source
 from wherry.layer.tree import Placed, Tree
 from wherry.layer.writer import Layer
-from wherry.oci.digest import Digest
 
 _SPARSE_FROM = 1 << 16
 """Smaller files are written with their zeros."""
@@ -56,9 +55,8 @@ def extract(stream: BinaryIO, folder: str, form: OverlayForm, limits: Limits | N
         os.makedirs(folder, exist_ok=True)
         os.chmod(folder, 0o755)
         with Folders(folder) as folders:
-            entries = _Extraction(folders, form).run(Source(ahead.block), limits or Limits())
-        diff_id, size = ahead.finish()
-    return Layer(Digest(f"sha256:{diff_id}"), size, entries)
+            tree = _Extraction(folders, form).run(Source(ahead.block), limits or Limits())
+        return tree.layer(*ahead.finish())
 
 
 def read_index_of(stream: BinaryIO, limits: Limits | None = None) -> Layer:
@@ -72,8 +70,7 @@ def read_index_of(stream: BinaryIO, limits: Limits | None = None) -> Layer:
                 while data := content.read(1 << 20):
                     digest.update(data)
                 tree.found[placed.entry.path] = placed.entry._replace(digest=digest.digest())
-        diff_id, size = ahead.finish()
-    return Layer(Digest(f"sha256:{diff_id}"), size, tree.entries())
+        return tree.layer(*ahead.finish())
 
 
 class _Extraction:
@@ -82,7 +79,7 @@ class _Extraction:
         self._form = form
         self._tree = Tree()
 
-    def run(self, source: Source, limits: Limits) -> tuple[Entry, ...]:
+    def run(self, source: Source, limits: Limits) -> Tree:
         for entry, content in read_source(source, limits):
             placed = self._tree.place(entry)
             if placed:
@@ -91,7 +88,7 @@ class _Extraction:
         if self._form is not PLAIN:
             self._mark(entries)
         self._finish_folders(entries)
-        return entries
+        return self._tree
 
     def _mark(self, entries: tuple[Entry, ...]) -> None:
         """What the layer hides of others, as overlay reads it."""

@@ -39,6 +39,8 @@ class Columns(NamedTuple):
     """By the entry's number, as `devices` and `xattrs`."""
     devices: dict[int, tuple[int, int]]
     xattrs: dict[int, list[tuple[bytes, bytes]]]
+    implied: bytes = b""
+    """Paths, as `paths`. Indexes that earlier versions wrote have none."""
 
 
 _UNKNOWN = bytes(32)
@@ -92,6 +94,7 @@ def encode(layer: Layer) -> bytes:
             for at, entry in enumerate(entries)
             if entry.xattrs
         },
+        implied="\0".join(layer.implied).encode("utf-8", "surrogateescape"),
     )
     data = msgspec.msgpack.encode(columns)
     return data + crc32(data).to_bytes(4, "little")
@@ -108,7 +111,8 @@ def decode(data: bytes) -> Layer:
         raise Corrupt(f"not a layer's index: {error}") from None
     if columns.version != VERSION:
         raise Corrupt(f"a layer's index of version {columns.version}, where {VERSION} is known")
-    return Layer(digests.parse(columns.diff_id), columns.size, tuple(_entries(columns)))
+    implied = columns.implied.decode("utf-8", "surrogateescape").split("\0") if columns.implied else ()
+    return Layer(digests.parse(columns.diff_id), columns.size, tuple(_entries(columns)), tuple(implied))
 
 
 def _entries(columns: Columns) -> list[Entry]:

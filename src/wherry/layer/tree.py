@@ -2,7 +2,8 @@
 
 Pure, so that the index of a layer that is only read and the tree of one that is extracted cannot differ:
 - the last entry of a name wins; a folder that comes again keeps what is in it;
-- a parent that the stream does not have is a folder of mode 0755 that belongs to root, as docker makes it;
+- a parent that the stream does not have is a folder of mode 0755 that belongs to root, as docker makes it,
+  and it is noted as implied: where lower layers have it, it is to stay as it is there, as with containerd;
 - a symlink of the same layer in the middle of a path is followed within the root;
 - a hard link shares what its target was at that moment, so it survives the target's replacement;
 - whiteouts are about the layers below only, wherever they stand in the stream (OCI image-spec, layer.md).
@@ -14,6 +15,8 @@ from typing import NamedTuple
 
 from wherry.base.errors import Corrupt
 from wherry.layer.entry import DIRECTORY, HARDLINK, OPAQUE, SYMLINK, WHITEOUT, Entry
+from wherry.layer.writer import Layer
+from wherry.oci.digest import Digest
 
 _MAX_LINKS = 40
 """Symlinks in one path: the kernel's own limit."""
@@ -32,6 +35,8 @@ class Tree:
     def __init__(self) -> None:
         self.found: dict[str, Entry] = {}
         """By path; parents stand before children, and a hard link's target before it."""
+        self.implied: set[str] = set()
+        """Folders that only something below them speaks of."""
         self._opaque: dict[str, Entry] = {}
         self._names: dict[str, set[str]] = {"": set()}
         """Of every folder, the names in it."""
@@ -59,6 +64,7 @@ class Tree:
             return None
         if path:
             self._enter(path)
+        self.implied.discard(path)
         replaced = None
         if before is not None:
             replaced = self._replace(entry, before)
@@ -75,6 +81,10 @@ class Tree:
     def entries(self) -> tuple[Entry, ...]:
         """All of them in a valid order, whiteouts included."""
         return (*self.found.values(), *self._opaque.values())
+
+    def layer(self, diff_id: str, size: int) -> Layer:
+        """All of it as a layer; `diff_id` in hex, `size` of its stream."""
+        return Layer(Digest(f"sha256:{diff_id}"), size, self.entries(), tuple(sorted(self.implied)))
 
     def _place_opaque(self, entry: Entry) -> None:
         path = self._resolved(f"{entry.path}/." if entry.path else ".").rpartition("/")[0]
@@ -96,7 +106,10 @@ class Tree:
             missing.append(path)
             path = path.rpartition("/")[0]
         for folder in reversed(missing):
+            was_removed = folder in self.found  # as a whiteout: the folder of lower layers is another one
             self.place(Entry(folder, DIRECTORY, 0o755))
+            if not was_removed:
+                self.implied.add(folder)
 
     def _replace(self, entry: Entry, before: Entry) -> Entry | None:
         """Makes room for `entry`; what has to go from the disk too."""
@@ -120,6 +133,7 @@ class Tree:
             self._enter(path)
             self.found[path] = entry
         elif before is None or before.kind == DIRECTORY:
+            self.implied.discard(path)
             self._opaque[path] = Entry(path, OPAQUE, mtime=entry.mtime)
 
     def _forget_below(self, path: str) -> None:
@@ -136,6 +150,7 @@ class Tree:
     def _forget(self, path: str) -> None:
         """Drops one name; the content of a file with other names stays with the next of them."""
         gone = self.found.pop(path)
+        self.implied.discard(path)
         if gone.kind == HARDLINK:
             self._links[gone.link].remove(path)
         names = self._links.pop(path, None)

@@ -26,6 +26,9 @@ class Layer(NamedTuple):
     size: int
     """Bytes of that stream."""
     entries: tuple[Entry, ...]
+    implied: tuple[str, ...] = ()
+    """Folders among `entries` that the stream does not have, only something below them: what they are like is
+    for the layers below to say."""
 
 
 class LayerWriter:

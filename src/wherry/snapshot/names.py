@@ -17,15 +17,17 @@ class LayerNames:
     Relies on what every index has: the folders above each entry, and links that name a file of the layer.
     """
 
-    def __init__(self, diff_id: Digest, entries: Iterable[Entry]) -> None:
-        self.diff_id = diff_id
+    def __init__(self, layer: Layer) -> None:
+        self.diff_id = layer.diff_id
+        self.implied = frozenset(layer.implied)
+        """Folders of which only their names, and what is in them, are the layer's: see `Layer.implied`."""
         self.entries: dict[str, Entry] = {}
         """All that is in the layer, whiteouts left out."""
         self.removed: set[str] = set()
         self.hiding: set[str] = set()
         """Paths below which nothing of lower layers is to be seen. With a folder in `entries`, a whiteout
         means a new folder: it is about lower layers alone (OCI image-spec, layer.md, "Whiteouts")."""
-        for entry in entries:
+        for entry in layer.entries:
             kind = entry.kind
             if kind == WHITEOUT:
                 self.removed.add(entry.path)
@@ -95,6 +97,6 @@ class NameCache:
         names = self._known.get(diff_id)
         if names is None:
             # Two threads may read the same index at once: both get the same names, one of them stays.
-            names = LayerNames(diff_id, self._layers.index(diff_id).entries)
+            names = LayerNames(self._layers.index(diff_id))
             self._known[diff_id] = names
         return names

@@ -72,7 +72,7 @@ def overlay(
     stub = f"{scratch}/stub"
     _make_upper(mounted.upper, view, top)
     remove_tree(stub)
-    make_stub({} if bare else stub_of(view, mountpoints), stub)
+    make_stub(stub_of(view, mountpoints, bare=bare), stub)
     lowers = [
         *([top] if top else []),
         stub,

@@ -1,4 +1,8 @@
-"""The stub: what an image lacks of the files and folders that a container has mounts on.
+"""The stub: what the trees of an image's layers lack to show it, and to have a container's mounts on them.
+
+It has the files and folders to mount on, where the image has none, and the folders that a layer has in its
+tree with a made-up mode and owner, because its stream only implies them (`View.implied`): a layer's tree is
+shared by images that have such a folder from other layers below.
 
 It lies on top of the image's layers, right below the changes, so that whoever mounts finds a place, and
 nothing is made in the upper folder for it. The folders above are there with the image's modes and owners: it
@@ -24,10 +28,14 @@ Stub = dict[str, Entry]
 """By path, parents first; with the folders of the image that are on the way."""
 
 
-def stub_of(view: View, mountpoints: Iterable[str] = ()) -> Stub:
-    """The stub for `MOUNTPOINTS` and `mountpoints` (absolute, folders end with a slash) on an image."""
+def stub_of(view: View, mountpoints: Iterable[str] = (), *, bare: bool = False) -> Stub:
+    """The stub for `MOUNTPOINTS` and `mountpoints` (absolute, folders end with a slash) on an image; with
+    `bare`, without any.
+    """
     stub: Stub = {}
-    for mountpoint in (*MOUNTPOINTS, *mountpoints):
+    for path in view.implied():
+        _add(stub, view, path, is_folder=True)
+    for mountpoint in () if bare else (*MOUNTPOINTS, *mountpoints):
         place = view.resolve(mountpoint)
         if view.lookup(place) is None:
             _add(stub, view, place, mountpoint.endswith("/"))

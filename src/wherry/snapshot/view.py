@@ -2,7 +2,8 @@
 
 The rules are overlay's (kernel documentation, overlayfs.rst) and the OCI image-spec's (layer.md): the
 highest layer that says something of a path decides what it is; folders of several layers merge, down to the
-first whiteout, opaque folder or other kind of file; the highest folder's mode and owner count.
+first whiteout, opaque folder or other kind of file; the highest folder's mode and owner count. A folder that
+a layer only implies is as the layers below have it: their streams are meant to be unpacked onto each other.
 
 Paths are relative to the root, as in `Entry`; a leading or trailing slash does no harm.
 """
@@ -45,13 +46,35 @@ class View:
         path = path.strip("/")
         if not path:
             return self._root()
+        implied = None
         for layer in self._folder(path.rpartition("/")[0]):
             entry = layer.lookup(path)
             if entry is not None:
-                return Found(entry, layer.diff_id)
+                found = Found(entry, layer.diff_id)
+                if implied and entry.kind != DIRECTORY:
+                    return implied
+                if path not in layer.implied:
+                    return found
+                implied = implied or found
+            elif path in layer.removed:
+                return implied
+        return implied
+
+    def implied(self) -> list[str]:
+        """Folders, parents first, whose highest layer has them without saying what they are like.
+
+        `lookup` gives them as the layers below have them, which the trees on disk do not show.
+        """
+        paths = set().union(*(self.cache.of(diff_id).implied for diff_id in self.diff_ids))
+        return sorted(path for path in paths if self._is_implied(path))
+
+    def _is_implied(self, path: str) -> bool:
+        for layer in self._folder(path.rpartition("/")[0]):
+            if path in layer.entries:
+                return path in layer.implied
             if path in layer.removed:
-                return None
-        return None
+                return False
+        return False
 
     def get(self, path: str) -> Found | None:
         """What is at `path`, symbolic links followed inside the root."""
