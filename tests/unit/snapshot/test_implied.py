@@ -142,6 +142,15 @@ def mounted(store: Store, layers: Layers, chain: list[Digest]) -> Tree:
     return found
 
 
+def without_empty(tree: Tree, other: Tree) -> Tree:
+    """A whiteout below a folder that is nowhere implies it here; umoci makes no folder for nothing."""
+    return {
+        path: node
+        for path, node in tree.items()
+        if path in other or (node.mode, node.owner) != (0o755, (0, 0)) or node.kind != DIRECTORY
+    }
+
+
 BASE = [*(Entry(path, DIRECTORY, 0o1771, 3, 4) for path in FOLDERS), *(Entry(path, FILE) for path in LEAVES)]
 
 
@@ -162,7 +171,8 @@ def test_views_mounts_and_umoci_agree(user: bool, tmp_path: Path) -> None:
         shown = tree_of_view(View(layers, chain))
         assert loose(mounted(store, layers, chain)) == loose(shown)
         if not user:
-            assert loose(tree_of(unpack(layers, tuple(chain), tmp_path / "umoci"))) == loose(shown)
+            unpacked = loose(tree_of(unpack(layers, tuple(chain), tmp_path / "umoci")))
+            assert unpacked == without_empty(loose(shown), unpacked)
 
     with_own_mounts(check, user=user)
     shutil.rmtree(tmp_path / "umoci", ignore_errors=True)
