@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import pty
 import re
-import select
 import signal
 import socket
-import struct
 import subprocess
-import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +18,7 @@ from support import busybox
 from support.busybox import GREETING, SERVE
 from support.cli import COMMAND, Wherry
 from support.ports import answers, ask, free, until
+from support.terminal import terminal
 from wherry.oci.config import Execution
 
 pytestmark = pytest.mark.needs("root", "busybox")
@@ -367,38 +363,22 @@ def test_killed_caller_leaves_the_container(box: Wherry) -> None:
 
 def test_terminal(box: Wherry) -> None:
     """A shell on a real terminal: its size, its resizing, keys, and the local terminal as it was before."""
-    master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 77, 0, 0))
-    before = termios.tcgetattr(slave)
     words = [*COMMAND, "run", "--rm", "-it", "--network", "none", "busybox", "sh"]
-    shell = subprocess.Popen(
-        words, stdin=slave, stdout=slave, stderr=slave, env=box.environment, start_new_session=True
-    )
-    seen = b""
-
-    def read_until(what: bytes) -> None:
-        nonlocal seen
-        deadline = time.monotonic() + 10
-        while what not in seen:
-            assert select.select([master], [], [], max(0, deadline - time.monotonic()))[0], seen
-            seen += os.read(master, 4096)
-
-    read_until(b"/ # ")
-    os.write(master, b"stty size; echo $TERM; tty\n")
-    read_until(b"33 77\r\nxterm\r\n/dev/pts/0")
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 44, 88, 0, 0))
-    shell.send_signal(signal.SIGWINCH)
-    time.sleep(0.3)
-    os.write(master, b"stty size; sleep 100\n")
-    read_until(b"44 88")
-    time.sleep(0.3)
-    os.write(master, b"\x03")
-    os.write(master, b"exit 9\n")
-    read_until(b"exit 9")
-    assert shell.wait(10) == 9
-    assert termios.tcgetattr(slave) == before
-    os.close(master)
-    os.close(slave)
+    with terminal(words, box.environment) as shell:
+        shell.read_until(b"/ # ")
+        shell.type(b"stty size; echo $TERM; tty\n")
+        shell.read_until(b"33 77\r\nxterm\r\n/dev/pts/0")
+        shell.resize(44, 88)
+        shell.process.send_signal(signal.SIGWINCH)
+        time.sleep(0.3)
+        shell.type(b"stty size; sleep 100\n")
+        shell.read_until(b"44 88")
+        time.sleep(0.3)
+        shell.type(b"\x03")
+        shell.read_until(b"/ # ")
+        shell.type(b"exit 9\n")
+        assert shell.end(10) == 9
+        assert shell.settings_now() == shell.settings
 
 
 def test_large_output_is_whole(box: Wherry) -> None:

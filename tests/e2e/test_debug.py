@@ -57,7 +57,7 @@ EVERYTHING = f"""\
 FROM base AS other
 RUN echo from > /file
 FROM base
-RUN rm /etc/notes.txt && mkdir -p /w/sub && echo before > /w/changed
+RUN rm /etc/notes.txt && mkdir -p /w/sub /w/emptied && touch /w/emptied/x && echo before > /w/changed
 WORKDIR /w
 ENV A="two  words" PATH=/x:/bin
 ARG B=arg
@@ -65,7 +65,8 @@ RUN chown -R 1000 /w
 USER web
 RUN --mount=from=other,source=/file,target=/mnt/f --mount=type=cache,target=/c,uid=1000 \\
     --mount=type=tmpfs,target=/t --mount=target=/ctx --network=none \\
-    ({SEES}) > seen; echo after > changed; rm -r sub; echo cached > /c/x; echo lost > /t/x; exit 3
+    ({SEES}) > seen; echo after > changed; rm -r sub emptied; mkdir emptied; \\
+    echo cached > /c/x; echo lost > /t/x; exit 3
 """
 
 
@@ -77,7 +78,9 @@ def test_all_is_as_the_failed_process_had_it_and_left_it(place: Place) -> None:
     assert [line for line in sees if "/dev/.wherry" not in line] == own
     assert own[:3] == ["uid=1000(web) gid=1000(web) groups=44(extra),1000(web)", "/w", "wherry"]
     assert {"A=two  words", "B=arg", "HOME=/home/web", "/mnt/f", "/c", "/t", "/ctx"} <= set(own)
-    left = "cat changed /c/x /mnt/f /ctx/ctx; ls -d sub /etc/notes.txt /t/x; ip addr | grep -c ,UP"
+    left = (
+        "ls emptied; cat changed /c/x /mnt/f /ctx/ctx; ls -d sub /etc/notes.txt /t/x; ip addr | grep -c ,UP"
+    )
     result = place.wherry("debug", failed.id, "--", "sh", "-c", left)
     assert result.out == "after\ncached\nfrom\ntext1\n"
     assert [line.split(":")[1].strip() for line in result.err.splitlines()] == [

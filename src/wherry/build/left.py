@@ -7,11 +7,12 @@ import os
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
+from wherry.build.operations.masking import MASK, SHORTEST
 from wherry.snapshot.overlay import Mounted
 from wherry.store.store import remove_tree
 
-_SHORTEST = 4
-"""Bytes of a secret that can be looked for: shorter ones are found everywhere."""
+_SHORTEST_LINE = 16
+"""Bytes of a line of a secret that tell it from lines that others have too."""
 
 _OVERLAYS = ("trusted.overlay.", "user.overlay.")
 
@@ -38,11 +39,12 @@ def take(mounted: Mounted, folder: str, secrets: Collection[bytes]) -> tuple[str
 
 
 def withhold(upper: str, secrets: Collection[bytes]) -> tuple[str, ...]:
-    """Delete the files below `upper` in which a secret stands: in content, name, link or attributes.
+    """Delete the files below `upper` in which a secret or a long line of one stands: in content, name, link
+    or attributes.
 
     Their paths, sorted, with `***` for a secret. One in another form (compressed, encoded) is not found.
     """
-    wanted = [value for value in (secret.strip() for secret in secrets) if len(value) >= _SHORTEST]
+    wanted = [value for secret in secrets for value in _values(secret)]
     if not wanted:
         return ()
     found: list[str] = []
@@ -57,6 +59,14 @@ def withhold(upper: str, secrets: Collection[bytes]) -> tuple[str, ...]:
             elif os.path.isdir(f"{upper}{path}") and not os.path.islink(f"{upper}{path}"):
                 pending.append(path)
     return tuple(sorted(found))
+
+
+def _values(secret: bytes) -> set[bytes]:
+    """The secret, and lines of it, but for those of PEM that begin and end a key: libraries have them too."""
+    whole = secret.strip()
+    lines = {line.strip() for line in whole.splitlines() if not line.startswith(b"-----")}
+    values = {line for line in lines if len(line) >= _SHORTEST_LINE}
+    return values | {whole} if len(whole) >= SHORTEST else values
 
 
 def _holds(path: str, name: bytes, wanted: Sequence[bytes]) -> bool:
@@ -74,7 +84,7 @@ def _holds(path: str, name: bytes, wanted: Sequence[bytes]) -> bool:
 def _masked(path: str, wanted: Sequence[bytes]) -> str:
     text = os.fsencode(path)
     for value in wanted:
-        text = text.replace(value, b"***")
+        text = text.replace(value, MASK)
     return os.fsdecode(text)
 
 

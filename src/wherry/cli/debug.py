@@ -114,7 +114,7 @@ def at_once(store: Store, error: WherryError, options: Options) -> None:
     from wherry.ui import errors, terminal
 
     color = terminal.colors(sys.stderr)
-    print(errors.render(error, color), file=sys.stderr, flush=True)
+    print(errors.render(error, color), end="\n\n", file=sys.stderr, flush=True)
     kept = Builds(store).find(error.kept)
     given = scope.given(options.arguments, os.environ)
     wanted = debug.Wanted(

@@ -28,7 +28,8 @@ from wherry.store.usage import disk_usage
 
 _DOCUMENT = "build.json"
 _PREFIX = "0123456789abcdef"
-_LEAST_FREE = 0.01
+_LEAST_FREE = 64 << 20
+"""Bytes, on a disk of which they are not more than a hundredth part."""
 
 MOST_FAILED = 10
 MOST_SUCCEEDED = 20
@@ -75,7 +76,7 @@ class Builds:
         is in the way of all that comes next.
         """
         disk = os.statvfs(self._store.root)
-        if disk.f_bavail < disk.f_blocks * _LEAST_FREE:
+        if disk.f_bavail * disk.f_frsize < min(_LEAST_FREE, disk.f_blocks * disk.f_frsize // 100):
             raise WherryError("the disk is full")
         size = disk_usage(left) if left else 0
         kept = Kept(os.urandom(6).hex(), time.time(), True, layers, size, document)
@@ -149,7 +150,7 @@ class Builds:
 
     @staticmethod
     def _dump(kept: Kept, path: str) -> None:
-        with open(path, "x", encoding="ascii") as file:
+        with open(path, "w", encoding="ascii") as file:
             json.dump(kept._asdict(), file)
 
     def _read(self, name: str) -> Kept:

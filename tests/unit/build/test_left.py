@@ -40,6 +40,18 @@ def test_a_secret_is_found_wherever_it_stands(tmp_path: Path) -> None:
     assert names == {"d", "d/deep", "folder", "innocent", "empty", "pipe", "loop"}
 
 
+def test_lines_of_a_secret_count_where_they_are_its_own(tmp_path: Path) -> None:
+    key = b"-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49\nshort\n-----END PRIVATE KEY-----\n"
+    for name, content in {
+        "body": b"x MIGHAgEAMBMGByqGSM49 y",
+        "library": b"-----BEGIN PRIVATE KEY-----\n",
+        "other": b"short",
+        "again": key.strip(),
+    }.items():
+        (tmp_path / name).write_bytes(content)
+    assert withhold(str(tmp_path), [key]) == ("/again", "/body")
+
+
 def test_without_secrets_nothing_is_read(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"abc")
     assert withhold("/does/not/exist", []) == ()
