@@ -144,10 +144,8 @@ def content_of(gathered: Gathered, unpack: bool = False) -> str:
     kind = "file" if gathered.lone else "nothing" if gathered.nothing else "tree"
     if not unpack:
         return f"{kind} {digest.hexdigest()}"
-    named = hashlib.sha256(
-        "\0".join(item.name for item in gathered.items if item.named).encode("utf-8", "surrogateescape")
-    )
-    return f"{kind} {digest.hexdigest()} {named.hexdigest()}"
+    named = ",".join(str(number) for number, item in enumerate(gathered.items) if item.named)
+    return f"{kind} {digest.hexdigest()} {hashlib.sha256(named.encode()).hexdigest()}"
 
 
 def unknown_bytes(gathered: Gathered) -> int | None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from wherry.base.errors import Unsupported
+from wherry.build.copying import Tree
 from wherry.build.step import Copy, Mount
 from wherry.dockerfile.errors import DockerfileError
 from wherry.dockerfile.mounts import Mount as Written
@@ -34,14 +35,6 @@ _FOREIGN_OPTIONS = {
 """Options that the frontend's parser takes and that mean nothing for a kind of mount."""
 
 _SHOWN = {"origin": "from"}
-
-
-class Tree(NamedTuple):
-    """What `from=` means: the step of a stage or image, or a context (its name; "" is the main one)."""
-
-    label: str
-    step: int | None = None
-    context: str = ""
 
 
 class Planned(NamedTuple):

@@ -281,10 +281,8 @@ class Planner:
 
         location = instruction.location
 
-        def find(origin: str) -> mounting.Tree:
-            if not origin:
-                return mounting.Tree("the build context")
-            return mounting.Tree(*self._tree(origin, location))
+        def find(origin: str) -> Tree:
+            return self._tree(origin, location) if origin else Tree("the build context")
 
         def copied(operation: CopyOperation, what: str) -> int:
             nothing = self._add(Base(()), None, (), "", location)

@@ -342,6 +342,21 @@ def test_no_step_takes_the_result_of_another(
             assert tree(new, alone.image) == found
 
 
+def test_which_of_two_archives_is_unpacked_counts(
+    store: Store, make: Make, site: Site, tmp_path: Path
+) -> None:
+    one, two = archive({"x": b"1"}), archive({"y": b"2"})
+    site.files |= {"/one/t.tgz": one, "/two/t.tgz": two}
+    local = write_files(tmp_path / "context", {"t.tgz": one}) / "t.tgz"
+    local.chmod(0o600)
+    first = make(f"ADD t.tgz {site.address}/two/t.tgz /n/")
+    assert set(files_of(store, first)) == {"n/x", "n/t.tgz"}
+    local.write_bytes(two)
+    # The same files of the same modes in the same order.
+    second = make(f"ADD {site.address}/one/t.tgz t.tgz /n/")
+    assert set(files_of(store, second)) == {"n/y", "n/t.tgz"}
+
+
 def test_a_changed_local_file_beside_an_unchanged_url(store: Store, make: Make, site: Site) -> None:
     site.files["/a"] = b"x"
     line = f"ADD {site.address}/a b* /n/"

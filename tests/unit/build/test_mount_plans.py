@@ -6,6 +6,7 @@ import pytest
 
 from wherry.base.errors import WherryError
 from wherry.build import mounts
+from wherry.build.copying import Tree
 from wherry.build.step import Copy, Mount, Run, recipe
 from wherry.dockerfile import mounts as written
 
@@ -20,8 +21,8 @@ def planned(*texts: str, folder: str = "/w") -> tuple[mounts.Planned, list[Copy]
         copies.append(operation)
         return 100 + len(copies)
 
-    def find(origin: str) -> mounts.Tree:
-        return mounts.Tree(f"stage {origin!r}", 7) if origin else mounts.Tree("the build context")
+    def find(origin: str) -> Tree:
+        return Tree(f"stage {origin!r}", 7) if origin else Tree("the build context")
 
     return mounts.plan([written.mount(text) for text in texts], folder, find, copied), copies
 
