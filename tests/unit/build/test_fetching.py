@@ -433,6 +433,17 @@ def test_the_checksum_of_a_repository(make: Make, work: Work, repository: str) -
     assert str(caught.value.where) == "Dockerfile:2"
 
 
+def with_a_module(work: Work, repository: str, tmp_path: Path) -> None:
+    """Two folders, two branches and a submodule."""
+    library = Work(tmp_path / "srv" / "library")
+    library.commit({"l": "1"})
+    address = repository.replace("app.git", "library.git")
+    work.commit({"a": "1", "sub/b": "2", "sub2/b": "2", "sub2/c": "3"})
+    work.commit({}, lambda _: work.git("submodule", "--quiet", "add", address, "m"))
+    work.git("branch", "other")
+    work.push()
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [
@@ -447,17 +458,7 @@ def test_the_checksum_of_a_repository(make: Make, work: Work, repository: str) -
 def test_no_checkout_is_taken_for_another(
     store: Store, make: Make, work: Work, repository: str, tmp_path: Path, one: str, other: str
 ) -> None:
-    library = Work(tmp_path / "srv" / "library")
-    library.commit({"l": "1"})
-    address = repository.replace("app.git", "library.git")
-    work.commit({"a": "1", "sub/b": "2", "sub2/b": "2", "sub2/c": "3"})
-    module = f"160000,{library.git('rev-parse', 'HEAD')},m"
-    work.commit(
-        {".gitmodules": f'[submodule "m"]\n\tpath = m\n\turl = {address}\n'},
-        lambda _: work.git("update-index", "--add", "--cacheinfo", module),
-    )
-    work.git("branch", "other")
-    work.push()
+    with_a_module(work, repository, tmp_path)
     # The index in a `.git` has this machine's times.
     for source in (one, other, one):
         found = files_of(store, make(f"ADD {source.format(repository)} /r"))
@@ -517,6 +518,44 @@ def test_a_repository_as_a_context(store: Store, make: Make, work: Work, reposit
     assert make(*lines, contexts=(("src", work.url),)).executed == 0
     work.commit({"a": "3"})
     assert files_of(store, make(*lines, contexts=(("src", repository),)))["a"] == "3"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("?submodules=true", "?submodules=false"),
+        ("?keep-git-dir=1", "?keep-git-dir=0"),
+        ("#main", "#other:sub"),
+        ("#main:sub", "#main:sub2"),
+    ],
+)
+def test_no_context_is_taken_for_another(
+    store: Store, make: Make, work: Work, repository: str, tmp_path: Path, one: str, other: str
+) -> None:
+    with_a_module(work, repository, tmp_path)
+    expected = {}
+    for source in (one, other):
+        folder = tmp_path / f"store{source}".replace("/", "_")
+        with Store.open(str(folder)) as new:
+            make("COPY --from=src . /", contexts=(("src", repository + source),))
+            options = Options(context=str(tmp_path / "context"), contexts=(("src", repository + source),))
+            expected[source] = files_of(new, build(new, options)).keys()
+    assert expected[one] != expected[other], "the test must tell them apart"
+    for source in (one, other, one):
+        built = make("COPY --from=src . /", contexts=(("src", repository + source),))
+        assert files_of(store, built).keys() == expected[source]
+
+
+def test_a_hit_is_told_and_nothing_is_begun(make: Make, site: Site, repository: str, work: Work) -> None:
+    work.commit({"f": "1"})
+    site.files["/a"] = b"x"
+    files: dict[str, str | bytes] = {"b": "local"}
+    line = f"ADD {site.address}/a b {repository} <<h /n/\ntext\nh"
+    make(line, "COPY --from=src f /", files=files, contexts=(("src", repository),))
+    events: list[Event] = []
+    make(line, "COPY --from=src f /", files=files, contexts=(("src", repository),), events=events)
+    assert [event.name for event in events if isinstance(event, Started)] == ["exporting to image"]
+    assert site.downloads == ["/a"]
 
 
 def test_a_url_as_a_context(store: Store, make: Make, site: Site) -> None:

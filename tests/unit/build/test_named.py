@@ -129,6 +129,8 @@ def test_the_target_may_be_a_replaced_stage() -> None:
 def test_what_a_replaced_stage_needed_is_not_built() -> None:
     text = "FROM base AS one\nRUN 1\nFROM base AS two\nCOPY --from=one a /\nFROM two\nRUN 2\n"
     assert runs(planned(text, two="two")) == ["2"]
+    text = "FROM base AS one\nRUN 1\nFROM one AS two\nFROM two\nRUN 2\n"
+    assert runs(planned(text, two="two")) == ["2"]
 
 
 def test_a_stage_goes_before_a_context_called_as_a_base_is() -> None:
