@@ -193,5 +193,8 @@ def test_a_build_with_nothing_to_do_imports_little(tmp_path: Path) -> None:
     imported_by(*build, root=tmp_path)
     found = imported_by(*build, root=tmp_path)
     assert found & NEVER == set()
-    unneeded = ("wherry.build.contexts", "wherry.build.remote.", "wherry.lint")
+    unneeded = (
+        *("wherry.build.contexts", "wherry.build.named", "wherry.build.fetching", "wherry.build.remote."),
+        "wherry.lint",
+    )
     assert not {name for name in found if name.startswith(unneeded)}

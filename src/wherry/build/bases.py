@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from wherry.base.errors import Location, WherryError
 from wherry.base.events import Emit, vertex
-from wherry.oci import match
 from wherry.oci import reference as references
 from wherry.oci.platform import Platform
 from wherry.oci.reference import Reference
@@ -50,6 +49,7 @@ class Bases:
         return self._found[key]
 
     def _load(self, text: str, platform: Platform) -> Image:
+        from wherry.oci import match
         from wherry.output import layoutimage
 
         image = layoutimage.image(self._store, layoutimage.place(text.removeprefix(LAYOUT)), platform)
