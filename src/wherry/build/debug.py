@@ -128,7 +128,8 @@ class _Session:
         with ExitStack() as stack:
             snapshots = stack.enter_context(self._snapshotter())
             folder = stack.enter_context(self._store.scratch("runtime"))
-            runtime = stack.enter_context(open_runtime(self._state.build.conditions.runtime, folder))
+            name = self._state.build.conditions.runtime
+            runtime = stack.enter_context(open_runtime(name, folder, may_mount=self._mode.may_mount))
             return self._run(snapshots, runtime)
 
     def _snapshotter(self) -> AbstractContextManager[Snapshotter]:
@@ -145,7 +146,14 @@ class _Session:
             operation = operation._replace(user=wanted.user)
         view = self._view(place.parent or ())
         shown = [mounts.Input(chain, self._view(chain)) for chain in place.inputs]
-        lender = mounts.Lender(self._store, self._layers, wanted.secrets, wanted.agents, self._wait)
+        lender = mounts.Lender(
+            self._store,
+            self._layers,
+            wanted.secrets,
+            wanted.agents,
+            self._wait,
+            may_mount=self._mode.may_mount,
+        )
         with (
             lender.lend(operation, shown, self._scratch, snapshots) as lent,
             self._mounted(snapshots, view, lent.places) as mounted,

@@ -86,9 +86,14 @@ class Executor:
         self._held = ExitStack()
         self._snapshots = self._open_snapshots(mode) if mode else None
         self._lender = mounts.Lender(
-            store, self._layers, settings.secrets, settings.agents, self._check_not_cancelled
+            store,
+            self._layers,
+            settings.secrets,
+            settings.agents,
+            self._check_not_cancelled,
+            may_mount=mode is None or mode.may_mount,
         )
-        self._runtime = self._open_runtime() if settings.has_processes else None
+        self._runtime = self._open_runtime(mode) if mode else None
         self._processes: set[Running] = set()
         self.left: dict[int, Left] = {}
         """What failed processes left, by the numbers of their steps; until `close`."""
@@ -105,9 +110,10 @@ class Executor:
         choice = choose(self._store, self._settings.snapshotter, may_mount=mode.may_mount)
         return self._held.enter_context(open_snapshotter(self._store, self._layers, choice.name))
 
-    def _open_runtime(self) -> Runtime:
+    def _open_runtime(self, mode: modes.Mode) -> Runtime:
         folder = self._held.enter_context(self._store.scratch("runtime"))
-        return self._held.enter_context(open_runtime(self._settings.surroundings.conditions.runtime, folder))
+        name = self._settings.surroundings.conditions.runtime
+        return self._held.enter_context(open_runtime(name, folder, may_mount=mode.may_mount))
 
     def execute(self, step: Step, parent: Chain, inputs: list[Chain]) -> Made:
         try:

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from wherry.base.rights import CAP_SYS_ADMIN, has_capability
 from wherry.build.files import Trees
 from wherry.build.gather import Gathered, content_of, gather, unknown_bytes, with_digests
 from wherry.build.solve import Chain, Made
@@ -160,9 +161,9 @@ class Recorder:
             self._store.records.put(key, done, chain, layer, seconds, step.name)
 
     def _mark_of_mode(self) -> str:
-        """What keeps results of a mode apart. Root is not asked for more: this is on every build's way."""
+        """What keeps results of a mode apart. Of root little is asked: this is on every build's way."""
         if self._mark is None:
-            if self._isolation == "auto" and os.geteuid() == 0:
+            if self._isolation == "auto" and os.geteuid() == 0 and has_capability(CAP_SYS_ADMIN):
                 return ""
             from wherry.runtime import modes
 

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import NoReturn
 
-from wherry.base.errors import WherryError
+from wherry.base.errors import Unsupported, WherryError
 from wherry.container import control, signals, volumes
 from wherry.container.containers import Container, Containers
 from wherry.container.log import Writer
@@ -86,7 +86,11 @@ class Monitor:
         self._held.close()
 
     def run(self, starter: socket.socket, attached: bool) -> None:
-        modes.enter(self._spec.isolation)
+        if not modes.enter(self._spec.isolation).may_mount:
+            raise Unsupported(
+                "containers cannot be run in the mode chroot: they need namespaces of their own",
+                hint="`wherry build` works there; run the image where `wherry info` names another mode",
+            )
         listener = control.listen(self._folder.path)
         streams = Streams(self._spec.terminal, self._spec.interactive)
         running = self._start(streams)

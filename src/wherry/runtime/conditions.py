@@ -6,7 +6,8 @@ import os
 import resource
 
 from wherry.base.errors import Denied, UsageError
-from wherry.runtime import idmap, modes, runtimes
+from wherry.base.rights import has_capability
+from wherry.runtime import idmap, runtimes
 from wherry.runtime.spec import Conditions, Limit, Resources
 
 _CAP_SYS_RESOURCE = 24
@@ -33,7 +34,7 @@ def _check_limit(limit: Limit) -> None:
     most = resource.getrlimit(getattr(resource, limit.name))[1]
     if most == resource.RLIM_INFINITY or 0 <= limit.hard <= most:
         return
-    if modes.has_capability(_CAP_SYS_RESOURCE) and os.geteuid() == 0 and not idmap.in_user_namespace():
+    if has_capability(_CAP_SYS_RESOURCE) and os.geteuid() == 0 and not idmap.in_user_namespace():
         return
     name = limit.name.removeprefix("RLIMIT_").lower()
     asked = "unlimited" if limit.hard < 0 else limit.hard

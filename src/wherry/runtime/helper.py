@@ -49,15 +49,23 @@ class Running:
     `pid` is its number in wherry's pid namespace, until the end has been waited for. `console` is the
     terminal's master side or -1; the caller closes it. `created` are the mount points that had to be made.
     `listener` is where calls of the container are to be answered, or -1; without `is_heard` there should be
-    one, and the kernel refused it.
+    one, and the kernel refused it. `clear_up` is called once, by `wait`, when all of its processes are gone.
     """
 
-    def __init__(self, pid: int, pidfd: int, status: int, start: Start) -> None:
+    def __init__(
+        self,
+        pid: int,
+        pidfd: int,
+        status: int,
+        start: Start,
+        clear_up: Callable[[], None] | None = None,
+    ) -> None:
         self.pid = pid
         self.console = start.console
         self.created = tuple(start.created)
         self.listener = start.listener
         self.is_heard = start.is_heard
+        self._clear_up = clear_up
         self._pidfd = pidfd
         self._status = status
         self._code: int | None = None
@@ -91,6 +99,8 @@ class Running:
                 self._close()
                 # Without a report the helper has ended first, and the kernel has killed the container.
                 self._code = struct.unpack("=i", report)[0] if report else 128 + signal.SIGKILL
+                if self._clear_up:
+                    self._clear_up()
                 if self._server and self._server.wait() and report:
                     raise WherryError("the process that answers for the ids of a container has failed")
             return self._code
@@ -152,10 +162,11 @@ class Helper:
     It shares the caller's mount namespace: `modes.enter` comes first. It ends with the process that made it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, jails: bool = False) -> None:
+        """With `jails` its containers have no namespaces: `init/jail.py`."""
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            self._pid = _spawn(theirs.fileno())
+            self._pid = _spawn(theirs.fileno(), jails)
 
     def close(self) -> None:
         """End the helper and every container that still runs."""
@@ -171,6 +182,7 @@ class Helper:
         flags: int,
         stdio: tuple[int, int, int],
         ready: Callable[[int], None] | None,
+        clear_up: Callable[[], None] | None = None,
     ) -> Running:
         """Have a child forked into the namespaces of `flags`, and `order` carried out there."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -192,7 +204,7 @@ class Helper:
             except BaseException:
                 _abandon(ours, pidfd, status)
                 raise
-        return Running(pid, pidfd, status, start)
+        return Running(pid, pidfd, status, start, clear_up)
 
     def attend(self, arguments: Sequence[str], stdin: int, output: int) -> Running:
         """See `Runtime.attend`."""
@@ -222,11 +234,14 @@ def _abandon(channel: socket.socket, pidfd: int, status: int) -> None:
     os.close(status)
 
 
-def _spawn(control: int) -> int:
+def _spawn(control: int, jails: bool) -> int:
     folder = os.path.dirname(os.path.abspath(__file__))
     command = [sys.executable, "-I", "-S", "-E", "-X", "utf8", "-c", _START, folder]
     # A session of its own from the first instruction on: a terminal's Ctrl-C is wherry's to handle.
     actions = [(os.POSIX_SPAWN_DUP2, control, 0)]
+    if jails:
+        # Nothing can be mounted; nor does a container without /proc come by the helper's program.
+        return os.posix_spawn(sys.executable, [*command, "jail"], {}, file_actions=actions, setsid=True)
     python = _sealed(sys.executable)
     try:
         return os.posix_spawn(f"/proc/self/fd/{python}", command, {}, file_actions=actions, setsid=True)

@@ -17,16 +17,29 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from wherry.base.errors import Denied, Unsupported, UsageError
+from wherry.base.rights import CAP_SYS_ADMIN, has_capability
 from wherry.runtime import idmap
 from wherry.runtime.init import linux
 
 AUTO = "auto"
 
-_CAP_SYS_ADMIN = 21
-_LOSS = (
-    "RUN has a single id here: owners that it sets are kept in the image, but it sees one owner for all "
-    "files, and what it makes as another user (su, gosu) is root's"
-)
+_FOR_CHROOT = {
+    "CAP_CHOWN": 0,
+    "CAP_DAC_OVERRIDE": 1,
+    "CAP_FOWNER": 3,
+    "CAP_FSETID": 4,
+    "CAP_KILL": 5,
+    "CAP_SETGID": 6,
+    "CAP_SETUID": 7,
+    "CAP_SETPCAP": 8,
+    "CAP_SYS_CHROOT": 18,
+    "CAP_MKNOD": 27,
+}
+_LOSSES = {
+    "single-id": "RUN has a single id here: owners that it sets are kept in the image, but it sees one owner "
+    "for all files, and what it makes as another user (su, gosu) is root's",
+    "chroot": "RUN has no namespaces here: no /proc and no /sys, this machine's network and processes",
+}
 
 
 class Mode(NamedTuple):
@@ -46,7 +59,7 @@ class Mode(NamedTuple):
     @property
     def loss(self) -> str:
         """What a process cannot do here and does elsewhere, for people; empty where that is nothing."""
-        return _LOSS if self.name == "single-id" else ""
+        return _LOSSES.get(self.name, "")
 
 
 @functools.cache
@@ -71,7 +84,7 @@ def expected(isolation: str = AUTO) -> Mode:
     if isolation != AUTO:
         return Mode(isolation)
     if os.geteuid() == 0:
-        return Mode("root")
+        return Mode("root" if has_capability(CAP_SYS_ADMIN) else "chroot")
     return Mode("userns" if idmap.has_ranges() else "single-id")
 
 
@@ -90,7 +103,7 @@ def _enter_best() -> Mode:
     was_root = os.geteuid() == 0
     problems = []
     for name, way in _WAYS.items():
-        if name == "root" and not was_root:
+        if name in ("root", "chroot") and not was_root:
             continue
         try:
             way()
@@ -99,14 +112,14 @@ def _enter_best() -> Mode:
             continue
         except Denied as error:
             problems.append(error)
-    # What root is told first: the right to mount is easier to have than user namespaces.
-    raise problems[0 if was_root else -1]
+    # The last mode asks for least.
+    raise problems[-1]
 
 
 def _enter_root() -> None:
     if os.geteuid() != 0:
         raise Denied("the mode root is root's alone", hint="sudo wherry ..., or another --isolation")
-    if not has_capability(_CAP_SYS_ADMIN):
+    if not has_capability(CAP_SYS_ADMIN):
         raise Denied(
             "root without the right to mount: this process lacks CAP_SYS_ADMIN",
             hint="in a container, start it with --cap-add SYS_ADMIN, or run wherry as an ordinary user",
@@ -121,7 +134,14 @@ def _enter_root() -> None:
 
 
 def _enter_chroot() -> None:
-    raise Unsupported("--isolation=chroot is not there yet")
+    if os.geteuid() != 0:
+        raise Denied("the mode chroot is for root of a container", hint="try --isolation=userns")
+    lacking = [name for name, number in _FOR_CHROOT.items() if not has_capability(number)]
+    if lacking:
+        raise Denied(
+            f"the mode chroot needs rights that this process lacks: {', '.join(lacking)}",
+            hint=" ".join(["start the container with", *(f"--cap-add {name[4:]}" for name in lacking)]),
+        )
 
 
 _WAYS: dict[str, Callable[[], None]] = {  # best first
@@ -131,10 +151,3 @@ _WAYS: dict[str, Callable[[], None]] = {  # best first
     "chroot": _enter_chroot,
 }
 NAMES = tuple(_WAYS)
-
-
-def has_capability(number: int) -> bool:
-    """Whether this process has the capability of that number, in its user namespace."""
-    with open("/proc/self/status", encoding="ascii") as file:
-        effective = next(line for line in file if line.startswith("CapEff:"))
-    return bool(int(effective.split()[1], 16) >> number & 1)

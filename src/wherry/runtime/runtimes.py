@@ -31,9 +31,18 @@ def resolve(name: str) -> str:
     raise NotFound(f"the runtime {name} is not installed", hint=hint)
 
 
-def open_runtime(name: str, folder: str) -> Runtime:
-    """The runtime of that name or path; `folder` is a place of its own for what it has to write."""
+def open_runtime(name: str, folder: str, *, may_mount: bool = True) -> Runtime:
+    """The runtime of that name or path; `folder` is a place of its own for what it has to write.
+
+    Without `may_mount` it is the one for the mode `chroot`.
+    """
     program = resolve(name)
+    if not may_mount:
+        if program != NATIVE:
+            raise Unsupported(f"{os.path.basename(program)} makes mounts, which the mode chroot cannot")
+        from wherry.runtime.chroot import Chroot
+
+        return Chroot()
     if program == NATIVE:
         from wherry.runtime.native import Native
 

@@ -51,6 +51,8 @@ class Mount(NamedTuple):
     target: str
     options: tuple[str, ...] = ()
     root: str = ""
+    movable: bool = False
+    """Nobody else uses the source meanwhile: where nothing can be mounted it may be moved to the target."""
 
 
 class Limit(NamedTuple):

@@ -32,6 +32,7 @@ from wherry.store.blobs import Blobs
 from wherry.store.database import Database
 from wherry.store.images import Images
 from wherry.store.layers import LayerTable
+from wherry.store.lent import bring_home
 from wherry.store.records import Records
 from wherry.store.traces import Traces
 
@@ -181,6 +182,7 @@ def _sweep_one(path: str) -> int:
         if not os.path.isdir(path):
             return _sweep_file(path)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        bring_home(path)
         remove_tree(path)
     except BlockingIOError:
         return 0

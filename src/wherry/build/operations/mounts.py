@@ -17,7 +17,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import NamedTuple
 
-from wherry.base.errors import NotFound, WherryError
+from wherry.base.errors import NotFound, Unsupported, WherryError
 from wherry.build import files as trees
 from wherry.build.contenthash import TreeHash
 from wherry.build.lending import Agent, Secret
@@ -75,10 +75,12 @@ class Lender:
         secrets: Sequence[Secret],
         agents: Sequence[Agent],
         check: Callable[[], None],
+        may_mount: bool = True,
     ) -> None:
         self.store = store
         self.layers = layers
         self.caches = CacheFolders(store)
+        self.may_mount = may_mount
         self._secrets = {item.id: item for item in secrets}
         self._agents = {item.id: item.path for item in agents}
         self._values: dict[str, bytes | None] = {}
@@ -219,11 +221,13 @@ class _Loan:
         # Also where it is read-only: one layer's tree is not what the image shows.
         root = self._stack.enter_context(self._snapshots.shown(source.view, folder, entry.path))
         self._place(mount, entry.kind == DIRECTORY)
-        return spec.Mount("bind", f"/{entry.path}", mount.target, _read_only(mount), root=root)
+        return spec.Mount("bind", f"/{entry.path}", mount.target, _read_only(mount), root, movable=True)
 
     def _cache(self, mount: Mount) -> spec.Mount:
+        if mount.read_only and not self._lender.may_mount:
+            raise Unsupported(f"the cache on {mount.target} cannot be read-only in the mode chroot")
         self._place(mount, True)
-        return spec.Mount("bind", self._caches[self._count], mount.target, _read_only(mount))
+        return spec.Mount("bind", self._caches[self._count], mount.target, _read_only(mount), movable=True)
 
     def _tmpfs(self, mount: Mount) -> spec.Mount:
         self._place(mount, True)
@@ -246,7 +250,7 @@ class _Loan:
             file.write(value)
         _give(path, mount)
         self._place(mount, False)
-        return spec.Mount("bind", path, mount.target, ("ro", "nosuid", "noexec"))
+        return spec.Mount("bind", path, mount.target, ("ro", "nosuid", "noexec"), movable=True)
 
     def _ssh(self, mount: Mount) -> spec.Mount | None:
         agent = self._lender.agent(mount)
@@ -258,27 +262,34 @@ class _Loan:
         if mount.env:
             self._sockets.append((mount.env, mount.target))
         self._place(mount, False)
-        return spec.Mount("bind", path, mount.target, ("nosuid", "noexec"))
+        return spec.Mount("bind", path, mount.target, ("nosuid", "noexec"), movable=True)
 
     def _place(self, mount: Mount, folder: bool) -> None:
         self._places.append(f"{mount.target}/" if folder else mount.target)
 
     def _in_vault(self) -> str:
-        """A path for what must not reach a disk, in a file system in memory."""
+        """A path for what must not reach a disk, in a file system in memory.
+
+        Where nothing can be mounted it does, for the time of the step: `runtime/placing.py`.
+        """
+        vault = f"{self._scratch}/vault"
         if not self._vault:
-            vault = f"{self._scratch}/vault"
             os.mkdir(vault, 0o700)
-            options = [("mode", "0700"), ("size", _VAULT_SIZE)]
-            tree = linux.new_mount("tmpfs", list(options), linux.MOUNT_ATTR_NOSUID | linux.MOUNT_ATTR_NODEV)
-            place = os.open(vault, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                linux.attach(tree, place)
-            finally:
-                os.close(place)
-                os.close(tree)
-            self._stack.callback(linux.detach, vault)
             self._vault = vault
+            if self._lender.may_mount:
+                self._mount_vault(vault)
         return f"{self._vault}/{self._count}"
+
+    def _mount_vault(self, vault: str) -> None:
+        options = [("mode", "0700"), ("size", _VAULT_SIZE)]
+        tree = linux.new_mount("tmpfs", list(options), linux.MOUNT_ATTR_NOSUID | linux.MOUNT_ATTR_NODEV)
+        place = os.open(vault, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            linux.attach(tree, place)
+        finally:
+            os.close(place)
+            os.close(tree)
+        self._stack.callback(linux.detach, vault)
 
     def _locked_caches(self, mounts: Sequence[Mount]) -> dict[int, str]:
         """The folders of cache mounts, by the mounts' numbers.
@@ -293,12 +304,22 @@ class _Loan:
         paths: dict[int, str] = {}
         for name in sorted(wanted):
             users = [mounts[number] for number in wanted[name]]
-            sharing = max((user.sharing for user in users), key=("shared", "private", "locked").index)
+            sharing = self._sharing(users)
             make = partial(self._make_cache, users[0])
             use = self._lender.caches.use(name, sharing, make, self._lender.wait)
             path = self._stack.enter_context(use)
             paths |= dict.fromkeys(wanted[name], path)
         return paths
+
+    def _sharing(self, users: Sequence[Mount]) -> str:
+        if not self._lender.may_mount:
+            # A folder that is moved into one step's root filesystem is in no other's.
+            if len(users) > 1:
+                places = " and ".join(user.target for user in users)
+                raise Unsupported(f"one cache cannot be in two places, {places}, in the mode chroot")
+            if users[0].sharing == "shared":
+                return "locked"
+        return max((user.sharing for user in users), key=("shared", "private", "locked").index)
 
     def _cache_name(self, mount: Mount) -> str:
         """Another content to begin with, another owner or mode: another cache (as BuildKit has it)."""

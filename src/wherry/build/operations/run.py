@@ -108,7 +108,7 @@ def _file_mount(scratch: str, target: str, text: str, mode: int) -> Mount:
     with open(source, "w", encoding="utf-8", errors="surrogateescape") as file:
         file.write(text)
     os.chmod(source, mode)
-    return Mount("bind", source, target, ("ro",))
+    return Mount("bind", source, target, ("ro",), movable=True)
 
 
 class Log:

@@ -64,6 +64,11 @@ def announce_listener(setup: int, listener: int | None) -> None:
     wherry.close()
 
 
+def exit_code(state: int) -> int:
+    """Of what waitpid(2) says: 128 + n for signal n."""
+    return 128 + os.WTERMSIG(state) if os.WIFSIGNALED(state) else os.WEXITSTATUS(state)
+
+
 def fail(setup: int, message: str, code: int = 0) -> None:
     """Tell wherry why the command does not run; `code` is docker's exit code where it has one."""
     try:

@@ -8,7 +8,7 @@ import marshal
 import os
 import struct
 
-from . import channel, linux, notifier, process, rootfs, supervisor
+from . import channel, jail, linux, notifier, process, rootfs, supervisor
 from .process import Failed
 
 TYPE_CHECKING = False
@@ -33,6 +33,8 @@ def run(order: int, stdio: tuple[int, int, int], setup: int) -> NoReturn:
             notifier.run(document, wherry)
         elif "attendant" in document:
             _attend(document["attendant"], wherry)
+        elif document.get("wherry.jail"):
+            jail.run(document, wherry)
         else:
             _run_command(document, wherry)
     except Failed as error:

@@ -45,6 +45,7 @@ _MS_PRIVATE, _MS_SLAVE = 1 << 18, 1 << 19
 _MNT_DETACH = 2
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
 _SECCOMP_SET_MODE_FILTER, _SECCOMP_NEW_LISTENER = 1, 8
 _STATX_INO, _STATX_BTIME = 0x100, 0x800
@@ -75,7 +76,7 @@ _libc.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
 
 def clone(flags: int) -> int:
     """fork() into new namespaces. Only for a process with a single thread: no fork handler runs."""
-    return _call(_old_number("clone"), flags | 17)  # 17: SIGCHLD
+    return call(_old_number("clone"), flags | 17)  # 17: SIGCHLD
 
 
 def unshare(flags: int) -> None:
@@ -86,27 +87,27 @@ def unshare(flags: int) -> None:
 def open_in_root(root: int, path: str, flags: int = os.O_PATH) -> int:
     """Open `path` as if `root` were "/": neither `..` nor a symbolic link leads out."""
     how = struct.pack("=QQQ", flags | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
-    return _call(_OPENAT2, root, os.fsencode(path.lstrip("/") or "."), how, len(how))
+    return call(_OPENAT2, root, os.fsencode(path.lstrip("/") or "."), how, len(how))
 
 
 def open_tree(path: str, *, recursive: bool, directory: int = AT_FDCWD) -> int:
     """A detached copy of the mount at `path`; an empty path means the descriptor itself."""
     flags = _OPEN_TREE_CLONE | os.O_CLOEXEC | (AT_RECURSIVE if recursive else 0) | AT_EMPTY_PATH
-    return _call(_OPEN_TREE, directory, os.fsencode(path), flags)
+    return call(_OPEN_TREE, directory, os.fsencode(path), flags)
 
 
 def new_mount(kind: str, options: list[tuple[str, str | None]], attributes: int, source: str = "") -> int:
     """A new, detached mount of the filesystem type `kind`."""
-    context = _call(_FSOPEN, kind.encode(), 1)  # 1: FSOPEN_CLOEXEC
+    context = call(_FSOPEN, kind.encode(), 1)  # 1: FSOPEN_CLOEXEC
     try:
-        _call(_FSCONFIG, context, _FSCONFIG_SET_STRING, b"source", os.fsencode(source or kind))
+        call(_FSCONFIG, context, _FSCONFIG_SET_STRING, b"source", os.fsencode(source or kind))
         for name, value in options:
             if value is None:
-                _call(_FSCONFIG, context, _FSCONFIG_SET_FLAG, name.encode())
+                call(_FSCONFIG, context, _FSCONFIG_SET_FLAG, name.encode())
             else:
-                _call(_FSCONFIG, context, _FSCONFIG_SET_STRING, name.encode(), os.fsencode(value))
-        _call(_FSCONFIG, context, _FSCONFIG_CMD_CREATE)
-        return _call(_FSMOUNT, context, 1, attributes)  # 1: FSMOUNT_CLOEXEC
+                call(_FSCONFIG, context, _FSCONFIG_SET_STRING, name.encode(), os.fsencode(value))
+        call(_FSCONFIG, context, _FSCONFIG_CMD_CREATE)
+        return call(_FSMOUNT, context, 1, attributes)  # 1: FSMOUNT_CLOEXEC
     except OSError as error:
         reason = _last_message(context)
         raise OSError(error.errno, reason or error.strerror) from None
@@ -116,7 +117,7 @@ def new_mount(kind: str, options: list[tuple[str, str | None]], attributes: int,
 
 def attach(tree: int, place: int) -> None:
     """Attach the detached mount `tree` on top of what the descriptor `place` names."""
-    _call(_MOVE_MOUNT, tree, b"", place, b"", _MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_EMPTY_PATH)
+    call(_MOVE_MOUNT, tree, b"", place, b"", _MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_EMPTY_PATH)
 
 
 def detach(path: str) -> None:
@@ -129,7 +130,7 @@ def set_attributes(tree: int, attributes: int, *, recursive: bool) -> None:
     """Add mount attributes; those that are set already stay, but for the access time, which is replaced."""
     clear = MOUNT_ATTR_TIME if attributes & MOUNT_ATTR_TIME else 0
     value = struct.pack("=QQQQ", attributes, clear, 0, 0)
-    _call(_MOUNT_SETATTR, tree, b"", AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0), value, len(value))
+    call(_MOUNT_SETATTR, tree, b"", AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0), value, len(value))
 
 
 def make_private() -> None:
@@ -149,7 +150,7 @@ def change_root(root: int) -> None:
     """
     old = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     os.fchdir(root)
-    _call(_old_number("pivot_root"), b".", b".")
+    call(_old_number("pivot_root"), b".", b".")
     os.fchdir(old)
     if _libc.umount2(b".", _MNT_DETACH) < 0:
         _fail()
@@ -159,11 +160,20 @@ def change_root(root: int) -> None:
 
 def close_from(first: int) -> None:
     """Close every descriptor from `first` on."""
-    _call(_CLOSE_RANGE, first, 2**32 - 1, 0)
+    call(_CLOSE_RANGE, first, 2**32 - 1, 0)
 
 
 def die_with_parent() -> None:
     _prctl(_PR_SET_PDEATHSIG, 9)
+
+
+def outlive_parent() -> None:
+    _prctl(_PR_SET_PDEATHSIG, 0)
+
+
+def take_in_orphans() -> None:
+    """Processes below this one that lose their parent become its children."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def reset_signals() -> None:
@@ -171,8 +181,8 @@ def reset_signals() -> None:
     action, mask = bytes(32), bytes(8)
     for number in range(1, 65):
         if number not in (9, 19):  # SIGKILL and SIGSTOP have no other action
-            _call(_old_number("rt_sigaction"), number, action, None, len(mask))
-    _call(_old_number("rt_sigprocmask"), 2, mask, None, len(mask))  # 2: SIG_SETMASK
+            call(_old_number("rt_sigaction"), number, action, None, len(mask))
+    call(_old_number("rt_sigprocmask"), 2, mask, None, len(mask))  # 2: SIG_SETMASK
 
 
 def set_limit(number: int, soft: int, hard: int) -> None:
@@ -198,7 +208,7 @@ def filter_and_listen(program: bytes) -> int:
     """As `filter_calls`; a descriptor on which calls are to be answered that the filter passes on."""
     buffer = ctypes.create_string_buffer(program, len(program))
     header = struct.pack("@HP", len(program) // 8, ctypes.addressof(buffer))
-    return _call(_old_number("seccomp"), _SECCOMP_SET_MODE_FILTER, _SECCOMP_NEW_LISTENER, header)
+    return call(_old_number("seccomp"), _SECCOMP_SET_MODE_FILTER, _SECCOMP_NEW_LISTENER, header)
 
 
 def control(descriptor: int, request: int, value: int) -> None:
@@ -220,14 +230,14 @@ def identity(folder: int, path: bytes) -> tuple[int, int]:
     """
     data = ctypes.create_string_buffer(256)
     mask = _STATX_INO | _STATX_BTIME
-    _call(_old_number("statx"), folder, path, _AT_SYMLINK_NOFOLLOW, mask, ctypes.addressof(data))
+    call(_old_number("statx"), folder, path, _AT_SYMLINK_NOFOLLOW, mask, ctypes.addressof(data))
     (inode,) = struct.unpack_from("=Q", data, 0x20)
     seconds, nanoseconds = struct.unpack_from("=qI", data, 0x50)
     return inode, seconds * 1_000_000_000 + nanoseconds
 
 
 def new_session_keyring() -> None:
-    _call(_old_number("keyctl"), _KEYCTL_JOIN_SESSION_KEYRING, 0)
+    call(_old_number("keyctl"), _KEYCTL_JOIN_SESSION_KEYRING, 0)
 
 
 def bound_capabilities(keep: int) -> None:
@@ -256,7 +266,8 @@ def set_capabilities(wanted: int) -> None:
         _fail()
 
 
-def _call(number: int, *arguments: int | bytes | None) -> int:
+def call(number: int, *arguments: int | bytes | None) -> int:
+    """syscall(2)."""
     result: int = _libc.syscall(number, *arguments, *(0,) * (6 - len(arguments)))
     if result < 0:
         _fail()
@@ -265,7 +276,7 @@ def _call(number: int, *arguments: int | bytes | None) -> int:
 
 def _set_propagation(kind: int) -> None:
     value = struct.pack("=QQQQ", 0, 0, kind, 0)
-    _call(_MOUNT_SETATTR, AT_FDCWD, b"/", AT_RECURSIVE, value, len(value))
+    call(_MOUNT_SETATTR, AT_FDCWD, b"/", AT_RECURSIVE, value, len(value))
 
 
 def _prctl(option: int, first: int = 0) -> int:

@@ -118,7 +118,7 @@ def _spawn(order: dict[str, Any], words: list[str], *, keep_output: bool = False
 def _await(pid: int) -> int:
     """The exit code of a child, 128 + n for signal n."""
     _, state = os.waitpid(pid, 0)
-    return 128 + os.WTERMSIG(state) if os.WIFSIGNALED(state) else os.WEXITSTATUS(state)
+    return channel.exit_code(state)
 
 
 def _listen() -> _socket.socket:

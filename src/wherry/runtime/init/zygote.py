@@ -8,6 +8,8 @@ requests need no numbers and wherry no dispatcher: whoever started a container h
 
 The helper is the first process of a pid namespace. When it ends, for whatever reason, the kernel kills every
 container; and it ends when wherry does, seen by a pidfd (PDEATHSIG would mean the thread that started it).
+With the word `jail` it is in no namespace of its own, and kills them itself (`kin`); should it be killed, the
+watchers of its containers do (`jail`).
 """
 
 from __future__ import annotations
@@ -20,7 +22,11 @@ import select
 import struct
 import sys
 
-from . import channel, child, linux
+from . import channel, child, kin, linux
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _DESCRIPTORS = 6
 
@@ -31,6 +37,11 @@ def main() -> None:
     sys.meta_path.clear()  # a child that imported after its change of root would run the image's code
     gc.disable()
     gc.freeze()
+    if "jail" in sys.argv[2:]:
+        linux.take_in_orphans()
+        _serve(control, parent, kin.end_all)
+        kin.end_all()
+        return
     try:
         first = linux.clone(linux.CLONE_NEWPID)
     except OSError as error:
@@ -57,8 +68,13 @@ def _take_control() -> _socket.socket:
     return control
 
 
-def _serve(control: _socket.socket, parent: int) -> None:
-    """Answer requests and report ends, until wherry closes the control socket or dies."""
+def _serve(
+    control: _socket.socket, parent: int, clear: Callable[[frozenset[int]], None] | None = None
+) -> None:
+    """Answer requests and report ends, until wherry closes the control socket or dies.
+
+    `clear` is called when one has ended, with the others' pids: the watcher of a jail may have been killed.
+    """
     running: dict[int, tuple[int, int]] = {}  # pidfd -> pid, status pipe
     poll = select.poll()
     poll.register(control, select.POLLIN)
@@ -70,7 +86,11 @@ def _serve(control: _socket.socket, parent: int) -> None:
             if descriptor in running:
                 poll.unregister(descriptor)
                 os.close(descriptor)
-                _report_end(*running.pop(descriptor))
+                pid, status = running.pop(descriptor)
+                _, state = os.waitpid(pid, 0)
+                if clear:
+                    clear(frozenset(pid for pid, _ in running.values()))
+                _report_end(state, status)
                 continue
             request = _receive(control)
             if request is None:
@@ -109,11 +129,9 @@ def _start(flags: int, descriptors: tuple[int, ...]) -> tuple[int, int] | None:
             os.close(descriptor)
 
 
-def _report_end(pid: int, status: int) -> None:
-    _, state = os.waitpid(pid, 0)
-    code = 128 + os.WTERMSIG(state) if os.WIFSIGNALED(state) else os.WEXITSTATUS(state)
+def _report_end(state: int, status: int) -> None:
     try:
-        os.write(status, struct.pack("=i", code))
+        os.write(status, struct.pack("=i", channel.exit_code(state)))
     except OSError:
         pass  # nobody waits for this one any more
     os.close(status)
