@@ -250,31 +250,28 @@ def test_what_a_stream_is(data: bytes, expected: bool) -> None:
     assert Incoming(io.BytesIO(data), "").read() == data
 
 
-_NAMES = st.lists(st.sampled_from(["a", "b", "c", "..", ".", "", ".wh.a"]), min_size=1, max_size=4).map(
-    "/".join
-)
+_OUT = "OUTSIDE"
+"""Stands for a folder that is there already, by its absolute path."""
+_NAMES = st.sampled_from(["a", "b", "a/a", "a/b", "b/a", "a/b/a", "./a", "/b", "../a"])
+_PLACES = st.sampled_from(["a", "b", "a/b", "..", "../outside", _OUT, f"{_OUT}/y", "/", "../outside/x"])
 _KINDS = st.sampled_from(
-    [tarfile.REGTYPE, tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE]
+    [tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.SYMTYPE]
 )
-_MEMBERS = st.lists(
-    st.tuples(_NAMES, _KINDS, _NAMES, st.booleans(), st.sampled_from([0o644, 0o777, 0])), max_size=12
-)
+_MEMBERS = st.tuples(_NAMES, _KINDS, _PLACES, st.sampled_from([0o644, 0o777, 0]))
 
 
 @settings(max_examples=300, deadline=None)
-@given(_MEMBERS)
-def test_nothing_is_written_outside(members: list[tuple[str, bytes, str, bool, int]]) -> None:
+@given(st.lists(_MEMBERS, max_size=8))
+def test_nothing_is_written_outside(members: list[tuple[str, bytes, str, int]]) -> None:
     """Whatever names and links say: the archive is unpacked or refused, and its folder goes away again."""
     with tempfile.TemporaryDirectory(dir=folders.fast()) as scratch:
-        outside = Path(scratch, "outside")
-        write_files(outside, {"a": "kept", "b/a": "kept", "c": "kept"})
-        before = shown(outside)
+        outside = write_files(Path(scratch, "outside"), {"x": "kept", "y/x": "kept"})
+        before = shown(Path(scratch))
         made_of = [
-            member(f"/{name}" if absolute else name, kind, str(outside / link) if absolute else link, mode)
-            for name, kind, link, absolute, mode in members
+            member(name.replace(_OUT, str(outside)), kind, link.replace(_OUT, str(outside)), mode)
+            for name, kind, link, mode in members
         ]
         with contextlib.suppress(WherryError):
-            unpacked(made(*made_of), outside / "in")
-        remove_tree(str(outside / "in"))
-        assert shown(outside) == before
-        assert [path.name for path in Path(scratch).iterdir()] == ["outside"]
+            unpacked(made(*made_of), Path(scratch, "in"))
+        remove_tree(f"{scratch}/in")
+        assert shown(Path(scratch)) == before
