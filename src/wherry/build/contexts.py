@@ -91,18 +91,28 @@ def _unpacked(stream: Incoming, options: Options, scratch: str, label: str) -> T
     if stream.is_archive:
         unpack(stream, folder)
         return Tree(folder, label)
-    text = stream.read(_MAX_DOCKERFILE)
+    text = _as_dockerfile(stream.read(_MAX_DOCKERFILE), label)
     if options.file:
         raise UsageError(
             f"{label} is no archive but a Dockerfile, and -f {options.file} names another one",
             hint="leave -f out",
+        )
+    return Tree(folder, label, text)
+
+
+def _as_dockerfile(text: bytes, label: str) -> bytes:
+    """The text, unless it is easily seen that something else was meant than a Dockerfile."""
+    if b"\0" in text[:4096]:
+        raise WherryError(
+            f"{label} is neither a Dockerfile nor an archive",
+            hint="an archive is a tar, plain or compressed by gzip, bzip2, xz or zstd",
         )
     if text[:512].lstrip()[:1] == b"<":
         raise WherryError(
             f"{label} is a page for browsers, neither a Dockerfile nor an archive",
             hint="the URL of a git repository ends in .git",
         )
-    return Tree(folder, label, text)
+    return text
 
 
 def _repository(store: Store, repository: Repository, options: Options, scratch: str, emit: Emit) -> Tree:
