@@ -12,8 +12,8 @@ from pathlib import Path
 from wherry.base.errors import Location, NotFound, WherryError
 from wherry.build import outline as outlines
 from wherry.build import scope
+from wherry.build.origins import Wanted
 from wherry.build.plan import plan
-from wherry.build.stage import Wanted
 from wherry.dockerfile import modes, mounts, ports, values
 from wherry.dockerfile.errors import DockerfileError
 from wherry.dockerfile.ignore import Patterns

@@ -19,11 +19,12 @@ from wherry.build.contenthash import FileDigests
 from wherry.build.context import Context
 from wherry.build.definition import Definition
 from wherry.build.options import Options
+from wherry.build.origins import Wanted, no_context
 from wherry.build.plan import Plan
 from wherry.build.records import Recorder
 from wherry.build.solve import Outcome, solve
 from wherry.build.sources import Sources
-from wherry.build.stage import Recorded, Wanted, no_context
+from wherry.build.stage import Recorded
 from wherry.build.step import Run
 from wherry.build.worker import Worker
 from wherry.dockerfile import parser

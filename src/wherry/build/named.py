@@ -18,7 +18,7 @@ from wherry.build.bases import LAYOUT, Bases
 from wherry.build.contenthash import FileDigests
 from wherry.build.context import Context
 from wherry.build.legible import redacted
-from wherry.build.stage import Named
+from wherry.build.origins import Named
 from wherry.oci import platform as platforms
 from wherry.oci import reference as references
 from wherry.oci.config import ImageConfig

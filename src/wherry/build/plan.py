@@ -10,17 +10,19 @@ from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
-from wherry.base.errors import NotFound
+from wherry.base.errors import NotFound, WherryError
+from wherry.build import origins
 from wherry.build.graph import Graph
+from wherry.build.origins import Named, Wanted, no_context
 from wherry.build.scope import Arguments
-from wherry.build.stage import Named, Planner, Recorded, Wanted, no_context
+from wherry.build.stage import Planner, Recorded
 from wherry.build.step import Step
 from wherry.dockerfile.errors import DockerfileError, did_you_mean
 from wherry.dockerfile.expansion import expanded
-from wherry.dockerfile.instructions import Instruction, Stage
+from wherry.dockerfile.instructions import Instruction, Onbuild, Stage
 from wherry.dockerfile.parser import Dockerfile
 from wherry.dockerfile.stages import StageNames, needed
-from wherry.dockerfile.typed import Program, program
+from wherry.dockerfile.typed import Program, program, trigger
 from wherry.dockerfile.words import expand
 from wherry.oci import platform as platforms
 from wherry.oci.config import Execution, ImageConfig
@@ -65,7 +67,20 @@ def _plan(parsed: Program, dockerfile: Dockerfile, wanted: Wanted) -> Plan:
         return -1 if number in replaced else names.named(stages[number].base.image, number)
 
     def instructions(number: int) -> Sequence[Instruction]:
-        return () if number in replaced else stages[number].instructions
+        if number in replaced:
+            return ()
+        return (*triggers(number), *stages[number].instructions)
+
+    def triggers(number: int) -> Sequence[Instruction]:
+        """ONBUILD of what a stage stands on: such instructions name stages of this file, and need them."""
+        base, above = stages[number].base, parent(number)
+        if above in replaced:
+            return ()
+        if above >= 0:
+            return [item.trigger for item in stages[above].instructions if isinstance(item, Onbuild)]
+        platform = platforms.parse(base.platform) if base.platform else wanted.platform
+        image = origins.find(base.image, base.location, platform, wanted).image
+        return [trigger(text) for text in image.config.execution.onbuild] if image else ()
 
     graph = Graph()
     planners: dict[int, Planner] = {}
@@ -108,6 +123,12 @@ def _with_base(stage: Stage, dockerfile: Dockerfile, arguments: Arguments) -> St
             where=base.location,
             hint="give its ARG a default before FROM, or --build-arg",
         )
+    if base.platform:
+        try:
+            platforms.parse(base.platform)
+        except WherryError as error:
+            error.where = base.location
+            raise
     return stage._replace(base=base)
 
 
@@ -116,26 +137,26 @@ def _replaced(stages: list[Stage], wanted: Wanted) -> dict[int, Named]:
     found: dict[int, Named] = {}
     if wanted.find_context is no_context:
         return found
-    for number, (base, _) in enumerate(stages):
+    for index, (base, _) in enumerate(stages):
         if base.name:
             platform = platforms.parse(base.platform) if base.platform else wanted.platform
             context = wanted.find_context(base.name, platform)
             if context is not None:
-                found[number] = context
+                found[index] = context
     return found
 
 
 def _target(stages: list[Stage], names: StageNames, target: str) -> int:
-    number = names.target(target)
-    if number >= 0:
-        return number
+    found = names.target(target)
+    if found >= 0:
+        return found
     known = [stage.base.name for stage in stages if stage.base.name]
     hint = did_you_mean(target, known) or f"stages: {', '.join(known) or 'none named'}"
     raise NotFound(f"target stage {target!r} could not be found", hint=hint)
 
 
 def _origin(names: StageNames, planners: dict[int, Planner], before: int, name: str) -> Planner | None:
-    """The stage that `--from=name` means; None: an image."""
+    """The stage that `--from=name` means; None: an image or a context."""
     return planners.get(names.source(name, before))
 
 

@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wherry.base.errors import Location, Unsupported, WherryError
-from wherry.build import copying, legible
+from wherry.build import copying, legible, origins
 from wherry.build.copying import Tree
 from wherry.build.draft import Draft
 from wherry.build.graph import Graph
-from wherry.build.scope import Arguments, Scope
+from wherry.build.origins import Named, Origin, Wanted
+from wherry.build.scope import Scope
 from wherry.build.step import Base, Folder, Operation, Scene
 from wherry.build.step import Copy as CopyOperation
 from wherry.build.step import Run as RunOperation
@@ -21,11 +22,10 @@ from wherry.dockerfile.errors import DockerfileError
 from wherry.dockerfile.expansion import expanded
 from wherry.dockerfile.ports import exposed
 from wherry.dockerfile.typed import trigger
+from wherry.dockerfile.values import number
 from wherry.dockerfile.words import expand
 from wherry.oci import platform as platforms
 from wherry.oci.config import Execution, Healthcheck, ImageConfig
-from wherry.oci.platform import Platform
-from wherry.store.images import Image
 
 if TYPE_CHECKING:
     from wherry.build import mounts as mounting
@@ -41,44 +41,7 @@ class Recorded(NamedTuple):
     step: int | None = None
 
 
-FindImage = Callable[[str, Location | None, Platform], Image]
-LoadImage = Callable[[Location | None, Platform], Image]
-
-
-class Named(NamedTuple):
-    """A named context: `image` loads it, or it is a tree of files. "scratch" is the empty image."""
-
-    name: str
-    image: LoadImage | None = None
-
-
-FindContext = Callable[[str, Platform], Named | None]
 FindStage = Callable[[str], "Planner | None"]
-
-
-def no_context(_name: str, _platform: Platform) -> None:
-    """The `find_context` of a build that has none."""
-
-
-class Wanted(NamedTuple):
-    """What planning is given beside the Dockerfile. `target` is a stage's name or number, "" the last one.
-
-    `find_context` gives the named context that stands for a stage or an image of that name.
-    """
-
-    target: str
-    platform: Platform
-    arguments: Arguments
-    find_image: FindImage
-    find_context: FindContext = no_context
-
-
-class _Origin(NamedTuple):
-    """What FROM or `from=` means where that is no stage: an image, a context, or (neither) nothing."""
-
-    label: str
-    image: Image | None = None
-    context: str = ""
 
 
 class Planner:
@@ -92,8 +55,7 @@ class Planner:
         self.label = label
         self.platform = wanted.platform
         self._graph = graph
-        self._find_image = wanted.find_image
-        self._find_context = wanted.find_context
+        self._wanted = wanted
         self._escape = escape
         self._scope = Scope(wanted.arguments)
         self._cmd_is_set = False
@@ -112,7 +74,7 @@ class Planner:
         if parent is not None:
             self._inherit(parent)
         else:
-            origin = self._origin(base.image, base.location)
+            origin = origins.find(base.image, base.location, self.platform, self._wanted)
             self._begin_with(origin, Execution(env=DEFAULT_ENVIRONMENT))
         self._take_triggers()
         self._config = Draft(self.execution)
@@ -127,7 +89,7 @@ class Planner:
         self._total = 1
         if base.platform:
             self.platform = platforms.parse(base.platform)
-        origin = self._origin_of(context, base.location)
+        origin = origins.of_context(context, base.location, self.platform)
         self._begin_with(origin, Execution())
         self.execution = self.execution._replace(onbuild=())
         self._config = Draft(self.execution)
@@ -161,12 +123,12 @@ class Planner:
         self.step = parent.step
         self._scope = parent._scope.child()
 
-    def _begin_with(self, origin: _Origin, execution: Execution) -> None:
+    def _begin_with(self, origin: Origin, execution: Execution) -> None:
         """`execution` is what there is without an image."""
         self.base = origin.image.config if origin.image else None
         self.execution = self.base.execution if self.base else execution
 
-    def _make_base(self, origin: _Origin, name: str, where: Location) -> None:
+    def _make_base(self, origin: Origin, name: str, where: Location) -> None:
         self.step = self._base_step(origin, name, where)
         if origin.context:
             self._history.append(Recorded(f"FROM {origin.label}", self.step))
@@ -309,27 +271,14 @@ class Planner:
         stage = self._find_stage(name)
         if stage is not None:
             return Tree(f"stage {name!r}", stage.step)
-        origin = self._origin(name, where)
+        if number(name) is not None and self._wanted.find_context(name, self.platform) is None:
+            raise DockerfileError(f"invalid stage index {name}", hint="a number means an earlier stage")
+        origin = origins.find(name, where, self.platform, self._wanted)
         if origin.context:
             return Tree(origin.label, context=origin.context)
         return Tree(origin.label, self._base_step(origin, f"FROM {name}", where))
 
-    def _origin(self, name: str, where: Location) -> _Origin:
-        """What is called `name` and is no stage."""
-        if name == "scratch":
-            return _Origin("scratch")
-        context = self._find_context(name, self.platform)
-        if context is not None:
-            return self._origin_of(context, where)
-        return _Origin(f"image {name!r}", self._find_image(name, where, self.platform))
-
-    def _origin_of(self, context: Named, where: Location) -> _Origin:
-        label = f"context {context.name!r}"
-        if context.image is not None:
-            return _Origin(label, context.image(where, self.platform))
-        return _Origin(label) if context.name == "scratch" else _Origin(label, context=context.name)
-
-    def _base_step(self, origin: _Origin, name: str, where: Location) -> int:
+    def _base_step(self, origin: Origin, name: str, where: Location) -> int:
         """The root file system that is nothing but an image or the files of a context."""
         if not origin.context:
             diff_ids = origin.image.config.diff_ids if origin.image else ()

@@ -197,5 +197,6 @@ def device(text: str) -> Device:
             hint = did_you_mean(key, ("name", "required"))
             raise DockerfileError(f"unexpected key '{key}' in '{field}'", hint=hint)
         else:
-            raise DockerfileError(f"invalid field '{field}' must be a key=value pair")
+            hint = did_you_mean(field, ("required",))
+            raise DockerfileError(f"invalid field '{field}' must be a key=value pair", hint=hint)
     return Device(name, required)

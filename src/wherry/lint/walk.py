@@ -164,9 +164,19 @@ class _Walk:
         return needed(
             target,
             lambda number: stages[number].parent,
-            lambda number: self._instructions(stages[number]),
+            lambda number: (*self._triggers(stages, number), *self._instructions(stages[number])),
             self._names,
         )
+
+    def _triggers(self, stages: list[Stage], number: int) -> list[ins.Instruction]:
+        """ONBUILD of what a stage stands on: such instructions name stages of this file too."""
+        stage = stages[number]
+        if stage.is_replaced:
+            return []
+        if stage.parent < 0:
+            return self._base(stage).triggers
+        above = self._instructions(stages[stage.parent])
+        return [item.trigger for item in above if isinstance(item, ins.Onbuild)]
 
     def _instructions(self, stage: Stage) -> tuple[ins.Instruction, ...]:
         return () if stage.is_replaced else self._program.stages[stage.number].instructions

@@ -10,8 +10,8 @@ import pytest
 from wherry.base.errors import Location, NotFound, WherryError
 from wherry.build import named, scope
 from wherry.build.named import FOLDER, GIT, IMAGE, IN_LAYOUT, URL, Contexts
+from wherry.build.origins import Named, Wanted
 from wherry.build.plan import Plan, plan
-from wherry.build.stage import Named, Wanted
 from wherry.build.step import Base, Copy, Run
 from wherry.dockerfile.parser import parse
 from wherry.oci import digest as digests

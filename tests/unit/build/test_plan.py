@@ -9,8 +9,8 @@ import pytest
 from support.linear import assert_linear
 from wherry.base.errors import Location, NotFound, WherryError
 from wherry.build import scope
+from wherry.build.origins import Wanted
 from wherry.build.plan import Plan, plan
-from wherry.build.stage import Wanted
 from wherry.build.step import Base, Copy, Folder, Run
 from wherry.dockerfile.parser import parse
 from wherry.oci import digest as digests
@@ -31,6 +31,7 @@ IMAGES = {
         (History(created_by="base"),),
     ),
     "parent": ImageConfig(AMD64, Execution(onbuild=("RUN first", "COPY a b"))),
+    "puller": ImageConfig(AMD64, Execution(onbuild=("COPY --from=made a b",))),
 }
 
 asked: list[tuple[str, Platform]] = []
@@ -124,7 +125,7 @@ def test_from_takes_global_arguments_only() -> None:
 
 def asked_for(text: str, **given: str) -> list[str]:
     planned(text, "", AMD64, **given)
-    return [name for name, _ in asked]
+    return list(dict.fromkeys(name for name, _ in asked))
 
 
 def test_platform_arguments_and_the_platform_of_a_stage() -> None:
@@ -133,7 +134,7 @@ def test_platform_arguments_and_the_platform_of_a_stage() -> None:
         "FROM base\nCOPY --from=build / /\n"
     )
     found = planned(text, platform=ARM64)
-    assert asked == [("base", AMD64), ("base", ARM64)]
+    assert set(asked) == {("base", AMD64), ("base", ARM64)}
     assert [step.platform for step in found.steps] == [
         "linux/amd64",
         "linux/amd64",
@@ -174,6 +175,36 @@ def test_an_error_has_its_place_and_lines() -> None:
         planned("FROM base\nENV A=1\nCOPY a b c\n")
     assert str(caught.value.where) == "Dockerfile:3"
     assert "3 | >>> COPY a b c" in caught.value.excerpt
+
+
+@pytest.mark.parametrize("line", ["COPY --from=made a b", "RUN --mount=from=made,target=/m x"])
+def test_onbuild_needs_the_stages_of_the_file_that_it_is_triggered_in(line: str) -> None:
+    """Reference, "ONBUILD": as of Dockerfile syntax 1.11, with stages, images and contexts."""
+    text = f"FROM base AS parent\nONBUILD {line}\nFROM base AS made\nRUN make\nFROM parent\n"
+    found = planned(text)
+    assert runs(found)[0] == "make"
+    assert "make" not in runs(planned(text, target="parent"))
+    grandchild = text.replace("FROM parent\n", "FROM parent AS child\nFROM child\n")
+    assert [step.operation for step in planned(grandchild).steps] == [step.operation for step in found.steps]
+
+
+def test_onbuild_of_an_image_needs_stages_too() -> None:
+    assert runs(planned("FROM base AS made\nRUN make\nFROM puller\nRUN end\n")) == ["make", "end"]
+    with pytest.raises(NotFound, match="no made"):
+        planned("FROM puller\n")
+
+
+def test_a_platform_that_is_none_is_shown_where_it_stands() -> None:
+    with pytest.raises(WherryError, match="not a platform: 'a/b/c/d'") as error:
+        planned("ARG p=a/b/c/d\nFROM --platform=$p base\n")
+    assert error.value.where == Location("Dockerfile", 2, 2)
+
+
+@pytest.mark.parametrize("name", ["1", "7"])
+def test_a_number_that_is_no_earlier_stage(name: str) -> None:
+    with pytest.raises(WherryError, match=f"invalid stage index {name}") as error:
+        planned(f"FROM base\nFROM base\nCOPY --from={name} a b\n")
+    assert error.value.where == Location("Dockerfile", 3, 3)
 
 
 LARGE: dict[str, Callable[[int], str]] = {

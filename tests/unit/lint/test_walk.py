@@ -112,6 +112,16 @@ def test_without_from_there_is_the_error_alone() -> None:
     assert report.error is not None and report.error.message == "dockerfile contains no stages to build"
 
 
+def test_stages_that_triggers_name_are_used() -> None:
+    text = "FROM base AS a\nONBUILD COPY --from=made x x\nFROM base AS made\nLABEL a=$no\nFROM a\n"
+    report = check(parser.parse(text), Surroundings(every_stage=False))
+    assert [finding.where.line for finding in report.findings] == [4]
+    image = ImageConfig(host(), execution=Execution(onbuild=("COPY --from=made x x",)))
+    text = "FROM base AS made\nLABEL a=$no\nFROM puller\n"
+    around = Surroundings(find_base={"puller": image}.get, every_stage=False)
+    assert [finding.where.line for finding in check(parser.parse(text), around).findings] == [2]
+
+
 @pytest.mark.parametrize(
     "unit",
     [
