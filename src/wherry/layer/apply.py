@@ -51,19 +51,21 @@ def extract(stream: BinaryIO, folder: str, form: OverlayForm, limits: Limits | N
     folder is then to be thrown away. Devices that this process may not make, and extended attributes that the
     file system refuses, are in the entries alone.
     """
-    with Ahead(stream.read) as ahead, _converted(folder):
+    limits = limits or Limits()
+    with Ahead(stream.read, limits.stream) as ahead, _converted(folder):
         os.makedirs(folder, exist_ok=True)
         os.chmod(folder, 0o755)
         with Folders(folder) as folders:
-            tree = _Extraction(folders, form).run(Source(ahead.block), limits or Limits())
+            tree = _Extraction(folders, form, limits).run(Source(ahead.block))
         return tree.layer(*ahead.finish())
 
 
 def read_index_of(stream: BinaryIO, limits: Limits | None = None) -> Layer:
     """As `extract`, without a folder: the same entries, nothing written."""
-    tree = Tree()
-    with Ahead(stream.read) as ahead:
-        for entry, content in read_source(Source(ahead.block), limits or Limits()):
+    limits = limits or Limits()
+    tree = Tree(limits)
+    with Ahead(stream.read, limits.stream) as ahead:
+        for entry, content in read_source(Source(ahead.block), limits):
             placed = tree.place(entry)
             if placed and entry.kind == FILE:
                 digest = hashlib.sha256()
@@ -74,13 +76,14 @@ def read_index_of(stream: BinaryIO, limits: Limits | None = None) -> Layer:
 
 
 class _Extraction:
-    def __init__(self, folders: Folders, form: OverlayForm) -> None:
+    def __init__(self, folders: Folders, form: OverlayForm, limits: Limits) -> None:
         self._folders = folders
         self._form = form
-        self._tree = Tree()
+        self._limits = limits
+        self._tree = Tree(limits)
 
-    def run(self, source: Source, limits: Limits) -> Tree:
-        for entry, content in read_source(source, limits):
+    def run(self, source: Source) -> Tree:
+        for entry, content in read_source(source, self._limits):
             placed = self._tree.place(entry)
             if placed:
                 self._write(placed, content)

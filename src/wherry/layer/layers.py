@@ -120,13 +120,19 @@ class Layers:
 
     # what comes in
 
-    def add_tar(self, write: Callable[[LayerWriter], None]) -> Layer:
-        """A layer of the entries that `write` adds; its stream is kept."""
+    def add_tar(self, write: Callable[[LayerWriter], None], *, foreign: bool = False) -> Layer:
+        """A layer of the entries that `write` adds; its stream is kept.
+
+        With `foreign` they are a stranger's, and may contradict each other: what they add up to is read from
+        the stream. Corrupt where that is nothing.
+        """
         with self._store.scratch("layer") as scratch:
             with TarFile(f"{scratch}/tar") as tar, LayerWriter(tar.write) as writer:
                 write(writer)
                 layer = writer.finish()
                 tar.finish()
+            if foreign:
+                layer = _read_again(f"{scratch}/tar")
             self._publish(layer.diff_id, scratch, "tar")
             self._keep_index(layer, scratch)
         return layer
@@ -339,3 +345,10 @@ def _folder(form: OverlayForm, layer: Layer) -> str:
     if form is PLAIN and not any(entry.kind in (WHITEOUT, OPAQUE) for entry in layer.entries):
         return current_form().folder
     return form.folder
+
+
+def _read_again(tar: str) -> Layer:
+    from wherry.layer.apply import read_index_of
+
+    with open(tar, "rb", buffering=0) as stream:
+        return read_index_of(stream, limits())

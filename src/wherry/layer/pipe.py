@@ -10,6 +10,8 @@ from collections.abc import Callable
 from queue import Empty, Full, Queue
 from threading import Thread
 
+from wherry.base.errors import Corrupt
+
 BLOCK = 1 << 20
 """Bytes that change hands at a time; a queue holds four, so memory stays small whatever the size."""
 _DEPTH = 4
@@ -92,8 +94,9 @@ class Ahead:
     digest cost the reader's thread nothing.
     """
 
-    def __init__(self, read: Callable[[int], bytes]) -> None:
-        self._state = _AheadState(read)
+    def __init__(self, read: Callable[[int], bytes], most: int) -> None:
+        """Corrupt is raised where the stream has more than `most` bytes."""
+        self._state = _AheadState(read, most)
         self._ended = False
         self._thread = Thread(target=self._state.run, name="ahead", daemon=True)
         self._thread.start()
@@ -133,8 +136,9 @@ class Ahead:
 
 
 class _AheadState:
-    def __init__(self, read: Callable[[int], bytes]) -> None:
+    def __init__(self, read: Callable[[int], bytes], most: int) -> None:
         self.read = read
+        self.most = most
         self.queue: Queue[bytes | BaseException] = Queue(_DEPTH)
         self.hash = hashlib.sha256()
         self.size = 0
@@ -146,6 +150,9 @@ class _AheadState:
                 block = self.read(BLOCK)
                 self.hash.update(block)
                 self.size += len(block)
+                if self.size > self.most:
+                    # it may be behind the archive's end, where nobody counts entries
+                    raise Corrupt(f"a layer's stream has more than {self.most} bytes")
                 self._put(block)
                 if not block:
                     return

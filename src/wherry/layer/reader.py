@@ -26,7 +26,7 @@ from wherry.layer.entry import (
 from wherry.layer.fields import Header
 from wherry.layer.header import SIZE
 from wherry.layer.pipe import BLOCK as CHUNK
-from wherry.layer.source import Content, Limits, Source
+from wherry.layer.source import Content, Limits, Source, too_many
 from wherry.layer.whiteout import PREFIX, meaning
 from wherry.layer.writer import Readable
 
@@ -48,6 +48,8 @@ _OWN = ("trusted.overlay.", "user.overlay.", owners.PREFIX)
 _MAX_PATH = 4095
 _MAX_NAME = 255
 _MAX_LINK = 4095
+_MAX_COMMON = 64 << 10
+"""Bytes of all global headers: they are part of every entry."""
 _ENDS = bytes(SIZE)
 
 
@@ -101,6 +103,7 @@ class _Reader:
         """The records of global pax headers."""
         self._size = 0
         self._entries = 0
+        self._names = 0
 
     def next(self) -> tuple[Entry, Content] | None:
         """The next entry that means something; None at the end of the archive."""
@@ -126,7 +129,7 @@ class _Reader:
         size = fields.number(header.size, "size")
         if not 0 <= size <= self._limits.header:
             raise Corrupt(f"a tar's extended header has {size} bytes: at most {self._limits.header} are read")
-        self._count(0)
+        self._count()
         data = self._source.take(size)
         self._source.skip(-size % SIZE)
         if header.flag == b"L":
@@ -136,7 +139,7 @@ class _Reader:
         elif header.flag == b"g":
             self._common.update(fields.pax_records(data))
             extended.pax = self._common | dict(extended.records)
-            if sum(len(key) + len(value) for key, value in self._common.items()) > self._limits.header:
+            if sum(len(key) + len(value) for key, value in self._common.items()) > _MAX_COMMON:
                 raise Corrupt("a tar's global headers are too large")
         else:
             extended.records = fields.pax_records(data)
@@ -171,8 +174,9 @@ class _Reader:
         real = size
         if kind == FILE and (pax or header.flag == b"S") and sparse.is_sparse(header, pax):
             regions, real, size = sparse.regions(header, pax, extended.records, size, self._source)
-        self._count(real)
         link = pax.get(b"linkpath", extended.link if extended.link is not None else header.link)
+        xattrs = _xattrs(pax) if pax else ()
+        self._count(real, len(name) + len(link) + sum(len(key) + len(value) for key, value in xattrs))
         entry = Entry(
             path,
             kind,
@@ -183,7 +187,7 @@ class _Reader:
             real,
             _link(kind, link, path),
             _device(header) if kind in (CHARACTER, BLOCK) else (0, 0),
-            _xattrs(pax) if pax else (),
+            xattrs,
             b"",
             self._source.position if kind == FILE and regions is None else -1,
         )
@@ -196,11 +200,12 @@ class _Reader:
             return None
         return entry, content
 
-    def _count(self, size: int) -> None:
+    def _count(self, size: int = 0, names: int = 0) -> None:
         self._entries += 1
         self._size += size
-        if self._entries > self._limits.entries:
-            raise Corrupt(f"a tar archive has more than {self._limits.entries} entries")
+        self._names += names
+        if self._entries > self._limits.entries or self._names > self._limits.names:
+            raise too_many(self._limits)
         if self._size > self._limits.size:
             raise Corrupt(
                 f"a tar archive has more than {self._limits.size} bytes of content",

@@ -18,21 +18,47 @@ class Limits(NamedTuple):
 
     size: int = 64 << 30
     """All content together, as it would be read: holes count."""
-    entries: int = 4_000_000
-    """Number of entries."""
+    entries: int = 2_000_000
+    """Number of entries. Each takes about 700 bytes of memory."""
     header: int = 2 << 20
     """One extended header, with all attributes in it."""
+    names: int = 256 << 20
+    """Names, links' targets and attributes of all entries together: they are kept in memory."""
+
+    @property
+    def stream(self) -> int:
+        """The whole stream, whatever is in it or behind its end: content, and headers for each entry."""
+        return self.size + 2 * self.names + 2048 * self.entries
+
+
+def too_many(limits: Limits) -> Corrupt:
+    return Corrupt(
+        f"a tar archive has more than {limits.entries} entries, or more than {limits.names} bytes of names",
+        hint="if you trust it, set WHERRY_MAX_LAYER_ENTRIES (a number, or with K, M)",
+    )
 
 
 def limits() -> Limits:
-    """The limits in force: WHERRY_MAX_LAYER_SIZE raises or lowers the size, in bytes or with K, M, G or T."""
-    text = os.environ.get("WHERRY_MAX_LAYER_SIZE", "")
+    """The limits in force: WHERRY_MAX_LAYER_SIZE (bytes) and WHERRY_MAX_LAYER_ENTRIES raise or lower them; a
+    number may end with K, M, G or T.
+    """
+    given = Limits()
+    size, entries = _variable("WHERRY_MAX_LAYER_SIZE"), _variable("WHERRY_MAX_LAYER_ENTRIES")
+    if size is not None:
+        given = given._replace(size=size)
+    if entries is not None:
+        given = given._replace(entries=entries, names=max(given.names, 128 * entries))
+    return given
+
+
+def _variable(name: str) -> int | None:
+    text = os.environ.get(name, "")
     if not text:
-        return Limits()
+        return None
     digits, unit = (text[:-1], text[-1].upper()) if text[-1].isalpha() else (text, "")
-    if unit not in _UNITS or not digits.isascii() or not digits.isdigit():
-        raise UsageError(f"WHERRY_MAX_LAYER_SIZE is {text!r}", hint="a number of bytes, as in 200G")
-    return Limits(size=int(digits) << _UNITS[unit])
+    if unit not in _UNITS or len(digits) > 20 or not digits.isascii() or not digits.isdigit():
+        raise UsageError(f"{name} is {text!r}", hint="a number, as in 200G")
+    return int(digits) << _UNITS[unit]
 
 
 class Source:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from wherry.base.errors import Corrupt
 from wherry.layer.entry import DIRECTORY, HARDLINK, OPAQUE, SYMLINK, WHITEOUT, Entry
+from wherry.layer.source import Limits, too_many
 from wherry.layer.writer import Layer
 from wherry.oci.digest import Digest
 
@@ -32,7 +33,10 @@ class Placed(NamedTuple):
 
 
 class Tree:
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits | None = None) -> None:
+        self._limits = limits or Limits()
+        self._made = self._made_names = 0
+        """Folders that were implied, and the bytes of their paths: one path may imply two thousand."""
         self.found: dict[str, Entry] = {}
         """By path; parents stand before children, and a hard link's target before it."""
         self.implied: set[str] = set()
@@ -105,6 +109,10 @@ class Tree:
         while path not in self._names:
             missing.append(path)
             path = path.rpartition("/")[0]
+        self._made += len(missing)
+        self._made_names += sum(map(len, missing))
+        if self._made > self._limits.entries or self._made_names > self._limits.names:
+            raise too_many(self._limits)
         for folder in reversed(missing):
             was_removed = folder in self.found  # as a whiteout: the folder of lower layers is another one
             self.place(Entry(folder, DIRECTORY, 0o755))

@@ -10,12 +10,14 @@ from wherry.base.errors import Corrupt, WherryError
 from wherry.layer.compress import decompressed
 from wherry.layer.entry import DIRECTORY, FILE, HARDLINK, SYMLINK
 from wherry.layer.reader import read_layer
-from wherry.layer.source import Content, Limits
+from wherry.layer.source import Content, Limits, limits
 from wherry.oci import digest as digests
 from wherry.oci.descriptor import MAX_DOCUMENT
 from wherry.oci.digest import Digest
 
-_LIMITS = Limits(size=1 << 42, entries=100_000)
+_MAX_MEMBERS = 100_000
+_LAYERS = 16
+"""An archive may have so many times the content that one layer may have."""
 _MAX_HOPS = 8
 _BLOCK = 1 << 20
 
@@ -80,11 +82,16 @@ class Members:
         raise Corrupt(f"the archive has links that lead nowhere: {name[:200]!r}")
 
 
+def _limits() -> Limits:
+    one = limits()
+    return one._replace(size=_LAYERS * one.size, entries=_MAX_MEMBERS)
+
+
 def read(stream: BinaryIO, folder: str) -> Members:
     """All files of the tar `stream`, compressed or not, written to `folder` under numbers."""
     members = Members()
     try:
-        for number, (entry, content) in enumerate(read_layer(decompressed(stream), _LIMITS)):
+        for number, (entry, content) in enumerate(read_layer(decompressed(stream), _limits())):
             if entry.kind == FILE:
                 members.add_file(entry.path, _keep(content, f"{folder}/{number}"))
             elif entry.kind == HARDLINK:

@@ -338,6 +338,50 @@ def test_a_sparse_bomb_is_counted_as_it_would_be_read() -> None:
         list(read_layer(io.BytesIO(archive(member))))
 
 
+def test_names_that_fill_the_memory() -> None:
+    """Compressed, ten thousand attributes of zeros are nothing."""
+    bomb = Member("f")
+    bomb.info.pax_headers = {f"SCHILY.xattr.user.{number}": "0" * 60_000 for number in range(10)}
+    with pytest.raises(Corrupt, match="bytes of names") as caught:
+        read_index_of(io.BytesIO(archive(*[bomb] * 20)), Limits(names=5 << 20))
+    assert "WHERRY_MAX_LAYER_ENTRIES" in caught.value.hint
+
+
+def test_folders_that_are_implied_by_the_thousand() -> None:
+    """One name of four thousand bytes has two thousand folders in it, with four million bytes of paths."""
+    bomb = [Member(f"{number}/" + "d/" * 1900 + "f") for number in range(20)]
+    with pytest.raises(Corrupt, match="more than 9000 entries"):
+        read_index_of(io.BytesIO(archive(*bomb)), Limits(entries=9000))
+    with pytest.raises(Corrupt, match="bytes of names"):
+        read_index_of(io.BytesIO(archive(*bomb)), Limits(names=1 << 20))
+
+
+def test_global_headers_are_small() -> None:
+    """Each of them counts for all entries after it."""
+    record = b"70000 a=" + b"x" * (70_000 - 9) + b"\n"
+    with pytest.raises(Corrupt, match="global headers"):
+        read_index_of(io.BytesIO(archive(Member("h", b"g", data=record))))
+
+
+def test_a_bomb_behind_the_archive_s_end(tmp_path: Path) -> None:
+    stream = archive(Member("f")) + b"x" * (3 << 20)
+    few = Limits(size=1 << 20, entries=10, names=100)
+    with pytest.raises(Corrupt, match="stream has more than"):
+        read_index_of(io.BytesIO(stream), few)
+    with pytest.raises(Corrupt, match="stream has more than"):
+        extract(io.BytesIO(stream), str(tmp_path / "x"), TRUSTED, few)
+
+
+def test_the_number_of_entries_can_be_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert limits() == Limits()
+    monkeypatch.setenv("WHERRY_MAX_LAYER_ENTRIES", "3M")
+    assert limits().entries == 3 << 20
+    assert limits().names > Limits().names
+    monkeypatch.setenv("WHERRY_MAX_LAYER_ENTRIES", "9" * 5000)
+    with pytest.raises(UsageError, match="WHERRY_MAX_LAYER_ENTRIES"):
+        limits()
+
+
 def test_too_many_entries() -> None:
     stream = archive(*(Member(f"f{number}") for number in range(50)))
     with pytest.raises(Corrupt, match="more than 20 entries"):

@@ -65,7 +65,7 @@ def execute(
                 writer.add(entry)
             read[_identity(item)] = item
 
-    layer = layers.add_tar(write)
+    layer = layers.add_tar(write, foreign=bool(archives))
     items = tuple(read.get(_identity(item), item) for item in gathered.items)
     return Copied(layer, gathered._replace(items=items))
 
