@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import tarfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -92,7 +93,7 @@ def test_a_hard_link_to_what_the_archive_does_not_have(store: Store, context: Co
             "passwd": "",
         }
     )
-    with pytest.raises(WherryError, match="which is no file in it|with '..'"):
+    with pytest.raises(WherryError, match=r"which is no file in it|with '\.\.'"):
         build(store, Options(context=str(folder)))
 
 
@@ -129,11 +130,5 @@ def test_random_malice(
             extract(tar, str(place), PLAIN)
         here = {entry.path for entry in kept.entries if entry.kind != OPAQUE and entry.path}
         assert set(trees.facts(str(place))) == here
-        layers_removed(place)
+        shutil.rmtree(place)
     assert trees.facts(str(outside)) == before
-
-
-def layers_removed(place: Path) -> None:
-    import shutil
-
-    shutil.rmtree(place)
