@@ -148,7 +148,8 @@ class Executor:
         diff_id = copied.layer.diff_id if copied.layer else None
         seconds = time.monotonic() - began
         self._recorder.write(step, parent, inputs, diff_id, seconds, contents)
-        self._recorder.trace(step, [tree], diff_id, seconds, contents[0])
+        for content in contents:
+            self._recorder.trace(step, [tree], diff_id, seconds, content)
         return Made(diff_id)
 
     @contextmanager

@@ -558,6 +558,21 @@ def test_a_hit_is_told_and_nothing_is_begun(make: Make, site: Site, repository: 
     assert site.downloads == ["/a"]
 
 
+def test_a_changed_parent_fetches_nothing(
+    store: Store, make: Make, site: Site, repository: str, work: Work
+) -> None:
+    work.commit({"f": "1"})
+    site.files["/a"] = b"x"
+    lines = "COPY b /", f"ADD {site.address}/a /", f"ADD {repository} /r", "COPY --from=src f /f"
+    contexts = (("src", repository),)
+    make(*lines, files={"b": "1"}, contexts=contexts)
+    events: list[Event] = []
+    built = make(*lines, files={"b": "2"}, contexts=contexts, events=events)
+    assert files_of(store, built) == {"a": "x", "b": "2", "f": "1", "r/f": "1"}
+    begun = [event.name for event in events if isinstance(event, Started)]
+    assert begun == ["[2/5] COPY b /", "exporting to image"]
+
+
 def test_a_url_as_a_context(store: Store, make: Make, site: Site) -> None:
     site.files |= {"/s.tgz": archive({"a": b"1", "d/b": b"2"}), "/plain": b"text"}
     contexts = (("src", f"{site.address}/s.tgz"), ("file", f"{site.address}/plain"))
