@@ -10,7 +10,7 @@ import pytest
 from wherry.dockerfile import parser
 from wherry.lint.check import Report, check
 from wherry.lint.shell import commands
-from wherry.lint.subject import Surroundings
+from wherry.lint.subject import Context, Surroundings
 from wherry.oci.config import Execution, ImageConfig
 from wherry.oci.platform import host
 
@@ -151,3 +151,55 @@ def test_reading_a_script_takes_linear_time(unit: str) -> None:
         began = time.process_time()
         commands(text)
         assert time.process_time() - began < 10
+
+
+# named contexts
+
+
+def with_contexts(text: str, advice: bool = False, **contexts: ImageConfig | None) -> Report:
+    """`a` for the context a, `a_arm64` for stages of that platform."""
+
+    def find(name: str, platform: str) -> Context | None:
+        for key in (f"{name}_{platform.rpartition('/')[2]}", name):
+            if key in contexts:
+                return Context(name, contexts[key])
+        return None
+
+    return check(parser.parse(text), Surroundings(find_context=find), advice=advice)
+
+
+FILES = ImageConfig(host())
+IMAGE = ImageConfig(host(), Execution(env=("A=1",), user="app", onbuild=("ARG TAG=1",)))
+
+
+def test_a_context_is_a_known_base() -> None:
+    text = "FROM src AS one\nLABEL a=$A b=$TAG\n"
+    assert with_contexts(text).unknown_bases == ("src",)
+    report = with_contexts(text, src=FILES)
+    assert (messages(report), report.unknown_bases) == ([undefined("A"), undefined("TAG")], ())
+    assert messages(with_contexts(text, src=IMAGE)) == []
+    assert with_contexts(text, src=None).unknown_bases == ("src",)
+
+
+def test_a_stage_that_a_context_replaces_has_no_instructions() -> None:
+    text = "FROM base AS one\nENV BUILT=1\nLABEL a=$X\nFROM one\nLABEL a=$A b=$BUILT c=$TAG\n"
+    report = with_contexts(text, one=IMAGE)
+    assert messages(report) == [undefined("BUILT"), undefined("TAG")]
+    assert report.unknown_bases == ()
+
+
+def test_the_platform_of_a_stage_chooses_the_context() -> None:
+    text = "FROM --platform=linux/arm64 src\nLABEL a=$A\nFROM src\nLABEL a=$A\n"
+    report = with_contexts(text, src=FILES, src_arm64=IMAGE)
+    assert [finding.where.line for finding in report.findings if "$A" in finding.message] == [4]
+
+
+def test_a_context_is_no_image_without_a_tag() -> None:
+    text = "FROM src\nCOPY --from=tools a b\nRUN --mount=from=src,target=/m x\nUSER app\n"
+
+    def rules(report: Report) -> list[str]:
+        return [finding.rule.name for finding in report.findings]
+
+    assert rules(with_contexts(text, advice=True)) == ["LatestTag"] * 3
+    assert rules(with_contexts(text, advice=True, src=FILES)) == ["LatestTag"]
+    assert rules(with_contexts(text, advice=True, src=FILES, tools=FILES)) == []
