@@ -169,22 +169,22 @@ def with_contexts(text: str, advice: bool = False, **contexts: ImageConfig | Non
 
 
 FILES = ImageConfig(host())
-IMAGE = ImageConfig(host(), Execution(env=("A=1",), user="app", onbuild=("ARG TAG=1",)))
+IMAGE = ImageConfig(host(), Execution(env=("A=1",), user="app", onbuild=("ARG RELEASE=1",)))
 
 
 def test_a_context_is_a_known_base() -> None:
-    text = "FROM src AS one\nLABEL a=$A b=$TAG\n"
+    text = "FROM src AS one\nLABEL a=$A b=$RELEASE\n"
     assert with_contexts(text).unknown_bases == ("src",)
     report = with_contexts(text, src=FILES)
-    assert (messages(report), report.unknown_bases) == ([undefined("A"), undefined("TAG")], ())
+    assert (messages(report), report.unknown_bases) == ([undefined("A"), undefined("RELEASE")], ())
     assert messages(with_contexts(text, src=IMAGE)) == []
     assert with_contexts(text, src=None).unknown_bases == ("src",)
 
 
 def test_a_stage_that_a_context_replaces_has_no_instructions() -> None:
-    text = "FROM base AS one\nENV BUILT=1\nLABEL a=$X\nFROM one\nLABEL a=$A b=$BUILT c=$TAG\n"
+    text = "FROM base AS one\nENV BUILT=1\nLABEL a=$X\nFROM one\nLABEL a=$A b=$BUILT c=$RELEASE\n"
     report = with_contexts(text, one=IMAGE)
-    assert messages(report) == [undefined("BUILT"), undefined("TAG")]
+    assert messages(report) == [undefined("BUILT"), undefined("RELEASE")]
     assert report.unknown_bases == ()
 
 
