@@ -128,6 +128,14 @@ RUN sed -i 's/^app:!/app:*/' /etc/shadow && cp -a /usr/bin/crontab /opt/tab && e
 RUN su app -c 'id -un' > /opt/su && setpriv --reuid app --regid 8 --init-groups id > /opt/setpriv \
  && runuser -u app -- sh -c 'id -u; chown 5 /opt/su 2>&1 || true' > /opt/runuser \
  && dpkg-statoverride --update --add app mail 6755 /opt/tab
+RUN mkdir -m 2777 /grp && chgrp 50 /grp && su app -c 'umask 027; mkdir -p ~/a/b && echo x > ~/a/b/f; \
+ ln -s f ~/a/b/l; cp ~/a/b/f ~/a/g; mv ~/a/g ~/a/h; mktemp ~/a/tmp; touch /grp/x; mkdir /grp/y; cat ~/a/b/l; \
+ mkdir ~/a; mkdir /nowhere/x; echo > /nowhere/y; (set -C; echo > ~/a/h); ln -s x ~/a; echo > ~/b/; \
+ echo more >> ~/a/h; : > ~/a/b/l; ln ~/a/h ~/hard; cat ~/a/h' > /opt/made 2>&1; touch /home/app/plain; \
+ perl -e 'sysopen(F, "/opt/p", 0102, 0400); print F "x"; chmod 0777, "/opt"; \
+ $( = 6; $) = "6 7"; $< = $> = 5; print "$< $> $( $)\n"; open(G, ">/opt/q"); print G "y"; close G; \
+ sysopen(F, "/opt/q", 0301) and print "two\n"; sysopen(F, "/opt/r", 0302, 0) and print F "z"; \
+ mkdir "/opt/s", 07777' >> /opt/made
 """
 
 
@@ -138,7 +146,15 @@ def test_packages_accounts_and_other_users(both: Both) -> None:
     assert found["usr/bin/crontab"].mode & 0o2000
     assert found["etc/shadow"] == ("f", 0o640, 0, 42)
     assert found["home/app"].uid == 1000
-    run = ("run", "--rm", "--network=none", "app", "sh", "-c", "cat /opt/su /opt/setpriv /opt/runuser")
+    run = (
+        "run",
+        "--rm",
+        "--network=none",
+        "app",
+        "sh",
+        "-c",
+        "cat /opt/su /opt/setpriv /opt/runuser /opt/made",
+    )
     assert both.as_user.ok(*run) == both.as_root.ok(*run)
 
 

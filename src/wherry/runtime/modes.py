@@ -36,8 +36,8 @@ _FOR_CHROOT = {
     "CAP_MKNOD": 27,
 }
 _LOSSES = {
-    "single-id": "RUN has a single id here: owners that it sets are kept in the image, but it sees one owner "
-    "for all files, and what it makes as another user (su, gosu) is root's",
+    "single-id": "RUN has a single id here: the owners that it gives to files are kept in the image, but it "
+    "sees one owner for all of them, and no user is kept from writing to another's",
     "chroot": "RUN has no namespaces here: no /proc and no /sys, this machine's network and processes",
 }
 

@@ -199,10 +199,20 @@ def _answered(architecture: int, ids: str) -> dict[int, list[_Step]]:
         return {}
     answer = _Step(_RETURN, _NOTIFY if ids == HEARD else _SUCCEED)
     return {
-        number: _of_devices(_MODE_ARGUMENT[name], answer) if name in _MODE_ARGUMENT else [answer]
+        number: _checked(name, answer)
         for name, number in idcalls.numbers(architecture).items()
-        if ids == HEARD or not name.startswith("get")
+        if ids == HEARD or not (name.startswith("get") or name in idcalls.MAKING)
     }
+
+
+def _checked(name: str, answer: _Step) -> list[_Step]:
+    if name in _MODE_ARGUMENT:
+        return _of_devices(_MODE_ARGUMENT[name], answer)
+    argument = idcalls.MAKING.get(name)
+    if argument is None:
+        return [answer]
+    allow = _Step(_RETURN, _ALLOW)
+    return [_Step(_LOAD, _ARGUMENT_AT + 8 * argument), _Step(_IF_ANY_BIT, os.O_CREAT, 0, 1), answer, allow]
 
 
 def _of_devices(argument: int, answer: _Step) -> list[_Step]:

@@ -9,7 +9,7 @@ ctypes only, relative imports only, and of the standard library only what loads 
     process.py  its user, capabilities, terminal, and the look-up of the command
     supervisor.py  instead of all that: crun or runc, and what they leave to a parent
     notifier.py  beside a container that has a single id: answers for the kernel, with credentials.py,
-                 targets.py and memory.py
+                 targets.py, makers.py and memory.py
     channel.py  what a child says to wherry
     linux.py    the system calls that the os module lacks
 """

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _MARK = 1 << 62
 _NONE = 0xFFFFFFFF
 _MOST_GROUPS = 65536
+_MOST_SETS = 4096
 _REAL, _EFFECTIVE, _SAVED, _FILES = range(4)
 
 
@@ -65,6 +66,8 @@ class Credentials:
     def set(self, pid: int, ids: Ids) -> None:
         key = self._key(ids)
         if key not in self._known:
+            if len(self._table) == _MOST_SETS:
+                raise Refused(errno.EAGAIN)
             self._known[key] = len(self._table)
             self._table.append(ids)
         number = self._known[key]

@@ -22,6 +22,7 @@ import struct
 
 from . import channel, linux
 from .credentials import Credentials, Refused, answer
+from .makers import Made, make
 from .memory import Memory
 from .targets import Target, Targets
 
@@ -30,10 +31,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, NoReturn
 
-_RECEIVE, _SEND, _STILL_VALID, _SET_FLAGS = 0xC0502100, 0xC0182101, 0x40082102, 0x40082104
+_RECEIVE, _SEND, _STILL_VALID, _ADD, _SET_FLAGS = 0xC0502100, 0xC0182101, 0x40082102, 0x40182103, 0x40082104
+_CONTINUE = 1
+_ADD_AND_SEND = 2
 _SYNC_WAKE_UP = 1  # since Linux 6.6: whoever asks is woken on the processor that answers
 _NOTIFICATION = struct.Struct("=QIIiIQ6Q")
 _ANSWER = struct.Struct("=QqiI")
+_ADDED = struct.Struct("=QIIII")
 _LISTENER = 0
 _EMPTY_PATH, _NO_FOLLOW = 0x1000, 0x100
 _NONE = 0xFFFFFFFF
@@ -41,6 +45,7 @@ _NONE = 0xFFFFFFFF
 
 def run(order: dict[str, Any], wherry: _socket.socket) -> NoReturn:
     channel.announce_birth(wherry)
+    os.umask(0)  # each caller has its own
     notifier = Notifier(order)
     if not channel.await_go(wherry):
         os._exit(1)
@@ -78,12 +83,48 @@ class Notifier:
                     continue  # who asked was killed
                 raise
             cookie, pid, _, number, architecture, _, *arguments = _NOTIFICATION.unpack(notification)
-            result, failure = self._answer(cookie, pid, self._names[architecture, number], tuple(arguments))
-            try:
-                fcntl.ioctl(_LISTENER, _SEND, _ANSWER.pack(cookie, result, -failure, 0))
-            except OSError as error:
-                if error.errno != errno.ENOENT:
-                    raise
+            name = self._names[architecture, number]
+            if name in _MAKING:
+                self._make(cookie, pid, name, tuple(arguments))
+                continue
+            result, failure = self._answer(cookie, pid, name, tuple(arguments))
+            self._send(cookie, result, -failure)
+
+    def _send(self, cookie: int, result: int, failure: int, flags: int = 0) -> None:
+        try:
+            fcntl.ioctl(_LISTENER, _SEND, _ANSWER.pack(cookie, result, failure, flags))
+        except OSError as error:
+            if error.errno != errno.ENOENT:
+                raise  # else who asked was killed
+
+    def _make(self, cookie: int, pid: int, name: str, arguments: tuple[int, ...]) -> None:
+        """A new file: the kernel makes it, unless it is to belong to another user than the first one."""
+        made: Made | None = None
+        try:
+            ids = self._credentials.of(pid)
+            if ids is not self._credentials.first:
+                made = make(
+                    name, arguments, pid, ids, self._targets, self._memory, lambda: self._check_valid(cookie)
+                )
+        except OSError as error:
+            self._send(cookie, 0, -(error.errno or errno.EIO))
+            return
+        if made is None:
+            self._send(cookie, 0, 0, _CONTINUE)
+        elif made.descriptor < 0:
+            self._send(cookie, 0, 0)
+        else:
+            self._hand_over(cookie, made.descriptor, made.closes)
+
+    def _hand_over(self, cookie: int, descriptor: int, closes: bool) -> None:
+        """The call gives the caller this descriptor (Linux 5.14)."""
+        new_flags = os.O_CLOEXEC if closes else 0
+        try:
+            fcntl.ioctl(_LISTENER, _ADD, _ADDED.pack(cookie, _ADD_AND_SEND, descriptor, 0, new_flags))
+        except OSError as error:
+            self._send(cookie, 0, -(error.errno or errno.EIO))
+        finally:
+            os.close(descriptor)
 
     def _answer(self, cookie: int, pid: int, name: str, arguments: tuple[int, ...]) -> tuple[int, int]:
         """The call's result and error number, one of them zero."""
@@ -154,6 +195,7 @@ class Notifier:
 if TYPE_CHECKING:
     Handler = Callable[[Notifier, int, int, tuple[int, ...]], None]
 
+_MAKING = {"open", "openat", "creat", "mkdir", "mkdirat", "symlink", "symlinkat"}
 _HANDLERS: dict[str, Handler] = {
     "chown": Notifier._chown,
     "lchown": Notifier._lchown,

@@ -82,10 +82,8 @@ class Targets:
         self, pid: int, target: Target, mode: int, device: int, check: Callable[[], None]
     ) -> None:
         """An empty file that stands for a device."""
-        assert target.path is not None
-        folder, _, name = self._memory.read_path(pid, target.path).rpartition(b"/")
-        mask = self._mask_of(pid)
-        above = self._open_named(pid, target.folder, folder + b"/" if folder or not name else b".", 0)
+        mask = self.mask_of(pid)
+        above, name = self.parent(pid, target)
         try:
             check()
             os.mknod(name, stat.S_IFREG | stat.S_IMODE(mode), dir_fd=above)
@@ -99,6 +97,19 @@ class Targets:
             os.setxattr(self._reach(file), DEVICE, text.encode())
         finally:
             os.close(file)
+
+    def parent(self, pid: int, target: Target) -> tuple[int, bytes]:
+        """A descriptor of the folder that a path leads to, and its last name with the slashes behind that."""
+        assert target.path is not None
+        path = self._memory.read_path(pid, target.path)
+        folder, slash, _ = path.rstrip(b"/").rpartition(b"/")
+        above = folder + slash
+        return self._open_named(pid, target.folder, above or b".", os.O_DIRECTORY), path[len(above) :]
+
+    def mark_maker(self, file: int, above: int, uid: int, gid: int) -> None:
+        """Have what was just made below the folder `above` belong to who made it."""
+        inherits = os.fstat(above).st_mode & stat.S_ISGID
+        self._mark(file, uid, _NONE if inherits else gid)
 
     def _open_own(self, pid: int, number: int) -> int:
         name = "cwd" if number == linux.AT_FDCWD else f"fd/{number}"
@@ -136,7 +147,7 @@ class Targets:
         os.fchdir(self._proc)
         return f"self/fd/{file}"
 
-    def _mask_of(self, pid: int) -> int:
+    def mask_of(self, pid: int) -> int:
         with open(os.open(f"{pid}/status", os.O_RDONLY, dir_fd=self._proc), "rb") as file:
             for line in file:
                 if line.startswith(b"Umask:"):
