@@ -14,6 +14,9 @@ from wherry.store.store import Store
 
 LAYOUT = "oci-layout://"
 
+SHORTEST_ID = 12
+"""Digits of an ID that FROM may say: what is shorter is the name of an image, whatever the store has."""
+
 
 class Bases:
     """Images by the name in a Dockerfile; each name means one image for the whole of a build."""
@@ -58,7 +61,7 @@ class Bases:
         return image
 
     def _resolve(self, name: str, platform: Platform) -> Image:
-        image = None if self._pull else self._store.images.resolve(name)
+        image = None if self._pull else self._store.images.resolve(name, SHORTEST_ID)
         if image is not None:
             _check_platform(name, image, platform)
             return image

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from wherry.base.errors import WherryError
 from wherry.base.events import Emit, Summary
 from wherry.build import scope, sources, verdicts
+from wherry.build.bases import SHORTEST_ID
 from wherry.build.definition import Definition
 from wherry.build.options import Options
 from wherry.build.verdicts import Verdict, Verdicts
@@ -97,7 +98,7 @@ class _Asked:
         """The ID of an image, "" for what is none; of an unclear one the build complains."""
         if name not in self.images:
             try:
-                self.images[name] = self._store.images.resolve_id(name) or ""
+                self.images[name] = self._store.images.resolve_id(name, SHORTEST_ID) or ""
             except WherryError:
                 self.images[name] = ""
         return self.images[name]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
-from wherry.base.errors import NotFound, WherryError
+from wherry.base.errors import Location, NotFound, WherryError
 from wherry.build import origins
 from wherry.build.graph import Graph
 from wherry.build.origins import Named, Wanted, no_context
@@ -48,6 +48,7 @@ def plan(dockerfile: Dockerfile, wanted: Wanted) -> Plan:
 
     Raises DockerfileError with the place and the source lines.
     """
+    _refuse_zero_bytes(dockerfile)
     parsed = program(dockerfile)
     try:
         return _plan(parsed, dockerfile, wanted)
@@ -102,6 +103,15 @@ def _plan(parsed: Program, dockerfile: Dockerfile, wanted: Wanted) -> Plan:
         last.author,
         tuple(arguments.unused()),
     )
+
+
+def _refuse_zero_bytes(dockerfile: Dockerfile) -> None:
+    """No path, no argument and no variable of a process can have one."""
+    text = dockerfile.text
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        error = DockerfileError("there is a zero byte in this line", hint="is this a text file, in UTF-8?")
+        raise dockerfile.located(error, Location(dockerfile.file, line, line))
 
 
 def _declare_globals(parsed: Program, dockerfile: Dockerfile, arguments: Arguments) -> None:

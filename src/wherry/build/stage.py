@@ -64,6 +64,7 @@ class Planner:
         self._parent: Planner | None = None
         self._history: list[Recorded] = []
         self._triggers: tuple[ins.Instruction, ...] = ()
+        self._is_triggered = False
 
     def begin(self, stage: ins.Stage, parent: Planner | None) -> None:
         """FROM: another stage, `scratch`, or an image. `parent` is the stage where it is one."""
@@ -76,7 +77,7 @@ class Planner:
         else:
             origin = origins.find(base.image, base.location, self.platform, self._wanted)
             self._begin_with(origin, Execution(env=DEFAULT_ENVIRONMENT))
-        self._take_triggers()
+        self._take_triggers(base.location)
         self._config = Draft(self.execution)
         following = (*self._triggers, *stage.instructions)
         self._total = 1 + sum(isinstance(item, _MAKING_STEPS) for item in following)
@@ -97,7 +98,8 @@ class Planner:
 
     def follow(self, instructions: Sequence[ins.Instruction], find_stage: FindStage) -> None:
         self._find_stage = find_stage
-        for instruction in (*self._triggers, *instructions):
+        for index, instruction in enumerate((*self._triggers, *instructions)):
+            self._is_triggered = index < len(self._triggers)
             try:
                 self._one(instruction)
             except WherryError as error:
@@ -133,9 +135,9 @@ class Planner:
         if origin.context:
             self._history.append(Recorded(f"FROM {origin.label}", self.step))
 
-    def _take_triggers(self) -> None:
-        """ONBUILD of the base runs first, and is not handed on to grandchildren."""
-        self._triggers = tuple(trigger(text) for text in self.execution.onbuild)
+    def _take_triggers(self, where: Location) -> None:
+        """ONBUILD of the base runs first, and is not handed on to grandchildren; it stands at FROM."""
+        self._triggers = tuple(trigger(text)._replace(location=where) for text in self.execution.onbuild)
         self.execution = self.execution._replace(onbuild=())
 
     def _one(self, instruction: ins.Instruction) -> None:
@@ -289,7 +291,8 @@ class Planner:
     def _make(
         self, instruction: ins.Instruction, operation: Operation, inputs: tuple[int, ...], text: str
     ) -> None:
-        name = self._name(legible.redacted(legible.line(instruction.original)))
+        text_of_name = f"{'ONBUILD ' * self._is_triggered}{legible.line(instruction.original)}"
+        name = self._name(legible.redacted(text_of_name))
         self.step = self._add(operation, self.step, inputs, name, instruction.location)
         self._history.append(Recorded(text, self.step))
 

@@ -56,7 +56,7 @@ def program(dockerfile: Dockerfile) -> Program:
 def trigger(expression: str, file: str = "ONBUILD") -> Instruction:
     """The instruction of one ONBUILD trigger, as an image config keeps it."""
     dockerfile = parse(expression, file)
-    if len(dockerfile.instructions) != 1:
+    if len(dockerfile.instructions) != 1 or "\0" in expression:
         error = DockerfileError("onbuild trigger should be a single expression")
         raise dockerfile.located(error, Location(file, 1, 1))
     node = dockerfile.instructions[0]

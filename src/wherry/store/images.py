@@ -56,14 +56,17 @@ class Images:
     def has(self, image_id: Digest) -> bool:
         return self._database.row("SELECT 1 FROM images WHERE id = ?", (image_id,)) is not None
 
-    def resolve(self, text: str) -> Image | None:
-        """The image that a user means by a name, an ID or the beginning of an ID; names are asked first."""
-        image_id = self.resolve_id(text)
+    def resolve(self, text: str, shortest: int = 1) -> Image | None:
+        """The image that a user means by a name, an ID or the beginning of an ID; names are asked first.
+
+        `shortest` is how many digits such a beginning has to have.
+        """
+        image_id = self.resolve_id(text, shortest)
         return self.get(image_id) if image_id else None
 
-    def resolve_id(self, text: str) -> Digest | None:
+    def resolve_id(self, text: str, shortest: int = 1) -> Digest | None:
         """As `resolve`, without reading the config."""
-        return self._id_of_name(text) or self._id_of_prefix(text)
+        return self._id_of_name(text) or self._id_of_prefix(text, shortest)
 
     def find(self, text: str) -> Image:
         """As `resolve`, with an error for what there is not."""
@@ -141,9 +144,9 @@ class Images:
         except WherryError:
             return None
 
-    def _id_of_prefix(self, text: str) -> Digest | None:
+    def _id_of_prefix(self, text: str, shortest: int) -> Digest | None:
         prefix = text.removeprefix("sha256:")
-        if not _HEX.fullmatch(prefix):
+        if not _HEX.fullmatch(prefix) or len(prefix) < shortest:
             return None
         rows = self._database.rows(
             "SELECT id FROM images WHERE substr(id, 8, ?) = ? LIMIT 2", (len(prefix), prefix)

@@ -12,6 +12,7 @@ from wherry.build import scope
 from wherry.build.origins import Wanted
 from wherry.build.plan import Plan, plan
 from wherry.build.step import Base, Copy, Folder, Run
+from wherry.dockerfile.errors import DockerfileError
 from wherry.dockerfile.parser import parse
 from wherry.oci import digest as digests
 from wherry.oci.config import Execution, History, ImageConfig
@@ -198,6 +199,27 @@ def test_a_platform_that_is_none_is_shown_where_it_stands() -> None:
     with pytest.raises(WherryError, match="not a platform: 'a/b/c/d'") as error:
         planned("ARG p=a/b/c/d\nFROM --platform=$p base\n")
     assert error.value.where == Location("Dockerfile", 2, 2)
+
+
+def test_a_trigger_stands_at_from_and_says_so() -> None:
+    found = planned("FROM base\nFROM parent\nCOPY x y\n")
+    shown = [(step.name, step.where and step.where.line) for step in found.steps]
+    assert shown == [
+        ("[stage-1 1/4] FROM parent", 2),
+        ("[stage-1 2/4] ONBUILD RUN first", 2),
+        ("[stage-1 3/4] ONBUILD COPY a b", 2),
+        ("[stage-1 4/4] COPY x y", 3),
+    ]
+    assert not any("ONBUILD" in line.text for line in found.history)
+    with pytest.raises(WherryError) as error:
+        planned("FROM base\nFROM puller\n")
+    assert error.value.where == Location("Dockerfile", 2, 2)
+
+
+def test_zero_bytes_are_refused_where_they_stand() -> None:
+    with pytest.raises(DockerfileError, match="zero byte") as error:
+        planned("FROM base\n\nENV a=\0\n")
+    assert error.value.where == Location("Dockerfile", 3, 3)
 
 
 @pytest.mark.parametrize("name", ["1", "7"])
