@@ -113,6 +113,7 @@ def test_python_and_node(build: Build) -> None:
 
 STEPS = """\
 FROM debian:bookworm-slim
+RUN chmod 750 /etc/default
 RUN useradd -m someone && mkdir /srv/data && chown someone /srv/data && chmod 2750 /srv/data
 RUN rm -rf /usr/share/doc && mkdir /usr/share/doc && echo kept > /usr/share/doc/new
 RUN mv /srv/data /srv/moved && ln -s moved /srv/link && ln /usr/share/doc/new /usr/share/doc/same

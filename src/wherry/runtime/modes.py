@@ -136,6 +136,11 @@ def _enter_root() -> None:
 def _enter_chroot() -> None:
     if os.geteuid() != 0:
         raise Denied("the mode chroot is for root of a container", hint="try --isolation=userns")
+    if idmap.in_user_namespace():
+        raise Denied(
+            "the mode chroot needs a /dev/null of its own, and a user namespace lets nobody make one",
+            hint="let this container make user namespaces: --security-opt seccomp=unconfined",
+        )
     lacking = [name for name, number in _FOR_CHROOT.items() if not has_capability(number)]
     if lacking:
         raise Denied(

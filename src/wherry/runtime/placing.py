@@ -149,8 +149,7 @@ class Places:
         elif is_there:
             _part_from_outside(here)
             os.rename(here, placed.home)
-        else:
-            _make_like(placed.home, status)  # the process has deleted it with all that was in it
+        # else the process has deleted it with all that was in it; whoever wants it next makes it anew
 
 
 def _whereabouts(descriptor: int) -> str:
@@ -171,12 +170,6 @@ def _clear(folder: int, name: str) -> None:
         pass
     except IsADirectoryError:
         shutil.rmtree(name, dir_fd=folder)
-
-
-def _make_like(path: str, status: os.stat_result) -> None:
-    os.mkdir(path, 0o700)
-    os.chown(path, status.st_uid, status.st_gid)
-    os.chmod(path, stat.S_IMODE(status.st_mode))
 
 
 def _delete_names(rootfs: str, inode: int) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from wherry.layer.entry import DIRECTORY
@@ -27,15 +27,14 @@ from wherry.snapshot.told import Told
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def harvest(replica: Replica, upper: str, told: Told, foreign: Collection[int] = ()) -> None:
+def harvest(replica: Replica, upper: str, told: Told) -> None:
     """Move what the step changed into the folder `upper`, which is made, and tell in `told` what it removed.
 
-    The replica then holds nothing but what it is known to. No process may be in it any more. `foreign` are
-    the inodes of files that were lent to the step: wherever it has moved or linked them, they are deleted.
+    The replica then holds nothing but what it is known to. No process may be in it any more.
     """
     os.mkdir(upper, 0o700)
     with Folders(replica.path) as folders, Folders(upper) as uppers:
-        _Harvest(replica, folders, uppers, told, foreign).run()
+        _Harvest(replica, folders, uppers, told).run()
 
 
 class _Visited(NamedTuple):
@@ -47,14 +46,11 @@ class _Visited(NamedTuple):
 
 
 class _Harvest:
-    def __init__(
-        self, replica: Replica, folders: Folders, uppers: Folders, told: Told, foreign: Collection[int]
-    ) -> None:
+    def __init__(self, replica: Replica, folders: Folders, uppers: Folders, told: Told) -> None:
         self._replica = replica
         self._folders = folders
         self._uppers = uppers
         self._told = told
-        self._foreign = foreign
         self._names = _names_by_folder(replica.known)
         self._visited: dict[str, _Visited] = {}
         self._unchanged: dict[str, Known] = {}
@@ -105,7 +101,7 @@ class _Harvest:
         return before
 
     def _visit_file(self, path: str, status: os.stat_result, before: Known | None) -> None:
-        if status.st_ino in self._foreign or _is_left_out(status):
+        if _is_left_out(status):
             folder, name = self._folders.parent(path)
             os.unlink(name, dir_fd=folder)
             if before is not None:
