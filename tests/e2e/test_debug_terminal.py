@@ -51,8 +51,8 @@ def test_the_command_is_in_the_history_of_bash(shared: Wherry, context: Context)
         opened.resize(44, 88)
         opened.process.send_signal(signal.SIGWINCH)
         time.sleep(0.3)
-        opened.type(b"stty size; sleep 100\r")
-        opened.read_until(b"44 88")
+        opened.type(b"stty size; sh -c 'echo in; exec sleep 100'\r")
+        opened.read_until(b"44 88\r\nin\r\n")
         opened.type(b"\x03")
         opened.read_until(b":/tmp$ ")
         opened.type(b"!1\r")  # the text alone ends the shell, as it ended the step's
@@ -69,7 +69,10 @@ def test_a_script_of_many_lines_is_one_in_the_history(shared: Wherry, context: C
     with terminal([*shared.command, "debug", failed.id], shared.environment | TERM) as opened:
         opened.read_until(b"# ")
         opened.type(UP + b"\r")
-        opened.read_until(b"one\r\ntwo  words\r\n")
+        assert b"one\r\ntwo  words\r\n" in opened.read_until(b"words\r\n\x1b[?2004h")
+        opened.read_until(b"# ")
+        opened.type(b"history\r")
+        assert b"    3  history\r\n" in opened.read_until(b"# ")
         opened.type(b"exit 4\r")
         assert opened.end() == 4
 
