@@ -32,9 +32,9 @@ def test_the_standard_mounts(runtime: Runtime, rootfs: Path) -> None:
     for line in run(runtime, rootfs, "cat", "/proc/mounts").output.splitlines():
         _, place, kind, options, *_ = line.split()
         found[place] = kind, set(options.split(","))
-    for place, (kind, options) in MOUNTS.items():
-        assert found[place][0] == kind, place
-        assert options <= found[place][1], (place, found[place])
+    for place, (wanted, least) in MOUNTS.items():
+        assert found[place][0] == wanted, place
+        assert least <= found[place][1], (place, found[place])
 
 
 def test_every_masked_path_shows_nothing(runtime: Runtime, rootfs: Path) -> None:

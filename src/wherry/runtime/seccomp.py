@@ -144,7 +144,7 @@ def program(capabilities: tuple[str, ...], machine: str = os.uname().machine, id
     listener's to answer (HEARD).
     """
     steps = [_Step(_LOAD, _ARCHITECTURE_AT)]
-    for architecture, table in _tables(machine):
+    for architecture, table in tables(machine):
         block = _block(table, _allowed_by(capabilities), _answered(architecture, ids))
         steps += [_Step(_IF_EQUAL, architecture, 0, len(block)), *block]
     steps.append(_Step(_RETURN, _DENY_EXISTENCE))
@@ -157,7 +157,7 @@ def profile(capabilities: tuple[str, ...], machine: str = os.uname().machine) ->
     What is not named is allowed here, calls younger than this list included; and personality is, because runc
     takes several checks of one argument for alternatives.
     """
-    names = {name for _, table in _tables(machine) for name in table} - _allowed_by(capabilities)
+    names = {name for _, table in tables(machine) for name in table} - _allowed_by(capabilities)
     rules = [
         _rule(names & _NOT_THERE, errno.ENOSYS),
         _rule(names - _NOT_THERE - _CHECKS.keys(), errno.EPERM),
@@ -178,7 +178,7 @@ def _rule(names: set[str], number: int, check: dict[str, Any] | None = None) -> 
     return {"names": sorted(names), "action": "SCMP_ACT_ERRNO", "errnoRet": number, "args": arguments}
 
 
-def _tables(machine: str) -> list[tuple[int, dict[str, int]]]:
+def tables(machine: str) -> list[tuple[int, dict[str, int]]]:
     """For each architecture whose programs run here: its number for the kernel, and numbers of its calls."""
     if machine not in _ARCHITECTURES:
         raise Unsupported(f"there is no seccomp profile for the machine {machine}")

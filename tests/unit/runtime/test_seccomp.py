@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import re
 import struct
 
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wherry.base.errors import Unsupported
-from wherry.runtime.seccomp import HEARD, PLAIN, profile, program
+from wherry.runtime.seccomp import HEARD, PLAIN, profile, program, tables
 from wherry.runtime.spec import DEFAULT_CAPABILITIES
 
 X86_64, I386, AARCH64 = 0xC000003E, 0x40000003, 0xC00000B7
@@ -86,6 +88,34 @@ def test_docker_s_decisions(
     machine: str, architecture: int, number: int, argument: int, expected: int
 ) -> None:
     assert decide(program(DEFAULT_CAPABILITIES, machine), architecture, number, argument) == expected
+
+
+HEADERS = {
+    ("x86_64", 0): "/usr/include/x86_64-linux-gnu/asm/unistd_64.h",
+    ("x86_64", 1): "/usr/include/x86_64-linux-gnu/asm/unistd_32.h",
+    ("aarch64", 0): "/usr/include/asm-generic/unistd.h",
+}
+"""Where the kernel's own headers have the numbers of calls; aarch64 has the generic ones."""
+
+
+@pytest.mark.parametrize(("machine", "which"), HEADERS)
+def test_the_numbers_are_the_kernel_s(machine: str, which: int) -> None:
+    """For machines too on which no test can make the calls: a wrong number refuses something else."""
+    if not os.path.exists(HEADERS[machine, which]):
+        pytest.skip("needs linux-libc-dev")
+    with open(HEADERS[machine, which], encoding="ascii") as file:
+        found = re.findall(r"#define __NR(?:3264)?_(\w+)\s+([0-9]+)", file.read())
+    kernel = {name: int(number) for name, number in found}
+    architecture, table = tables(machine)[which]
+    known = {name: number for name, number in table.items() if name in kernel}
+    assert len(known) > 45
+    assert known == {name: kernel[name] for name in known}
+    filter_ = program(DEFAULT_CAPABILITIES, machine)
+    checked = {"clone", "personality", "socket"}
+    for name, number in kernel.items():
+        if number <= 450 and name not in checked:
+            decision = decide(filter_, architecture, number)
+            assert (decision == ALLOW) == (name not in table), name
 
 
 def test_a_capability_allows_its_calls() -> None:
