@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from support import hosts
+from support import hosts, programs
 from support.cli import Wherry
 from support.hosts import HOSTS, Host
 from support.running import make_rootfs
+from support.victim import Victim
+from support.victim import victim as made_victim
 from wherry.runtime.helper import Runtime
 from wherry.runtime.native import Native
 
@@ -64,3 +66,11 @@ def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 def rootfs(ground: Path) -> Path:
     """A root filesystem with all of busybox."""
     return make_rootfs(ground / "rootfs")
+
+
+@pytest.fixture(params=["root", "user"])
+def victim(request: pytest.FixtureRequest) -> Iterator[Victim]:
+    """Whoever builds what an attacker wrote, as root and as an ordinary user."""
+    programs.require("root", "newuidmap", "busybox")
+    with made_victim(request.param) as someone:
+        yield someone

@@ -7,70 +7,25 @@ user who builds, outside of the store: to read its secret, or to change anything
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import stat
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from support import busybox, folders, ordinary
+from support import busybox
 from support.cli import Result, Wherry, write_files
 from support.running import run
+from support.victim import Victim
 from wherry.runtime.mounts import remove_created
 from wherry.runtime.native import Native
 from wherry.runtime.spec import Mount
 from wherry.testing import trees
 
 pytestmark = pytest.mark.needs("root", "busybox", "newuidmap")
-
-
-class Victim:
-    """Somebody who builds: with the image `base` in his store, and a treasure that is nobody else's."""
-
-    def __init__(self, wherry: Wherry, home: Path, owner: int) -> None:
-        self.wherry = wherry
-        self.home = home
-        self.secret = secrets.token_hex(16)
-        self.treasure = home / "treasure"
-        write_files(self.treasure, {"secret": self.secret, "empty": "", "folder/": ""})
-        for path in (self.treasure, *self.treasure.rglob("*")):
-            os.chown(path, owner, owner)
-        self._before = trees.facts(str(self.treasure))
-
-    def build(self, dockerfile: str, *flags: str, **files: str) -> Result:
-        texts: Mapping[str, str] = {"Dockerfile": dockerfile, **files}
-        folder = write_files(self.home / "context", texts)
-        return self.wherry("build", "--progress", "plain", *flags, folder)
-
-    def keeps(self, *printed: Result) -> None:
-        """Nothing of the treasure was changed, and its secret is in nothing that the attacker gets."""
-        assert trees.facts(str(self.treasure)) == self._before
-        for result in printed:
-            assert "wherry has a bug" not in result.err
-            assert self.secret not in result.out + result.err
-        found = subprocess.run(["grep", "-rlF", self.secret, str(self.wherry.root)], capture_output=True)
-        assert found.stdout == b""
-
-
-@pytest.fixture(params=["root", "user"])
-def victim(request: pytest.FixtureRequest) -> Iterator[Victim]:
-    if request.param == "root":
-        with tempfile.TemporaryDirectory(prefix="wherry-root-", dir=folders.fast()) as home:
-            os.chmod(home, 0o755)  # pytest's own folders are closed to other users
-            wherry = Wherry(Path(home, "wherry"), Path(home, "docker"))
-            busybox.put(wherry.root, "base")
-            yield Victim(wherry, Path(home), 0)
-        return
-    with ordinary.user() as someone:
-        wherry = Wherry(someone.home / "wherry", someone.home / "docker", prefix=someone.prefix)
-        ordinary.put_busybox(someone, wherry.root, "base")
-        yield Victim(wherry, someone.home, ordinary.UID)
 
 
 def steps(result: Result) -> str:
