@@ -18,6 +18,7 @@ from support import busybox, ordinary
 from support.cli import Result, Wherry, write_files
 from support.repositories import Work, backend, fake_ssh, files_of, git, serving
 from support.trees import tree
+from wherry import Options, WherryError, build_image
 from wherry.store.store import Store
 
 FILES = {"Dockerfile": "FROM scratch\nCOPY . /\n", "a.txt": "A", "d/b.txt": "B"}
@@ -379,6 +380,18 @@ def test_a_dockerfile_from_a_url(wherry: Wherry, tmp_path: Path) -> None:
         assert page.code == 1
         assert "a page for browsers" in page.err
         assert "the URL of a git repository ends in .git" in page.err
+
+
+# from Python
+
+
+def test_a_repository_from_python(store: Store, work: Work) -> None:
+    work.commit(FILES)
+    first = build_image(store, Options(context=work.url))
+    again = build_image(store, Options(context=work.url))
+    assert (first.image, first.executed, again.executed) == (again.image, 1, 0)
+    with pytest.raises(WherryError, match="does not exist"):
+        build_image(store, Options(context="nope"))
 
 
 # asking without building

@@ -202,7 +202,8 @@ class Git:
         """Make a kept `.git` the same wherever and whenever it is made: no logs, no times of files."""
         if self._ref.startswith(("refs/heads/", "refs/tags/")):
             self._git.output("update-ref", self._ref, f"{commit}^{{commit}}", folder=folder)
-        self._git.output("repack", "-a", "-d", "-f", "-q", folder=folder)
+        # Deltas depend on the number of threads that look for them.
+        self._git.output("-c", "pack.threads=1", "repack", "-a", "-d", "-f", "-q", folder=folder)
         # Written anew, an index knows no times and inodes of this machine.
         self._git.output("read-tree", commit, folder=folder, tree=tree)
         if os.path.isdir(f"{folder}/modules"):

@@ -48,8 +48,6 @@ _SETTINGS = """\
 \tfsmonitor = false
 [gc]
 \tauto = 0
-[pack]
-\tthreads = 1
 [http]
 \tlowSpeedLimit = 1
 \tlowSpeedTime = 90
