@@ -345,6 +345,24 @@ def test_host_ca_is_seen_and_leaves_no_trace(shared: Wherry, context: Context) -
     assert set(contents(shared.root, "t-ca")) - set(contents(shared.root, "busybox")) == {"n"}
 
 
+def test_host_ca_lets_a_step_make_the_bundle_anew(shared: Wherry, context: Context, tmp_path: Path) -> None:
+    (tmp_path / "host.pem").write_text("the host's\n")
+    bundle = "/etc/ssl/certs/ca-certificates.crt"
+    folder = context(
+        {
+            "Dockerfile": f"FROM busybox\nCOPY old {bundle}\nCOPY --chmod=755 update-ca-certificates /bin/\n"
+            f"RUN cat {bundle} > /seen\nRUN cat $SSL_CERT_FILE > /lent; update-ca-certificates\n",
+            "old": "old\n",
+            "update-ca-certificates": f"#!/bin/sh\necho new > /new && mv -f /new {bundle}\n",
+        }
+    )
+    lent = {"SSL_CERT_FILE": str(tmp_path / "host.pem")}
+    shared.ok("build", "--host-ca", "--no-cache", "-t", "t-ca-new", folder, env=lent)
+    found = contents(shared.root, "t-ca-new")
+    assert (found["seen"], found["lent"]) == ("the host's\n", "the host's\n")
+    assert found[bundle[1:]] == "new\n"
+
+
 def test_network_none(shared: Wherry, built: Callable[..., str]) -> None:
     built("FROM busybox\nRUN --network=none ls /sys/class/net > /net\n", "-t", "t-net")
     assert contents(shared.root, "t-net")["net"] == "lo\n"

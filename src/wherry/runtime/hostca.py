@@ -2,8 +2,8 @@
 
 The bundle is mounted below the container's `/dev`, a tmpfs in every container, and over the usual bundle
 files where the image has them. So no mount point is made in the root filesystem: nothing of it can be in the
-layer, its history or a digest. (A bundle file cannot be replaced while it is mounted over: in an image that
-has ca-certificates, `update-ca-certificates` says "device or resource busy" in a RUN with --host-ca.)
+layer, its history or a digest. A bundle file cannot be replaced while it is mounted over ("device or resource
+busy"), so a step that calls one of BUNDLE_MAKERS gets the bundle below `/dev` and its variables alone.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ BUNDLES = (
     "/etc/ssl/cert.pem",  # Alpine
     "/etc/pki/tls/cert.pem",
 )
+
+BUNDLE_MAKERS = ("update-ca-certificates", "update-ca-trust")
+"""Programs that write those files."""
 
 VARIABLES = (
     "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "NODE_EXTRA_CA_CERTS", "CURL_CA_BUNDLE",

@@ -14,7 +14,7 @@ from wherry.build.operations.mounts import Lent
 from wherry.build.step import Run
 from wherry.layer.entry import FILE
 from wherry.runtime import etcfiles, users
-from wherry.runtime.hostca import HostCA, host_ca
+from wherry.runtime.hostca import BUNDLE_MAKERS, HostCA, host_ca
 from wherry.runtime.spec import DEFAULT_PATH, Conditions, Container, Mount, Process
 from wherry.snapshot.view import View
 
@@ -53,7 +53,7 @@ def container(
     Files to be mounted are made in `scratch`; `lent` are the mounts that the instruction asks for.
     """
     user = users.find(operation.user, parent.read_if_there("etc/passwd"), parent.read_if_there("etc/group"))
-    authorities = _authorities(parent) if surroundings.host_ca else HostCA((), ())
+    authorities = _authorities(operation, parent) if surroundings.host_ca else HostCA((), ())
     environment = {"PATH": DEFAULT_PATH, "HOME": user.home} | dict(lent.sockets) | dict(surroundings.proxies)
     environment |= dict(item.partition("=")[::2] for item in authorities.env)
     environment |= dict(operation.environment) | dict(lent.environment)
@@ -81,12 +81,16 @@ def container(
     )
 
 
-def _authorities(parent: View) -> HostCA:
-    def is_file(path: str) -> bool:
-        found = parent.get(path)
+def _authorities(operation: Run, parent: View) -> HostCA:
+    """The host's bundle; not over the image's own where that is to be made anew: it could not be replaced."""
+    texts = (*operation.args, *(text for _, text in operation.scripts))
+    makes_bundles = any(program in text for program in BUNDLE_MAKERS for text in texts)
+
+    def is_covered(path: str) -> bool:
+        found = None if makes_bundles else parent.get(path)
         return found is not None and found.entry.kind == FILE
 
-    return host_ca(is_file)
+    return host_ca(is_covered)
 
 
 def _host_names(scratch: str, more_hosts: str) -> tuple[Mount, ...]:
