@@ -257,6 +257,7 @@ def test_devices_and_pipes_are_in_the_layer(both: Both) -> None:
         ("chown 1 /proc/sys/kernel/hostname", "Read-only file system"),
         ("chown 5 /dev/stdout && echo fine", "fine"),
         ("ln -s /etc/passwd /l && chown 5 /l && chown -h 6 /l && echo fine", "fine"),
+        ("cd /etc; exec 3<.; chown 5 /proc/self/cwd/passwd /dev/fd/3 /proc/self/root/etc && pwd", "/etc"),
         ("ln -s l /l && chown 5 /l", "Too many levels of symbolic links"),
         ("chmod 4755 /bin/busybox && chown 0 /bin/busybox && stat -c %a /bin/busybox", "755"),
         ("mkdir /x && touch /x/f && cp /bin/busybox /x && chroot /x /busybox chown 5 /f; ls /x", "f"),

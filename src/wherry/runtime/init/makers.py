@@ -48,7 +48,10 @@ def make(
         folder -= (folder >> 31) << 32
     else:
         folder = linux.AT_FDCWD
-    above, last = targets.parent(pid, Target(folder, arguments[0]))
+    try:
+        above, last = targets.parent(pid, Target(folder, arguments[0]))
+    except OSError:
+        return None
     try:
         check()
         mask = targets.mask_of(pid)

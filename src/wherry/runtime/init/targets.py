@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 OWNER, DEVICE = "user.wherry.owner", "user.wherry.device"
 _NONE = 0xFFFFFFFF
-_OWN_DESCRIPTORS = (b"/proc/self/fd/", b"/proc/thread-self/fd/", b"/dev/fd/")
-_STREAMS = {b"/dev/stdin": 0, b"/dev/stdout": 1, b"/dev/stderr": 2}
+_OWN = ((b"/proc/self/", b""), (b"/proc/thread-self/", b""), (b"/dev/fd/", b"fd/"))
+_STREAMS = {b"/dev/stdin": b"fd/0", b"/dev/stdout": b"fd/1", b"/dev/stderr": b"fd/2"}
 
 
 class Target:
@@ -61,9 +61,6 @@ class Targets:
             if not target.may_be_empty:
                 raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
             return self._open_own(pid, target.folder)
-        number = _own_descriptor(path) if target.follow else None
-        if number is not None:
-            return self._open_own(pid, number)
         return self._open_named(pid, target.folder, path, 0 if target.follow else os.O_NOFOLLOW)
 
     def give(self, file: int, uid: int, gid: int) -> None:
@@ -120,6 +117,9 @@ class Targets:
 
     def _open_named(self, pid: int, folder: int, path: bytes, flags: int) -> int:
         self._enter_root(pid)
+        own = _own(path)
+        if own:
+            return os.open(b"%d/%s" % (pid, own), os.O_PATH | flags, dir_fd=self._proc)
         if path.startswith(b"/"):
             return os.open(path, os.O_PATH | flags)
         base = self._open_own(pid, folder)
@@ -200,12 +200,9 @@ def _attribute(path: str) -> bytes:
         raise
 
 
-def _own_descriptor(path: bytes) -> int | None:
-    """The number in a path such as /proc/self/fd/1, whose "self" would be this process."""
-    if path in _STREAMS:
-        return _STREAMS[path]
-    for prefix in _OWN_DESCRIPTORS:
-        rest = path.removeprefix(prefix)
-        if rest != path and rest.isdigit():
-            return int(rest)
-    return None
+def _own(path: bytes) -> bytes:
+    """What a path such as /proc/self/fd/1, whose "self" would be this process, is in the caller's folder."""
+    for prefix, place in _OWN:
+        if path.startswith(prefix):
+            return place + path[len(prefix) :]
+    return _STREAMS.get(path, b"")
