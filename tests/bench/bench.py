@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from bench import measure
+from bench import measure, starts
 from bench.builders import Buildah, Buildctl, Builder, Docker, Wherry
 from bench.measure import Failure, Sample
 from support import bases, folders
@@ -57,6 +57,8 @@ def main(arguments: list[str] | None = None) -> int:
         with bases.served(scratch) as registry:
             builders = _builders(scratch, options.others)
             print_limits(scratch, scale)
+            if os.geteuid() == 0:
+                starts.print_table()
             print_table(builders, registry, scratch, scale)
             for builder in builders:
                 builder.close()
