@@ -157,6 +157,20 @@ def test_a_signal_puts_the_terminal_back(box: Wherry, context: Context, number: 
     until(lambda: not list((box.root / "tmp").iterdir()))
 
 
+def test_a_shell_without_mounts(box: Wherry, context: Context) -> None:
+    box.environment["WHERRY_ISOLATION"] = "chroot"
+    folder = context({"Dockerfile": "FROM base\nUSER web\nRUN echo left > /tmp/n; exit 3\n"})
+    with terminal([*box.command, "build", "--on-failure=shell", str(folder)], box.environment) as opened:
+        opened.read_until(b"/ $ ")
+        opened.type(b"cat /tmp/n; id -u; stty size; sh -c 'echo in; exec sleep 100'\r")
+        opened.read_until(b"left\r\n1000\r\n33 77\r\nin\r\n")
+        opened.type(b"\x03")
+        opened.read_until(b"/ $ ")
+        opened.type(b"exit\r")
+        assert opened.end() == 1
+        assert is_restored(opened)
+
+
 @pytest.mark.needs("newuidmap", "setpriv")
 def test_a_shell_of_an_ordinary_user() -> None:
     with ordinary.user() as someone:

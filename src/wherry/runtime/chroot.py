@@ -75,8 +75,6 @@ def _refuse(container: Container) -> None:
             f"a RUN without the machine's network (--network={container.network}) needs a network namespace, "
             "which the mode chroot has not"
         )
-    if container.process.terminal:
-        raise Unsupported("a terminal needs a mount of its own, which the mode chroot has not")
     if container.shm_size != SHM_SIZE:
         raise Unsupported("--shm-size is about a mount, which the mode chroot has not")
     if container.read_only:

@@ -42,16 +42,27 @@ def _run_command(document: dict[str, Any], wherry: _socket.socket) -> NoReturn:
         linux.die_with_parent()
         os.setsid()
         channel.announce_birth(wherry)
+        console = _open_terminal(document["process"]) if document["process"]["terminal"] else None
         _confine(document["root"]["path"])
         channel.await_go(wherry)
-        channel.announce_start(wherry, [], None)
-        process.execute(document["process"], None, document["linux"].get("wherry.filter", {}), keep=_SETUP)
+        channel.announce_start(wherry, [], console)
+        process.execute(document["process"], console, document["linux"].get("wherry.filter", {}), keep=_SETUP)
     except Failed as error:
         channel.fail(_SETUP, error.message, error.code)
     except OSError as error:
         channel.fail(_SETUP, f"cannot set up the container: {error.strerror}")
     finally:
         os._exit(1)
+
+
+def _open_terminal(command: dict[str, Any]) -> int:
+    """One of this machine's: it has no name inside."""
+    try:
+        master = os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+        process.use_terminal(master, command["user"]["uid"])
+    except OSError as error:
+        raise Failed(f"cannot open a terminal, /dev/ptmx: {error.strerror}") from None
+    return master
 
 
 def _confine(root: str) -> None:

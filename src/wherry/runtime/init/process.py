@@ -10,6 +10,7 @@ import errno
 import fcntl
 import os
 import stat
+import struct
 
 from . import channel, linux
 
@@ -105,6 +106,17 @@ def _own_pipes(uid: int) -> None:
                 os.fchown(number, uid, -1)
             except OSError:
                 pass  # a pipe of another user namespace
+
+
+def use_terminal(master: int, owner: int) -> int:
+    """Make the far side of a terminal 0, 1 and 2, and `owner`'s; a descriptor of it."""
+    unlock, get_peer = 0x40045431, 0x5441  # TIOCSPTLCK, TIOCGPTPEER
+    fcntl.ioctl(master, unlock, struct.pack("=i", 0))
+    peer = fcntl.ioctl(master, get_peer, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    os.fchown(peer, owner, -1)
+    for number in range(3):
+        os.dup2(peer, number)
+    return peer
 
 
 def _take_terminal() -> None:

@@ -8,13 +8,11 @@ namespace; only folders and files made to mount on are seen outside, and those a
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import stat
-import struct
 
 from . import linux
-from .process import Failed
+from .process import Failed, use_terminal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -267,15 +265,10 @@ def _cover_new_file(folder: int, name: str, source: int, attributes: int = 0) ->
 
 def _make_terminal(root: int, owner: int) -> int:
     """A terminal in the container's devpts: its far side becomes 0, 1, 2 and /dev/console."""
-    unlock, get_peer = 0x40045431, 0x5441  # TIOCSPTLCK, TIOCGPTPEER
     master = linux.open_in_root(root, "dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY)
-    fcntl.ioctl(master, unlock, struct.pack("=i", 0))
-    peer = fcntl.ioctl(master, get_peer, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
-    os.fchown(peer, owner, -1)
+    peer = use_terminal(master, owner)
     folder = linux.open_in_root(root, "dev", os.O_RDONLY | os.O_DIRECTORY)
     _cover_new_file(folder, "console", peer)
-    for number in range(3):
-        os.dup2(peer, number)
     return master
 
 
