@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import SimpleHTTPRequestHandler
@@ -205,6 +207,37 @@ def test_a_slow_server_holds_up_no_other_step(build: Build, wherry: Wherry, site
         process.stderr.read()
         assert process.wait() == 0
     assert contents(wherry.root, "app")["x"] == "late"
+
+
+@pytest.mark.parametrize("end", ["SIGINT", "SIGTERM", "a failed step"])
+def test_a_silent_server_is_not_waited_for(wherry: Wherry, tmp_path: Path, end: str) -> None:
+    asked, over = threading.Event(), threading.Event()
+
+    class Silent(SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.set()
+            over.wait(30)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    busybox.put(wherry.root, "base")
+    with serving(Silent) as address:
+        text = f"FROM scratch AS a\nADD {address}/x /x\nFROM base\nCOPY --from=a /x /\n"
+        if end == "a failed step":
+            text = f"FROM base AS b\nRUN sleep 2; exit 3\n{text}COPY --from=b / /b\n"
+        folder = write_files(tmp_path / "c", {"Dockerfile": text})
+        process = wherry.start("build", folder)
+        assert asked.wait(20)
+        began = time.monotonic()
+        if end.startswith("SIG"):
+            process.send_signal(getattr(signal, end))
+        assert process.wait(20) == {"SIGINT": 130, "SIGTERM": 143}.get(end, 1)
+        assert time.monotonic() - began < 6
+        over.set()
+    # What the server owed is swept by the next build.
+    folder = write_files(tmp_path / "d", {"Dockerfile": "FROM base\nWORKDIR /w\n"})
+    wherry.ok("build", folder)
 
 
 @pytest.mark.needs("newuidmap", "setpriv")

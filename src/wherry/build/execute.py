@@ -279,6 +279,7 @@ class Executor:
             self._cancelled = True
             for process in self._processes:
                 process.kill()
+        self._sources.cancel()
 
     def close(self) -> None:
         self._held.close()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager, suppress
+from queue import SimpleQueue
 
 from wherry.base.errors import Location, WherryError
 from wherry.base.events import Emit, vertex
@@ -19,12 +21,15 @@ from wherry.build.remote import address, archive, token
 from wherry.build.remote.git import Git
 from wherry.build.remote.web import Web
 from wherry.build.remote.webfile import WebFile
+from wherry.build.solve import Cancelled
 from wherry.build.sources import Wish
 from wherry.dockerfile.ignore import Patterns
 from wherry.registry import parallel
 from wherry.store.store import Store
 
 _AT_ONCE = 8
+_PATIENCE = 1.0
+"""Seconds that a cancelled build waits for what it has begun to fetch."""
 _CONTEXT_FILE = "context"
 """What a named context from a URL has as its one file, where that is no archive. BuildKit calls it so."""
 
@@ -41,6 +46,9 @@ class Fetcher:
         self._scratch = self._stack.enter_context(store.scratch("fetch"))
         self._web = self._stack.enter_context(closing(Web(store, emit)))
         self._sources: dict[Wish, _Repository | _Url] = {}
+        self._waiting: set[SimpleQueue[Context | WebFile | BaseException]] = set()
+        self._threads: list[threading.Thread] = []
+        self._is_cancelled = False
         self._lock = threading.Lock()
 
     def identity(self, wish: Wish) -> str | None:
@@ -63,17 +71,60 @@ class Fetcher:
     @contextmanager
     def files(self, wish: Wish, number: int) -> Iterator[Files]:
         """The wish's tree, for the calling thread. `number` is the vertex that fetches it, if need be."""
-        found = self._source(wish).files(number)
+        source = self._source(wish)
+        found = self._awaited(lambda: source.files(number))
         if not isinstance(found, Context):
             yield found
             return
         with closing(found.reader()) as reader:
             yield reader
 
+    def cancel(self) -> None:
+        """Nobody waits for servers any more."""
+        with self._lock:
+            self._is_cancelled = True
+            for answer in self._waiting:
+                answer.put(Cancelled())
+
     def close(self) -> None:
+        if self._is_cancelled:
+            self._abandon()
+            return
         for source in self._sources.values():
             source.close()
         self._stack.close()
+
+    def _abandon(self) -> None:
+        """What is still being written may be left behind: `sweep` finds it when this process has ended."""
+        end = time.monotonic() + _PATIENCE
+        for thread in self._threads:
+            thread.join(max(0, end - time.monotonic()))
+        with suppress(OSError, WherryError):
+            self._stack.close()
+
+    def _awaited(self, fetch: Callable[[], Context | WebFile]) -> Context | WebFile:
+        """What `fetch` gives, on a thread that need not end: a silent server cannot be interrupted."""
+        answer: SimpleQueue[Context | WebFile | BaseException] = SimpleQueue()
+
+        def run() -> None:
+            try:
+                answer.put(fetch())
+            except BaseException as error:
+                answer.put(error)
+
+        with self._lock:
+            if self._is_cancelled:
+                raise Cancelled()
+            self._waiting.add(answer)
+            thread = threading.Thread(target=run, daemon=True)
+            self._threads.append(thread)
+        thread.start()
+        found = answer.get()
+        with self._lock:
+            self._waiting.discard(answer)
+        if isinstance(found, BaseException):
+            raise found
+        return found
 
     def _source(self, wish: Wish) -> _Repository | _Url:
         with self._lock:

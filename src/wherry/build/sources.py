@@ -113,6 +113,11 @@ class Sources:
             }
             yield Trees(files, fetched)
 
+    def cancel(self) -> None:
+        """What is being fetched is not waited for."""
+        if self._fetcher is not None:
+            self._fetcher.cancel()
+
     def close(self) -> None:
         for context in self._folders.values():
             context.save()
