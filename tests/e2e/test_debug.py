@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -334,7 +333,6 @@ class _waiting:
     def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.wait()
-        time.sleep(0.2)
 
 
 def _running() -> str:

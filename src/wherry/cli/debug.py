@@ -83,6 +83,11 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError("--rm needs the ID of what is to be removed", hint="`wherry debug --ls` shows it")
     if not args.ls and (args.all or args.format or args.no_trunc or args.quiet):
         raise UsageError("--all, --format, --no-trunc and --quiet belong to --ls")
+    if args.ls and args.build and (args.all or args.quiet):
+        raise UsageError("--all and --quiet are about the list of builds, not about the steps of one")
+    entering = (args.step, args.keep, args.user, args.workdir, args.secret, args.ssh, args.command)
+    if (args.ls or args.rm) and any(entering):
+        raise UsageError("--ls and --rm enter nothing: leave out the options and commands for that")
     if args.keep and args.secret:
         raise UsageError(
             "--keep and --secret do not go together: a secret could be in what is kept",
