@@ -118,7 +118,7 @@ class _Elsewhere:
             if kind == "running":
                 pid, created = values
                 console = descriptors[2] if len(descriptors) > 2 else -1
-                return Running(pid, descriptors[0], descriptors[1], Start(created, console, -1, True))
+                return Running(pid, descriptors[0], descriptors[1], Start(created, console))
             if kind == "failed":
                 message, code = values
                 raise ExecFailed(message, code) if code else WherryError(message)

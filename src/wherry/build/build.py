@@ -163,7 +163,7 @@ def _solve(
 
     def executor() -> Executor:
         # Imported on the first step that has to be executed: it costs more than a build with nothing to do.
-        from wherry.build import execute
+        from wherry.build import execute, watch
         from wherry.build.operations.run import Surroundings
 
         return execute.Executor(
@@ -177,6 +177,7 @@ def _solve(
                 isolation=options.isolation,
                 snapshotter=options.snapshotter,
                 no_cache=options.no_cache,
+                watched=watch.worth_watching(plan.steps),
                 surroundings=Surroundings(
                     options.host_ca, arguments.proxies(), options.network, options.conditions
                 ),

@@ -25,6 +25,7 @@ from wherry.build.solve import Cancelled, Chain, Made
 from wherry.build.sources import Sources
 from wherry.build.step import Copy, Folder, Run, Step
 from wherry.build.viewfiles import ViewFiles
+from wherry.build.watch import Watch
 from wherry.layer.layers import Layers
 from wherry.layer.writer import Layer
 from wherry.oci import platform as platforms
@@ -41,7 +42,7 @@ from wherry.snapshot.noting import NotingView
 from wherry.snapshot.overlay import Mounted
 from wherry.snapshot.ownership import Ownership, read_journal
 from wherry.snapshot.snapshotter import Snapshotter, choose, open_snapshotter
-from wherry.snapshot.tracks import Tree
+from wherry.snapshot.tracks import Incomplete, Tree
 from wherry.snapshot.view import View
 from wherry.store.store import Store
 
@@ -58,6 +59,8 @@ class Settings(NamedTuple):
     isolation: str = "auto"
     snapshotter: str = "auto"
     no_cache: bool = False
+    watched: frozenset[int] = frozenset()
+    """The numbers of the steps whose processes are observed."""
     surroundings: run.Surroundings = run.Surroundings()
     secrets: tuple[Secret, ...] = ()
     agents: tuple[Agent, ...] = ()
@@ -98,6 +101,7 @@ class Executor:
         self.left: dict[int, Left] = {}
         """What failed processes left, by the numbers of their steps; until `close`."""
         self._cancelled = False
+        self._is_exact = mode is None or mode.is_exact
         self._has_told = False
         self._lock = threading.Lock()
 
@@ -177,19 +181,24 @@ class Executor:
         log = run.Log(self._log_path(step), step.number + 1, self._emit)
         failed = True
         try:
-            layer = self._ran(step, operation, parent, shown, log)
+            layer, looked = self._ran(step, operation, parent, shown, log)
             failed = False
         finally:
             log.close(keep=failed)
         diff_id = layer.diff_id if layer else None
-        self._recorder.write(step, parent, inputs, diff_id, time.monotonic() - began, contents)
+        seconds = time.monotonic() - began
+        self._recorder.write(step, parent, inputs, diff_id, seconds, contents)
+        if looked:
+            self._recorder.trace(step, looked, diff_id, seconds)
         return Made(diff_id)
 
     def _ran(
         self, step: Step, operation: Run, parent: Chain, shown: list[mounts.Input], log: run.Log
-    ) -> Layer | None:
+    ) -> tuple[Layer | None, list[Tree]]:
+        """What the process changed, and what it looked at: nothing where that was not watched."""
         assert self._snapshots is not None
         view = self._view(parent)
+        is_watched = step.number in self._settings.watched
         with self._store.scratch("run") as scratch:
             try:
                 with (
@@ -197,15 +206,18 @@ class Executor:
                     self._snapshots.mounted(parent, scratch, view=view, mountpoints=lent.places) as mounted,
                 ):
                     log.mask(lent.secrets)
+                    watch = Watch(view, [item.view for item in shown], scratch)
                     container = run.container(
-                        operation, mounted.path, view, scratch, self._settings.surroundings, lent
+                        operation, mounted.path, watch.view, scratch, self._settings.surroundings, lent
                     )
                     container = container._replace(upper=mounted.upper, journal=f"{scratch}/journal")
+                    if is_watched:
+                        container = watch.observing(container, operation)
                     self._process(container, operation, scratch, log)
             except run.Failure as failure:
                 self._leave(step, mounted, failure, log)
                 raise
-            return changes.commit(
+            layer = changes.commit(
                 self._layers,
                 mounted.upper,
                 view,
@@ -214,6 +226,13 @@ class Executor:
                 told=mounted.told,
                 ownership=_ownership(container),
             )
+            return layer, self._looked(watch, container, operation) if is_watched else []
+
+    def _looked(self, watch: Watch, container: Container, operation: Run) -> list[Tree]:
+        try:
+            return watch.trees(container, operation)
+        except Incomplete:
+            return []
 
     def _known(
         self, step: Step, parent: Chain, inputs: list[Chain], contents: tuple[str, ...]
@@ -256,7 +275,7 @@ class Executor:
 
     def _started(self, process: Running) -> None:
         with self._lock:
-            if not process.is_heard and not self._has_told:
+            if not (process.is_heard or self._is_exact or self._has_told):
                 self._has_told = True
                 self._emit(Note("warning", UNHEARD))
             self._processes.add(process)

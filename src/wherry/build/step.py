@@ -49,6 +49,11 @@ class Mount(NamedTuple):
     label: str = ""
 
 
+def is_filled_cache(mount: Mount) -> bool:
+    """A cache that begins with files of another step."""
+    return mount.kind == "cache" and mount.input is not None
+
+
 class Run(NamedTuple):
     """A process. `environment` is all that it sees of ENV and ARG; proxies and host CAs are not inputs."""
 

@@ -59,7 +59,7 @@ class Chroot:
         places = Places(container.rootfs, os.path.dirname(container.rootfs))
         try:
             _furnish(places, container)
-            return self._helper.run(order, 0, (stdin, stdout, stderr), ready, places.take_out)
+            return self._helper.run(order, 0, (stdin, stdout, stderr), ready, clear_up=places.take_out)
         except BaseException:
             places.take_out()
             raise

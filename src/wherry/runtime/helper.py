@@ -35,12 +35,12 @@ class ExecFailed(WherryError):
 
 
 class Start(NamedTuple):
-    """What a child said before it executed the command. Without `is_heard` nothing can be answered for it."""
+    """How a child came to execute its command. `server` answers the system calls that it waits with."""
 
-    created: tuple[Created, ...]
-    console: int
-    listener: int
-    is_heard: bool
+    created: tuple[Created, ...] = ()
+    console: int = -1
+    server: Running | None = None
+    is_heard: bool = True
 
 
 class Running:
@@ -48,8 +48,8 @@ class Running:
 
     `pid` is its number in wherry's pid namespace, until the end has been waited for. `console` is the
     terminal's master side or -1; the caller closes it. `created` are the mount points that had to be made.
-    `listener` is where calls of the container are to be answered, or -1; without `is_heard` there should be
-    one, and the kernel refused it. `clear_up` is called once, by `wait`, when all of its processes are gone.
+    `is_heard`: its system calls are heard, where they are to be; the kernel may refuse that.
+    `clear_up` is called once, by `wait`, when all of its processes are gone.
     """
 
     def __init__(
@@ -62,20 +62,15 @@ class Running:
     ) -> None:
         self.pid = pid
         self.console = start.console
-        self.created = tuple(start.created)
-        self.listener = start.listener
+        self.created = start.created
         self.is_heard = start.is_heard
         self._clear_up = clear_up
         self._pidfd = pidfd
         self._status = status
         self._code: int | None = None
-        self._server: Running | None = None
+        self._server = start.server
         self._waiting = threading.Lock()
         self._signalling = threading.Lock()
-
-    def served_by(self, server: Running) -> None:
-        """It needs `server`, which ends after it, and whose end is waited for with its own."""
-        self._server = server
 
     def fileno(self) -> int:
         """A descriptor that becomes readable when the container has ended; valid until `wait` returns."""
@@ -102,7 +97,7 @@ class Running:
                 if self._clear_up:
                     self._clear_up()
                 if self._server and self._server.wait() and report:
-                    raise WherryError("the process that answers for the ids of a container has failed")
+                    raise WherryError("the process that hears the system calls of a container has failed")
             return self._code
 
     def kill(self, number: int = signal.SIGKILL) -> None:
@@ -181,14 +176,18 @@ class Helper:
         order: dict[str, Any],
         flags: int,
         stdio: tuple[int, int, int],
-        ready: Callable[[int], None] | None,
+        ready: Callable[[int], None] | None = None,
+        serve: Callable[[int], Running] | None = None,
         clear_up: Callable[[], None] | None = None,
     ) -> Running:
-        """Have a child forked into the namespaces of `flags`, and `order` carried out there."""
+        """Have a child forked into the namespaces of `flags`, and `order` carried out there.
+
+        `serve` starts what answers on the descriptor that it is given, for a child whose calls are heard.
+        """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         status, their_status = os.pipe()
-        pid, pidfd = 0, -1
+        pid, pidfd, start = 0, -1, Start()
         with ours:
             try:
                 try:
@@ -200,9 +199,21 @@ class Helper:
                 if ready:
                     _call(ready, pid, ours)
                 _release(ours)
-                start = _expect_start(ours)
+                start = _expect_ready(ours)
+                data, ancillary = _receive(ours)
+                if data == LISTENING:
+                    # Before the next message: its own calls wait for answers from now on.
+                    server = _served(_descriptor(ancillary), serve)
+                    start = start._replace(server=server, is_heard=server is not None)
+                    data, _ = _receive(ours)
+                if data:
+                    raise _failure(data)
             except BaseException:
                 _abandon(ours, pidfd, status)
+                if start.console >= 0:
+                    os.close(start.console)
+                if start.server:
+                    start.server.wait()
                 raise
         return Running(pid, pidfd, status, start, clear_up)
 
@@ -308,23 +319,22 @@ def _release(channel: socket.socket) -> None:
         pass  # it has failed already, and has said why
 
 
-def _expect_start(channel: socket.socket) -> Start:
-    """Returns when the command is being executed."""
-    ready, ancillary = _receive(channel)
-    if ready[:1] != READY:
-        raise _failure(ready)
-    console, listener, is_heard = _descriptor(ancillary), -1, True
+def _expect_ready(channel: socket.socket) -> Start:
+    """Mount points made, and the terminal."""
     data, ancillary = _receive(channel)
-    if data == LISTENING:
-        listener = _descriptor(ancillary)
-        is_heard = listener >= 0
-        data, _ = _receive(channel)
-    if data:
-        for descriptor in (console, listener):
-            if descriptor >= 0:
-                os.close(descriptor)
+    if data[:1] != READY:
         raise _failure(data)
-    return Start(tuple(Created(*item) for item in marshal.loads(ready[1:])), console, listener, is_heard)
+    return Start(tuple(Created(*item) for item in marshal.loads(data[1:])), _descriptor(ancillary))
+
+
+def _served(listener: int, serve: Callable[[int], Running] | None) -> Running | None:
+    """What answers on `listener`, which is closed here; None where the kernel gave none."""
+    if listener < 0 or serve is None:
+        return None
+    try:
+        return serve(listener)
+    finally:
+        os.close(listener)
 
 
 def _descriptor(ancillary: list[tuple[int, int, bytes]]) -> int:

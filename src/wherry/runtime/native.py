@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Self
 
-from wherry.runtime import bundle, idcalls, idmap, seccomp
+from wherry.runtime import bundle, idcalls, idmap, observed, seccomp
 from wherry.runtime.helper import ExecFailed, Helper, Running
 from wherry.runtime.init import linux
 from wherry.runtime.spec import Container, Process
@@ -58,45 +59,52 @@ class Native:
     ) -> Running:
         document = bundle.config(container, in_user_namespace=self._in_user_namespace)
         if self._has_one_id:
-            _fake_ids(document, container.process)
-        elif container.seccomp:
-            document["linux"]["wherry.filter"] = {"filter": seccomp.program(container.process.capabilities)}
+            _show_ids(document, container.process)
+        if self._has_one_id or container.seccomp:
+            document["linux"]["wherry.filter"] = self._filter(container)
         flags = 0
         for namespace in document["linux"]["namespaces"]:
             flags |= _CLONE_FLAGS[namespace["type"]]
-        running = self._helper.run(document, flags, (stdin, stdout, stderr), ready)
-        if running.listener >= 0:
-            self._answer(running, container)
-        return running
+        return self._helper.run(
+            document, flags, (stdin, stdout, stderr), ready, partial(self._serve, container)
+        )
 
-    def _answer(self, running: Running, container: Container) -> None:
-        """Start what answers the calls about ids of a container that has one."""
-        user = container.process.user
-        order = {
-            "answers": idcalls.names(),
-            "user": (user.uid, user.gid, user.groups),
-            "shown": (user.uid, user.gid),
-            "root": container.rootfs,
-            "upper": container.upper,
-            "journal": container.journal,
-        }
+    def _filter(self, container: Container) -> dict[str, bytes]:
+        """`filter`, and `heard` where calls are to be answered or observed, and may be."""
+        capabilities = container.process.capabilities
+        plain, heard = (seccomp.PLAIN, seccomp.HEARD) if self._has_one_id else ("", "")
+        filters = {"filter": seccomp.program(capabilities, ids=plain)}
+        if heard or container.observed:
+            filters["heard"] = seccomp.program(capabilities, ids=heard, observed=bool(container.observed))
+        return filters
+
+    def _serve(self, container: Container, listener: int) -> Running:
+        """Start what hears the container's calls."""
+        order: dict[str, Any] = {}
+        if self._has_one_id:
+            user = container.process.user
+            order["ids"] = {
+                "answers": idcalls.names(),
+                "user": (user.uid, user.gid, user.groups),
+                "shown": (user.uid, user.gid),
+                "root": container.rootfs,
+                "upper": container.upper,
+                "journal": container.journal,
+            }
+        if container.observed:
+            order["observed"] = {
+                "calls": {key: tuple(call) for key, call in observed.calls().items()},
+                "caches": container.caches,
+                "result": container.observed,
+            }
         nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         try:
-            running.served_by(self._helper.run(order, 0, (running.listener, nothing, nothing), None))
-        except BaseException:
-            running.kill()
-            running.wait()
-            raise
+            return self._helper.run(order, 0, (listener, nothing, nothing))
         finally:
             os.close(nothing)
-            os.close(running.listener)
 
 
-def _fake_ids(document: dict[str, Any], process: Process) -> None:
+def _show_ids(document: dict[str, Any], process: Process) -> None:
     """Root of a user namespace with one id; the process's user is how that is shown (`init/process.py`)."""
-    document["linux"]["wherry.filter"] = {
-        "filter": seccomp.program(process.capabilities, ids=seccomp.PLAIN),
-        "heard": seccomp.program(process.capabilities, ids=seccomp.HEARD),
-    }
     document["process"]["wherry.shown"] = (process.user.uid, process.user.gid)
     document["process"]["user"] |= {"uid": 0, "gid": 0, "additionalGids": []}

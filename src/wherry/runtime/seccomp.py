@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from wherry.base.errors import Unsupported
 from wherry.runtime import idcalls
+from wherry.runtime import observed as observation
 
 _UNLOCKED_BY = {
     "CAP_BPF": "bpf",
@@ -117,7 +118,8 @@ class _Step(NamedTuple):
     otherwise: int = 0
 
 
-_ANSWERS = [_Step(_RETURN, _ALLOW), _Step(_RETURN, _REFUSE), _Step(_RETURN, _DENY_EXISTENCE)]
+_ANSWERS = [_Step(_RETURN, value) for value in (_ALLOW, _REFUSE, _DENY_EXISTENCE, _NOTIFY, _SUCCEED)]
+_ALLOWED, _REFUSED, _UNKNOWN, _HEARD, _SUCCEEDS = range(len(_ANSWERS))
 _KIND, _DEVICES = 0xF000, (0x2000, 0x6000)  # of a file's mode: its kind; character and block devices
 _MODE_ARGUMENT = {"mknod": 1, "mknodat": 2}
 _ARGUMENT = _Step(_LOAD, _ARGUMENT_AT)
@@ -137,15 +139,22 @@ PLAIN, HEARD = "plain", "heard"
 
 
 @functools.cache
-def program(capabilities: tuple[str, ...], machine: str = os.uname().machine, ids: str = "") -> bytes:
+def program(
+    capabilities: tuple[str, ...], machine: str = os.uname().machine, ids: str = "", observed: bool = False
+) -> bytes:
     """The filter as an array of struct sock_filter. Unsupported on a machine whose calls it does not know.
 
     `ids`: calls about owners and users (idcalls.py) are the kernel's, answered with success (PLAIN), or a
-    listener's to answer (HEARD).
+    listener's to answer (HEARD). With `observed` a listener hears also of calls that look at files, and of
+    every call of programs whose calls it cannot tell.
     """
     steps = [_Step(_LOAD, _ARCHITECTURE_AT)]
     for architecture, table in tables(machine):
-        block = _block(table, _allowed_by(capabilities), _answered(architecture, ids))
+        answered = _answered(architecture, ids)
+        heard = observation.numbers(architecture) if observed else frozenset()
+        answered |= dict.fromkeys(heard, _HEARD)
+        rest = _HEARD if observed and not heard else _ALLOWED
+        block = _block(table, _allowed_by(capabilities), answered, rest)
         steps += [_Step(_IF_EQUAL, architecture, 0, len(block)), *block]
     steps.append(_Step(_RETURN, _DENY_EXISTENCE))
     return b"".join(struct.pack("=HBBI", step.code, step.then, step.otherwise, step.value) for step in steps)
@@ -193,11 +202,11 @@ def _allowed_by(capabilities: tuple[str, ...]) -> set[str]:
     return {name for capability in capabilities for name in _UNLOCKED_BY.get(capability, "").split()}
 
 
-def _answered(architecture: int, ids: str) -> dict[int, list[_Step]]:
+def _answered(architecture: int, ids: str) -> dict[int, int | list[_Step]]:
     """What becomes of the calls about ids, by their numbers."""
     if not ids:
         return {}
-    answer = _Step(_RETURN, _NOTIFY if ids == HEARD else _SUCCEED)
+    answer = _HEARD if ids == HEARD else _SUCCEEDS
     return {
         number: _checked(name, answer)
         for name, number in idcalls.numbers(architecture).items()
@@ -205,48 +214,51 @@ def _answered(architecture: int, ids: str) -> dict[int, list[_Step]]:
     }
 
 
-def _checked(name: str, answer: _Step) -> list[_Step]:
+def _checked(name: str, answer: int) -> int | list[_Step]:
     if name in _MODE_ARGUMENT:
         return _of_devices(_MODE_ARGUMENT[name], answer)
     argument = idcalls.MAKING.get(name)
     if argument is None:
-        return [answer]
-    allow = _Step(_RETURN, _ALLOW)
-    return [_Step(_LOAD, _ARGUMENT_AT + 8 * argument), _Step(_IF_ANY_BIT, os.O_CREAT, 0, 1), answer, allow]
+        return answer
+    check = [_Step(_LOAD, _ARGUMENT_AT + 8 * argument), _Step(_IF_ANY_BIT, os.O_CREAT, 0, 1)]
+    return [*check, _ANSWERS[answer], _ANSWERS[_ALLOWED]]
 
 
-def _of_devices(argument: int, answer: _Step) -> list[_Step]:
+def _of_devices(argument: int, answer: int) -> list[_Step]:
     """`answer` where the kind of file to make is a device; pipes and files are really made."""
     return [
         _Step(_LOAD, _ARGUMENT_AT + 8 * argument),
         _Step(_AND, _KIND),
         _Step(_IF_EQUAL, _DEVICES[0], 1, 0),
         _Step(_IF_EQUAL, _DEVICES[1], 0, 1),
-        answer,
+        _ANSWERS[answer],
         _Step(_RETURN, _ALLOW),
     ]
 
 
-def _block(table: dict[str, int], allowed: set[str], answered: dict[int, list[_Step]]) -> list[_Step]:
-    """The decision for one architecture: numbers compared one by one, then the checks, then the answers.
+def _block(
+    table: dict[str, int], allowed: set[str], answered: dict[int, int | list[_Step]], rest: int
+) -> list[_Step]:
+    """The decision for one architecture: numbers compared one by one, then the answers, then the checks.
 
-    The kernel remembers which calls are always allowed (Linux 5.11), and asks for those no more.
+    `rest` is the answer to calls that nothing is said of. The kernel remembers which calls are always
+    allowed (Linux 5.11), and asks for those no more.
     """
-    refused = [item for item in table.items() if item[0] not in allowed]
-    compared = len(refused) + len(answered)
-    steps = [_Step(_LOAD, _NUMBER_AT), _Step(_IF_AT_LEAST, _NEWEST + 1, compared + 2)]
+    refused = {number: name for name, number in table.items() if name not in allowed}
+    decisions: dict[int, int | list[_Step]] = {
+        number: _CHECKS.get(name) or (_UNKNOWN if name in _NOT_THERE else _REFUSED)
+        for number, name in refused.items()
+    }
+    decisions |= {number: decision for number, decision in answered.items() if number not in refused}
+    steps = [_Step(_LOAD, _NUMBER_AT), _Step(_IF_AT_LEAST, _NEWEST + 1, len(decisions) + 1 + _UNKNOWN)]
     checks: list[_Step] = []
-    decisions: list[tuple[int, int | list[_Step]]] = [
-        (number, _CHECKS.get(name) or (2 if name in _NOT_THERE else 1)) for name, number in refused
-    ]
-    decisions += answered.items()
-    for at, (number, decision) in enumerate(decisions):
-        # From the next comparison it is so far to the answers: allow, refuse, not there; the checks follow.
-        target = compared - at - 1
+    for at, (number, decision) in enumerate(decisions.items()):
+        # Behind the last comparison is the answer to the rest, then all answers, and the checks.
+        target = len(decisions) - at
         if isinstance(decision, int):
             target += decision
         else:
             target += len(_ANSWERS) + len(checks)
             checks += decision
         steps.append(_Step(_IF_EQUAL, number, target))
-    return [*steps, *_ANSWERS, *checks]
+    return [*steps, _ANSWERS[rest], *_ANSWERS, *checks]

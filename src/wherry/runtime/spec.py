@@ -116,6 +116,8 @@ class Container(NamedTuple):
     attaches it to something). `shm_size` is in bytes. An empty `hostname` keeps the host's name. `seccomp`
     is docker's default profile, on or off. `upper` is overlay's folder of the changes to `rootfs`; in the
     single-id mode `journal`, a new file, gets the owners that files in it were given and cannot carry.
+    `observed` is a new file that gets what the container looked at (`init/listener.py`), "" for not to watch;
+    `caches` are mounts of it whose content is no matter, but for links in them.
     """
 
     id: str
@@ -131,3 +133,5 @@ class Container(NamedTuple):
     seccomp: bool = True
     upper: str = ""
     journal: str = ""
+    observed: str = ""
+    caches: tuple[str, ...] = ()

@@ -2,7 +2,7 @@
 
 `born`: its credentials tell wherry the pid, and a pidfd comes with it. Then, from wherry, `go`. Then `ready`:
 the mount points made (marshal), with the terminal's master descriptor if there is one. Where calls are to be
-answered by `notifier`, `listening` with the descriptor for it, or without where none is to be had. After it
+heard by `listener`, `listening` with the descriptor for it, or without where none is to be had. After it
 the end of the stream means that the command is being executed. At any time `failed` (marshal: message, exit
 code or 0) is the last word.
 """

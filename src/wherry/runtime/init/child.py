@@ -8,7 +8,7 @@ import marshal
 import os
 import struct
 
-from . import channel, jail, linux, notifier, process, rootfs, supervisor
+from . import channel, jail, linux, listener, process, rootfs, supervisor
 from .process import Failed
 
 TYPE_CHECKING = False
@@ -29,8 +29,8 @@ def run(order: int, stdio: tuple[int, int, int], setup: int) -> NoReturn:
         os.close(_SETUP + 1)
         if "program" in document:
             supervisor.run(document, wherry)
-        elif "answers" in document:
-            notifier.run(document, wherry)
+        elif "ids" in document or "observed" in document:
+            listener.run(document, wherry)
         elif "attendant" in document:
             _attend(document["attendant"], wherry)
         elif document.get("wherry.jail"):

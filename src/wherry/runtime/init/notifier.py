@@ -1,4 +1,4 @@
-"""Answers calls about owners and users for a container that has a single id, by seccomp's notifications.
+"""Answers calls about owners and users for a container that has a single id (`listener` hears of them).
 
 What is asked for is remembered where it can be found again: a new owner in an extended attribute of the file
 itself (`wherry/layer/owners.py`), so it goes where the file goes; what has no such attributes, symbolic links
@@ -12,15 +12,13 @@ container starts with; `shown`: the ids that stat(2) shows there for every file;
 
 from __future__ import annotations
 
-import _socket
 import errno
 import fcntl
 import os
-import select
 import stat
 import struct
 
-from . import channel, linux
+from . import linux
 from .credentials import Credentials, Refused, answer
 from .makers import Made, make
 from .memory import Memory
@@ -29,13 +27,11 @@ from .targets import Target, Targets
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, NoReturn
+    from typing import Any
 
-_RECEIVE, _SEND, _STILL_VALID, _ADD, _SET_FLAGS = 0xC0502100, 0xC0182101, 0x40082102, 0x40182103, 0x40082104
+_SEND, _STILL_VALID, _ADD = 0xC0182101, 0x40082102, 0x40182103
 _CONTINUE = 1
 _ADD_AND_SEND = 2
-_SYNC_WAKE_UP = 1  # since Linux 6.6: whoever asks is woken on the processor that answers
-_NOTIFICATION = struct.Struct("=QIIiIQ6Q")
 _ANSWER = struct.Struct("=QqiI")
 _ADDED = struct.Struct("=QIIII")
 _LISTENER = 0
@@ -43,52 +39,25 @@ _EMPTY_PATH, _NO_FOLLOW = 0x1000, 0x100
 _NONE = 0xFFFFFFFF
 
 
-def run(order: dict[str, Any], wherry: _socket.socket) -> NoReturn:
-    channel.announce_birth(wherry)
-    os.umask(0)  # each caller has its own
-    notifier = Notifier(order)
-    if not channel.await_go(wherry):
-        os._exit(1)
-    channel.announce_start(wherry, [], None)
-    wherry.close()
-    notifier.serve()
-    os._exit(0)
-
-
 class Notifier:
-    def __init__(self, order: dict[str, Any]) -> None:
+    def __init__(self, order: dict[str, Any], memory: Memory) -> None:
         self._names: dict[tuple[int, int], str] = order["answers"]
         uid, gid, groups = order["user"]
         self._credentials = Credentials(uid, gid, tuple(groups))
-        self._memory = Memory()
-        self._targets = Targets(self._memory, order)
+        self._memory = memory
+        self._targets = Targets(memory, order)
 
-    def serve(self) -> None:
-        """Until the last process that may ask is gone."""
-        try:
-            linux.control(_LISTENER, _SET_FLAGS, _SYNC_WAKE_UP)
-        except OSError:
-            pass  # an older kernel is slower
-        poll = select.poll()
-        poll.register(_LISTENER, select.POLLIN)
-        while True:
-            ((_, events),) = poll.poll()
-            if not events & select.POLLIN:
-                return
-            notification = bytearray(_NOTIFICATION.size)
-            try:
-                fcntl.ioctl(_LISTENER, _RECEIVE, notification)
-            except OSError as error:
-                if error.errno in (errno.ENOENT, errno.EINTR):
-                    continue  # who asked was killed
-                raise
-            cookie, pid, _, number, architecture, _, *arguments = _NOTIFICATION.unpack(notification)
-            name = self._names[architecture, number]
-            if name in _MAKING:
-                self._make(cookie, pid, name, tuple(arguments))
-                continue
-            result, failure = self._answer(cookie, pid, name, tuple(arguments))
+    def hear(self, cookie: int, pid: int, call: tuple[int, int], arguments: tuple[int, ...]) -> bool:
+        """Answer the call; False for one that is nothing to the notifier."""
+        name = self._names.get(call)
+        if name is None or not _concerns_ids(name, arguments):
+            return False
+        if name in _MAKING:
+            self._make(cookie, pid, name, arguments)
+        else:
+            result, failure = self._answer(cookie, pid, name, arguments)
             self._send(cookie, result, -failure)
+        return True
 
     def _send(self, cookie: int, result: int, failure: int, flags: int = 0) -> None:
         try:
@@ -196,6 +165,9 @@ if TYPE_CHECKING:
     Handler = Callable[[Notifier, int, int, tuple[int, ...]], None]
 
 _MAKING = {"open", "openat", "creat", "mkdir", "mkdirat", "symlink", "symlinkat"}
+_OPENING = {"open": 1, "openat": 2}
+"""The argument with the flags, as in the next one the argument with the kind of file."""
+_NODES = {"mknod": 1, "mknodat": 2}
 _HANDLERS: dict[str, Handler] = {
     "chown": Notifier._chown,
     "lchown": Notifier._lchown,
@@ -204,6 +176,16 @@ _HANDLERS: dict[str, Handler] = {
     "mknod": Notifier._mknod,
     "mknodat": Notifier._mknodat,
 }
+
+
+def _concerns_ids(name: str, arguments: tuple[int, ...]) -> bool:
+    """Others are heard of where the container is observed: files that are there, pipes, plain files."""
+    if name in _OPENING:
+        return bool(arguments[_OPENING[name]] & os.O_CREAT)
+    if name in _NODES:
+        mode = arguments[_NODES[name]]
+        return stat.S_ISCHR(mode) or stat.S_ISBLK(mode)
+    return True
 
 
 def _signed(descriptor: int) -> int:

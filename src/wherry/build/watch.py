@@ -1,0 +1,119 @@
+"""What a RUN looks at: what its process did, told by the runtime, and what wherry itself asked for it.
+
+The runtime puts down names; here they become observations of the step's root filesystem and of those that
+its mounts show. What counts for nothing is left out: what every container has (/proc, /sys, /dev, the names
+of the host), caches, secrets and file systems in memory.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+from collections.abc import Iterator, Sequence
+
+from wherry.build.step import Copy, Run, Step, is_filled_cache
+from wherry.runtime.spec import Container
+from wherry.snapshot.differences import FACE
+from wherry.snapshot.noting import NotingView
+from wherry.snapshot.tracks import Incomplete, Mount, Tracks, Tree
+from wherry.snapshot.view import View
+
+_EVERYWHERE = ("proc", "sys", "dev")
+_FOLLOWED, _NOT_FOLLOWED = 7, 3
+"""The bits of what was looked at with a link at the end followed, and the place of the others."""
+
+
+def worth_watching(steps: Sequence[Step]) -> frozenset[int]:
+    """The numbers of the RUNs that may come upon another parent: something below them is copied or mounted.
+
+    Nothing is gained for the rest, so they are not slowed down.
+    """
+    copied: set[int] = set()
+    found = set()
+    for step in steps:
+        if isinstance(step.operation, Copy) or step.parent in copied:
+            copied.add(step.number)
+        if isinstance(step.operation, Run) and (step.inputs or step.parent in copied):
+            found.add(step.number)
+    return frozenset(number for number in found if not _is_exact(steps[number].operation))
+
+
+class Watch:
+    """One RUN. `view` is for what wherry looks up in the parent for it; `inputs` are what mounts show."""
+
+    def __init__(self, parent: View, inputs: Sequence[View], scratch: str) -> None:
+        self._root = Tree(parent)
+        self._inputs = [Tree(view) for view in inputs]
+        self._result = f"{scratch}/observed"
+        self.view = NotingView(self._root)
+
+    def observing(self, container: Container, operation: Run) -> Container:
+        """The container, to be started so that what it looks at is put down."""
+        caches = tuple(mount.target for mount in operation.mounts if mount.kind == "cache")
+        return container._replace(observed=self._result, caches=caches)
+
+    def trees(self, container: Container, operation: Run) -> list[Tree]:
+        """What was looked at in the parent and in each of the inputs, once the process has ended.
+
+        Raises Incomplete where that cannot be told for sure.
+        """
+        seen, changes = self._told()
+        tracks = Tracks(self._root, self._mounts(container, operation))
+        tracks.look(operation.folder, FACE)
+        for mount in container.mounts:
+            tracks.look(mount.target, FACE)
+        for kind, path, other, root in changes:
+            if kind == "made":
+                tracks.made(path, root)
+            elif kind == "linked":
+                tracks.linked(path, other, root)
+            else:
+                tracks.moved(path, other, root)
+        for (root, path), bits in seen:
+            if bits & _FOLLOWED:
+                tracks.look(path, bits & _FOLLOWED, True, root)
+            if bits >> _NOT_FOLLOWED:
+                tracks.look(path, bits >> _NOT_FOLLOWED, False, root)
+        return [self._root, *self._inputs]
+
+    def _told(self) -> tuple[list[tuple[tuple[str, str], int]], list[tuple[str, ...]]]:
+        """What the runtime has put down."""
+        try:
+            with open(self._result, "rb") as file:
+                seen, changes, problem = marshal.load(file)
+        except (OSError, EOFError, ValueError, TypeError):
+            raise Incomplete("this system does not let wherry observe processes") from None
+        if problem:
+            raise Incomplete(problem)
+        names = (((root, path), bits) for (root, path), bits in seen.items() if path[:1] == b"/")
+        return (
+            [((os.fsdecode(root), os.fsdecode(path)), bits) for (root, path), bits in names],
+            [(kind, *map(os.fsdecode, words)) for kind, *words in changes],
+        )
+
+    def _mounts(self, container: Container, operation: Run) -> dict[str, Mount]:
+        """By their places, links in the image followed as the runtime follows them."""
+        places = dict.fromkeys(_EVERYWHERE, Mount())
+        places |= {self._place(mount.target): Mount() for mount in container.mounts}
+        places |= dict(self._asked_for(container, operation))
+        return places
+
+    def _asked_for(self, container: Container, operation: Run) -> Iterator[tuple[str, Mount]]:
+        """The mounts of the instruction that show files of others."""
+        sources = {mount.target: mount.source for mount in container.mounts}
+        for mount in operation.mounts:
+            if mount.kind == "cache":
+                yield self._place(mount.target), Mount(folder=sources[mount.target])
+            elif mount.kind == "bind":
+                assert mount.input is not None
+                tree = self._inputs[mount.input]
+                Tracks(tree).look(mount.source, FACE)
+                yield self._place(mount.target), Mount(tree, tree.view.resolve(mount.source))
+
+    def _place(self, target: str) -> str:
+        return self._root.view.resolve(target)
+
+
+def _is_exact(operation: object) -> bool:
+    """Whether a RUN's results are for the parents alone that it was executed on."""
+    return isinstance(operation, Run) and any(is_filled_cache(mount) for mount in operation.mounts)

@@ -1,0 +1,221 @@
+"""What the processes of a container look at, told by the names in their system calls.
+
+Nothing is looked up here: a name is put down as the process said it, with the folder that it starts from, and
+what it meant is found out at the end, from the layers' indexes (wherry/snapshot/tracks.py). So most calls
+cost one read of memory and an entry in a dictionary.
+
+The order has `calls`: where the arguments of each call are (wherry/runtime/observed.py), by architecture and
+number; `caches`: folders in the container whose files are there before and count for nothing, links excepted.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+
+from . import linux
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .memory import Memory
+
+_CWD = 0xFFFFFF9C  # AT_FDCWD
+_LOW = 0xFFFFFFFF
+_O_CREAT_EXCL = 0o300
+_O_NOFOLLOW = 0o100000 if os.uname().machine == "aarch64" else 0o400000
+_RESOLVE_IN_ROOT = 0x10
+_RENAME_EXCHANGE = 2
+_FACE, _READ = 1, 5
+_NOT_FOLLOWED = 3
+"""By so many bits what was looked at without following a link is moved to the left."""
+_DELETED = b" (deleted)"
+_SCRIPT_LINE = 256  # BINPRM_BUF_SIZE
+_DEEPEST_SCRIPT = 5
+_ELF_64, _PT_INTERP, _PROGRAM_HEADER = 2, 3, 56
+
+
+class Observer:
+    """`seen`: by root and path, the sum of what was looked at. `changes`: in their order. `problem`: why what
+    was looked at cannot be told; empty if it can."""
+
+    def __init__(self, memory: Memory, proc: int, order: dict[str, Any]) -> None:
+        self.seen: dict[tuple[bytes, bytes], int] = {}
+        self.changes: list[tuple[str, bytes, bytes, bytes]] = []
+        self.problem = ""
+        self._memory = memory
+        self._proc = proc
+        self._calls = order["calls"]
+        self._architectures = {architecture for architecture, _ in self._calls}
+        self._caches = tuple(path.encode("utf-8", "surrogateescape") for path in order["caches"])
+        self._roots_changed = False
+
+    def hear(self, pid: int, architecture: int, number: int, arguments: list[int]) -> None:
+        """Put down what a call looks at. The call is waiting, and goes on after this."""
+        call = self._calls.get((architecture, number))
+        if call is None:
+            if architecture not in self._architectures:
+                self.problem = "a program of 32 bits ran, whose system calls cannot be observed"
+            return
+        try:
+            self._put_down(pid, call, arguments)
+        except OSError:
+            pass  # the process is gone, or what it says is no name: the call itself fails
+        except ValueError:
+            self.problem = "a program that was executed could not be read"
+        except Exception as error:
+            # Whatever happens here: the container goes on, and is not taken for observed.
+            self.problem = f"a system call could not be understood ({error!r})"
+
+    def _put_down(self, pid: int, call: tuple[Any, ...], arguments: list[int]) -> None:
+        at_path, looks, at_folder, follows, at_flags, bit, effect, second = call
+        folder = arguments[at_folder] & _LOW if at_folder >= 0 else _CWD
+        name = self._memory.read_path(pid, arguments[at_path]) if at_path >= 0 else b""
+        flags = arguments[at_flags] & _LOW if at_flags >= 0 else 0
+        if bit:
+            follows = not flags & bit
+        if effect == "open":
+            looks, follows = _opened(flags)
+        elif effect == "open2":
+            looks, follows = self._opened_with(pid, arguments[2])
+        if not name and at_path >= 0 and not effect:
+            return  # fstat(2) and its like: whoever has a descriptor has opened the file
+        root = self._root(pid)
+        path = self._path(pid, folder, name, root)
+        self._see(root, path, looks if follows else looks << _NOT_FOLLOWED)
+        if effect in ("made", "linked", "moved", "removed"):
+            second_name = self._memory.read_path(pid, arguments[second[1]]) if second[1] >= 0 else b""
+            second_folder = arguments[second[0]] & _LOW if second[0] >= 0 else _CWD
+            self._rename(pid, effect, (root, path), (second_folder, second_name))
+            if effect == "moved" and flags & _RENAME_EXCHANGE:
+                old, new = self.changes[-1][1:3]
+                self.changes.append((effect, new, old, root))
+        elif effect == "root":
+            self._roots_changed = True
+        elif effect == "execute":
+            self._execute(pid, root, path, b"fd/%d" % folder if not name else b"")
+
+    def _rename(self, pid: int, effect: str, name: tuple[bytes, bytes], second: tuple[int, bytes]) -> None:
+        """A change of names: they may lead elsewhere from now on."""
+        root, path = name
+        if effect == "made":
+            self.changes.append((effect, path, b"", root))
+        elif effect == "linked":
+            self.changes.append((effect, path, second[1], root))
+        else:
+            self._keep_link(pid, path, root)
+        if effect == "moved":
+            new = self._path(pid, *second, root)
+            self._see(root, new, _READ << _NOT_FOLLOWED)
+            self.changes.append((effect, path, new, root))
+
+    def _see(self, root: bytes, path: bytes, looks: int) -> None:
+        key = root, path
+        self.seen[key] = self.seen.get(key, 0) | looks
+
+    def _path(self, pid: int, folder: int, name: bytes, root: bytes) -> bytes:
+        """`name` from the folder that it starts from, in the root `root` of the process."""
+        if name[:1] == b"/":
+            return name
+        start = b"%d/cwd" % pid if folder == _CWD else b"%d/fd/%d" % (pid, folder)
+        base = os.readlink(start, dir_fd=self._proc)
+        if base.endswith(_DELETED):
+            base = base[: -len(_DELETED)]
+        if root and (base == root or base.startswith(root + b"/")):
+            base = base[len(root) :]
+        return base + b"/" + name if name else base
+
+    def _root(self, pid: int) -> bytes:
+        """The folder that the process takes for its root; empty where it is the container's own."""
+        if not self._roots_changed:
+            return b""
+        root = os.readlink(b"%d/root" % pid, dir_fd=self._proc)
+        return b"" if root == b"/" else root
+
+    def _opened_with(self, pid: int, address: int) -> tuple[int, bool]:
+        """Of openat2: `struct open_how`."""
+        flags, _, resolve = struct.unpack("=QQQ", self._memory.read(pid, address, 24))
+        if resolve & _RESOLVE_IN_ROOT:
+            self.problem = "a program opened files in a root of its own (openat2, RESOLVE_IN_ROOT)"
+        return _opened(flags)
+
+    def _keep_link(self, pid: int, path: bytes, root: bytes) -> None:
+        """A link in a cache goes, or gets another name: where it led must be known at the end."""
+        if not root and path.startswith(self._caches):
+            try:
+                file = self._open(pid, path, os.O_PATH | os.O_NOFOLLOW)
+            except OSError:
+                return
+            try:
+                self.changes.append(("linked", path, os.readlink(b"", dir_fd=file), root))
+            except OSError:
+                pass  # no link
+            finally:
+                os.close(file)
+
+    # programs
+
+    def _execute(self, pid: int, root: bytes, path: bytes, descriptor: bytes) -> None:
+        """The kernel opens the interpreter of a script, and the loader of a program, by itself."""
+        for _ in range(_DEEPEST_SCRIPT):
+            if path.startswith(b"/proc/") and path.endswith(b"/exe"):
+                return  # it is being executed already
+            try:
+                file = (
+                    os.open(b"%d/%s" % (pid, descriptor), os.O_RDONLY | os.O_NONBLOCK, dir_fd=self._proc)
+                    if descriptor
+                    else self._open(pid, path, os.O_RDONLY | os.O_NONBLOCK)
+                )
+            except (FileNotFoundError, NotADirectoryError):
+                return
+            except OSError:
+                raise ValueError from None
+            interpreter = _interpreter(file)
+            if not interpreter:
+                return
+            path, descriptor = self._path(pid, _CWD, interpreter, root), b""
+            self._see(root, path, _READ)
+
+    def _open(self, pid: int, path: bytes, flags: int) -> int:
+        root = os.open(b"%d/root" % pid, os.O_PATH | os.O_DIRECTORY, dir_fd=self._proc)
+        try:
+            return linux.open_in_root(root, os.fsdecode(path), flags)
+        finally:
+            os.close(root)
+
+
+def _opened(flags: int) -> tuple[int, bool]:
+    """What open(2) looks at with these flags, and whether it follows a link."""
+    if flags & _O_CREAT_EXCL == _O_CREAT_EXCL:
+        return _FACE, False
+    return _READ, not flags & _O_NOFOLLOW
+
+
+def _interpreter(file: int) -> bytes:
+    """What the kernel opens for a program, which is closed; empty where it needs nothing else."""
+    try:
+        start = os.pread(file, _SCRIPT_LINE, 0)
+        if start[:2] == b"#!":
+            words = start[2:].partition(b"\n")[0].split(None, 1)
+            return words[0] if words else b""
+        return _loader(file, start) if start[:4] == b"\x7fELF" else b""
+    except OSError:
+        raise ValueError from None
+    finally:
+        os.close(file)
+
+
+def _loader(file: int, start: bytes) -> bytes:
+    """The program's PT_INTERP (elf(5)), of 64 bits and this machine's byte order."""
+    if len(start) < 64 or start[4] != _ELF_64:
+        return b""  # a program of 32 bits is told by its calls
+    (offset,) = struct.unpack_from("=Q", start, 32)
+    size, count = struct.unpack_from("=HH", start, 54)
+    table = os.pread(file, size * count, offset)
+    for at in range(0, len(table) - _PROGRAM_HEADER + 1, size or _PROGRAM_HEADER):
+        (kind,) = struct.unpack_from("=I", table, at)
+        if kind == _PT_INTERP:
+            place, length = struct.unpack_from("=Q16xQ", table, at + 8)
+            return os.pread(file, min(length, 4096), place).rstrip(b"\0")
+    return b""
