@@ -241,7 +241,7 @@ def test_cve_2024_21626_the_working_directory_is_a_leaked_descriptor(victim: Vic
     """runc leaked a descriptor of the host's /sys/fs/cgroup: with WORKDIR /proc/self/fd/7 the process began
     outside of its root."""
     out = "../" * 20 + str(victim.treasure)
-    for number in range(3, 12):
+    for number in range(3, 9):
         folder = f"/proc/self/fd/{number}"
         result = victim.build(f"FROM base\nWORKDIR {folder}\nRUN cat {out}/secret; touch {out}/planted\n")
         assert result.code == 1, result.err
