@@ -137,8 +137,12 @@ class Replica:
         return known is None or signature(os.fstat(folders.open(path))) != known.signature
 
     def _remember(self, folders: Folders, wanted: dict[str, Wanted]) -> None:
-        self.known = {}
+        before, self.known = self.known, {}
         for path, one in wanted.items():
+            known = before.get(path)
+            if known is not None and one.entry.kind != DIRECTORY and one.shared is None:
+                self.known[path] = known._replace(wanted=one)  # nobody has touched it
+                continue
             folder, name = folders.parent(path) if path else (folders.open(""), ".")
             try:
                 status = os.stat(name, dir_fd=folder, follow_symlinks=False)
@@ -164,7 +168,7 @@ def _wanted(view: View, stub: Stub, only: str) -> dict[str, Wanted]:
             own = view.cache.of(layer).entries[entry.path]
             shared = (layer, own.link if own.kind == HARDLINK else own.path)
             names[shared] = names.get(shared, 0) + 1
-        wanted[entry.path] = Wanted(entry._replace(offset=-1), layer, shared)
+        wanted[entry.path] = Wanted(entry, layer, shared)
     for path, one in wanted.items():
         if one.shared is not None and names[one.shared] == 1:
             wanted[path] = one._replace(shared=None)
@@ -183,9 +187,11 @@ def _found(view: View, only: str) -> Iterator[tuple[Entry, Digest]]:
 
 
 def _is_same(one: Wanted, other: Wanted) -> bool:
-    """Whether the file that is there will do. From which layer it came does not matter, unless it has
-    other names there."""
-    return one.entry == other.entry and one.shared == other.shared
+    """Whether the file that is there will do. From which layer it came, and where in its stream, does not
+    matter, unless it has other names there."""
+    mine, others = one.entry, other.entry
+    same = mine is others or mine == others._replace(offset=mine.offset)
+    return same and one.shared == other.shared
 
 
 def _make(folders: Folders, sources: Folders, wanted: Wanted, firsts: dict[Shared, str]) -> None:
