@@ -17,6 +17,10 @@ _FOREIGN = ("BUILDKIT_", "DOCKER_", "NO_COLOR", "SOURCE_DATE_EPOCH", "WHERRY_", 
 _MODE = "WHERRY_ISOLATION"
 """Passed on: all tests can be run in one mode."""
 
+RUNTIME = os.environ.get("WHERRY_TEST_RUNTIME", "")
+"""Another runtime than the built-in one, for all that tests run: `WHERRY_TEST_RUNTIME=crun pytest tests/e2e`.
+Where it says something in words of its own, the test asks for the exit code alone."""
+
 
 class Result(NamedTuple):
     code: int
@@ -44,6 +48,8 @@ class Wherry:
             for name, value in os.environ.items()
             if name == _MODE or not name.startswith(_FOREIGN)
         }
+        if RUNTIME:
+            self.environment["WHERRY_RUNTIME"] = RUNTIME
         self.environment |= {"WHERRY_ROOT": str(root), "DOCKER_CONFIG": str(config), **(environment or {})}
 
     def __call__(
