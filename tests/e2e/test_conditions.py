@@ -72,7 +72,7 @@ class Parent(NamedTuple):
 
 @pytest.fixture
 def parent() -> Iterator[Parent]:
-    made = Parent(f"wherry-test-{unique()}")
+    made = Parent(f"test-of-wherry-{unique()}")
     yield made
     for folder in made.folders():
         folder.rmdir()
@@ -286,6 +286,6 @@ print(open("/proc/self/cgroup").read().split("0::")[1].strip())
 
 
 def test_nothing_to_limit_takes_no_cgroup() -> None:
-    with group.limited(Resources(parent="wherry-test-nothing")) as made:
-        assert Parent("wherry-test-nothing").folders() == []
+    with group.limited(Resources(parent="test-of-wherry-nothing")) as made:
+        assert Parent("test-of-wherry-nothing").folders() == []
         assert not made.excess()
