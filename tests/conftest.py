@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from support import bases, cli, folders, ordinary, programs
+from support import bases, cli, folders, modes, ordinary, programs
 from support.cli import Wherry
 from wherry.store.store import Store
 
@@ -37,6 +37,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    if reason := modes.not_promised(item.nodeid):
+        pytest.skip(f"{modes.CHOSEN}: {reason}")
     for mark in item.iter_markers("needs"):
         programs.require(*mark.args)
 

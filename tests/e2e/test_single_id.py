@@ -293,3 +293,10 @@ def test_where_somebody_else_listens_owners_are_lost_and_that_is_said(both: Both
     assert built.err.count("owners that it gives with chown are lost") == 1
     assert [(e.path, e.uid, e.gid) for e in layers(user)[1]] == [("f", 0, 0)]
     assert " 9\n" in built.err
+
+
+def test_without_the_seccomp_profile_ids_are_answered_all_the_same(both: Both) -> None:
+    both.seed("busybox")
+    script = "touch /x && chown 5:6 /x && unshare -U true && id -u"
+    words = ("run", "--rm", "--network=none", "--security-opt=seccomp=unconfined", "base", "sh", "-c", script)
+    assert both.as_user.ok(*words) == "0\n"

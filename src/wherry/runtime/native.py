@@ -73,9 +73,10 @@ class Native:
         """`filter`, and `heard` where calls are to be answered or observed, and may be."""
         capabilities = container.process.capabilities
         plain, heard = (seccomp.PLAIN, seccomp.HEARD) if self._has_one_id else ("", "")
-        filters = {"filter": seccomp.program(capabilities, ids=plain)}
+        make = partial(seccomp.program, capabilities, is_confined=container.seccomp)
+        filters = {"filter": make(ids=plain)}
         if heard or container.observed:
-            filters["heard"] = seccomp.program(capabilities, ids=heard, observed=bool(container.observed))
+            filters["heard"] = make(ids=heard, observed=bool(container.observed))
         return filters
 
     def _serve(self, container: Container, listener: int) -> Running:

@@ -140,23 +140,29 @@ PLAIN, HEARD = "plain", "heard"
 
 @functools.cache
 def program(
-    capabilities: tuple[str, ...], machine: str = os.uname().machine, ids: str = "", observed: bool = False
+    capabilities: tuple[str, ...],
+    machine: str = os.uname().machine,
+    ids: str = "",
+    observed: bool = False,
+    is_confined: bool = True,
 ) -> bytes:
     """The filter as an array of struct sock_filter. Unsupported on a machine whose calls it does not know.
 
     `ids`: calls about owners and users (idcalls.py) are the kernel's, answered with success (PLAIN), or a
     listener's to answer (HEARD). With `observed` a listener hears also of calls that look at files, and of
-    every call of programs whose calls it cannot tell.
+    every call of programs whose calls it cannot tell. Without `is_confined` docker's profile is not asked.
     """
+    younger = _UNKNOWN if is_confined else _ALLOWED
     steps = [_Step(_LOAD, _ARCHITECTURE_AT)]
     for architecture, table in tables(machine):
         answered = _answered(architecture, ids)
         heard = observation.numbers(architecture) if observed else frozenset()
         answered |= dict.fromkeys(heard, _HEARD)
         rest = _HEARD if observed and not heard else _ALLOWED
-        block = _block(table, _allowed_by(capabilities), answered, rest)
+        refused = set(table) - _allowed_by(capabilities) if is_confined else set()
+        block = _block({table[name]: name for name in table if name in refused}, answered, rest, younger)
         steps += [_Step(_IF_EQUAL, architecture, 0, len(block)), *block]
-    steps.append(_Step(_RETURN, _DENY_EXISTENCE))
+    steps.append(_ANSWERS[younger])
     return b"".join(struct.pack("=HBBI", step.code, step.then, step.otherwise, step.value) for step in steps)
 
 
@@ -237,20 +243,19 @@ def _of_devices(argument: int, answer: int) -> list[_Step]:
 
 
 def _block(
-    table: dict[str, int], allowed: set[str], answered: dict[int, int | list[_Step]], rest: int
+    refused: dict[int, str], answered: dict[int, int | list[_Step]], rest: int, younger: int
 ) -> list[_Step]:
     """The decision for one architecture: numbers compared one by one, then the answers, then the checks.
 
-    `rest` is the answer to calls that nothing is said of. The kernel remembers which calls are always
-    allowed (Linux 5.11), and asks for those no more.
+    `rest` is the answer to calls that nothing is said of, `younger` to those that nobody knew. The kernel
+    remembers which calls are always allowed (Linux 5.11), and asks for those no more.
     """
-    refused = {number: name for name, number in table.items() if name not in allowed}
     decisions: dict[int, int | list[_Step]] = {
         number: _CHECKS.get(name) or (_UNKNOWN if name in _NOT_THERE else _REFUSED)
         for number, name in refused.items()
     }
     decisions |= {number: decision for number, decision in answered.items() if number not in refused}
-    steps = [_Step(_LOAD, _NUMBER_AT), _Step(_IF_AT_LEAST, _NEWEST + 1, len(decisions) + 1 + _UNKNOWN)]
+    steps = [_Step(_LOAD, _NUMBER_AT), _Step(_IF_AT_LEAST, _NEWEST + 1, len(decisions) + 1 + younger)]
     checks: list[_Step] = []
     for at, (number, decision) in enumerate(decisions.items()):
         # Behind the last comparison is the answer to the rest, then all answers, and the checks.

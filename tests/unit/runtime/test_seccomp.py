@@ -209,3 +209,12 @@ def test_calls_about_ids_are_answered(
 def test_the_longest_filter_can_be_written(machine: str) -> None:
     """A jump goes 255 instructions far, and without any capability most calls are refused."""
     assert program((), machine, HEARD)
+
+
+def test_without_the_profile_calls_about_ids_are_answered_alone() -> None:
+    alone = program((), "x86_64", HEARD, is_confined=False)
+    assert decide(alone, X86_64, 92) == NOTIFY  # chown
+    assert decide(alone, X86_64, 133, 0, CHARACTER) == NOTIFY  # mknod
+    for number in (0, 165, 435, 467, 0x40000000):
+        assert decide(alone, X86_64, number) == ALLOW
+    assert decide(alone, AARCH64, 92) == ALLOW
