@@ -8,25 +8,9 @@ from pathlib import Path
 import pytest
 
 from support.cli import Wherry
+from support.progress import words
 
 Make = Callable[[Mapping[str, str | bytes]], Path]
-
-
-def words(wherry: Wherry, context: Path, *more: str) -> dict[str, str]:
-    """What became of each instruction of a build, by its text."""
-    result = wherry("build", "--progress", "plain", *more, context)
-    assert result.code == 0, result.err
-    texts: dict[str, str] = {}
-    found: dict[str, str] = {}
-    for line in result.err.splitlines():
-        number, _, rest = line.partition(" ")
-        if rest.startswith("["):
-            texts[number] = rest.partition("] ")[2]
-        elif texts.get(number, "FROM").startswith("FROM"):
-            continue
-        elif rest.startswith(("CACHED", "DONE")):
-            found[texts[number]] = "DONE" if rest.startswith("DONE") else rest
-    return found
 
 
 def dockerfile(first: str, *more: str) -> dict[str, str]:

@@ -159,7 +159,7 @@ def _solve(
     epoch: int,
     emit: Emit,
 ) -> list[Outcome]:
-    recorder = Recorder(store, sources, epoch, options.isolation)
+    recorder = Recorder(store, sources, epoch, options.isolation, options.exact_cache)
 
     def executor() -> Executor:
         # Imported on the first step that has to be executed: it costs more than a build with nothing to do.
@@ -177,7 +177,7 @@ def _solve(
                 isolation=options.isolation,
                 snapshotter=options.snapshotter,
                 no_cache=options.no_cache,
-                watched=watch.worth_watching(plan.steps),
+                watched=frozenset() if options.exact_cache else watch.worth_watching(plan.steps),
                 surroundings=Surroundings(
                     options.host_ca, arguments.proxies(), options.network, options.conditions
                 ),

@@ -31,6 +31,8 @@ class Options(NamedTuple):
     target: str = ""
     platform: Platform | None = None
     no_cache: bool = False
+    exact_cache: bool = False
+    """A result holds for the parent alone that it was made on, and no process is observed."""
     pull: bool = False
     host_ca: bool = False
     isolation: str = "auto"

@@ -107,7 +107,8 @@ class Recorder:
             found = self.reuse.find(key, chains)
             if found is not None:
                 self.write(step, parent, inputs, found.layer, found.seconds, contents)
-                return Made(found.layer, reused=True, observed=True)
+                reason = str(found) if isinstance(step.operation, Run) else ""
+                return Made(found.layer, reused=True, observed=True, reason=reason)
         return None
 
     def _trace_keys(self, step: Step, content: str) -> tuple[Digest, ...]:

@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 from wherry.base.errors import WherryError
 from wherry.build.solve import Chain
+from wherry.layer.entry import FILE
 from wherry.layer.layers import Layers
 from wherry.oci.digest import Digest
-from wherry.snapshot.differences import differences
+from wherry.snapshot.differences import CONTENT, differences, unlike
 from wherry.snapshot.names import NameCache
 from wherry.snapshot.observations import broken, joined, split, top
 from wherry.snapshot.tracks import Tree
@@ -22,13 +23,25 @@ from wherry.snapshot.view import View
 from wherry.store.store import Store
 from wherry.store.traces import Trace
 
+_NAMED = 3
+"""So many files that were read are told by their names."""
+
 
 class Found(NamedTuple):
-    """A result that holds; `seconds` is what making it took."""
+    """A result that holds; `seconds` is what making it took. `copied` are the files that were copied into the
+    root filesystem since, and `read` those of them whose content the step looked at."""
 
     layer: Digest | None
     seconds: float
-    trace: int
+    copied: int
+    read: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """For people: `(read 1 of 214 files copied: app/requirements.txt; unchanged)`."""
+        if not self.copied:
+            return ""
+        names = f": {', '.join(self.read)}; unchanged" if 0 < len(self.read) <= _NAMED else ""
+        return f"(read {len(self.read)} of {self.copied} file{'' if self.copied == 1 else 's'} copied{names})"
 
 
 class Reuse:
@@ -45,7 +58,7 @@ class Reuse:
         for trace in self._store.traces.of(key):
             if self._is_there(trace.layer) and self._holds(trace, chains):
                 self._store.traces.move(trace.id, tuple(chains))
-                return Found(trace.layer, trace.seconds, trace.id)
+                return Found(trace.layer, trace.seconds, *self._read(trace, chains[0]))
         return None
 
     def keep(self, key: Digest, trees: Sequence[Tree], layer: Digest | None, seconds: float) -> None:
@@ -70,6 +83,20 @@ class Reuse:
             return False
         parts = self._store.traces.parts(trace.id, tree, {top(path) for path in found})
         return broken(found, joined(parts)) is None
+
+    def _read(self, trace: Trace, chain: Chain) -> tuple[int, tuple[str, ...]]:
+        """How many files the layers of COPY and ADD have that are new in `chain`, and which were read."""
+        _, new = unlike(trace.chains[0], chain)
+        layers = [diff_id for diff_id in new if os.path.exists(f"{self._store.layers.folder(diff_id)}/tar")]
+        files = {
+            path
+            for diff_id in layers
+            for path, entry in self._names.of(diff_id).entries.items()
+            if entry.kind == FILE
+        }
+        parts = self._store.traces.parts(trace.id, 0, {top(path) for path in files})
+        looked = joined(parts)
+        return len(files), tuple(sorted(path for path in files if looked.get(path, 0) & CONTENT))
 
     def _differences(self, old: Chain, new: Chain) -> Mapping[str, int] | None:
         """None where a layer is not in the store any more, so that nothing can be said."""

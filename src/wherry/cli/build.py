@@ -60,6 +60,12 @@ def register(parser: argparse.ArgumentParser) -> None:
     add("--target", default="", metavar="STAGE", help="build this stage and what it needs")
     add("--platform", metavar="OS/ARCH", help="the platform of the image (default: this machine's)")
     add("--no-cache", action="store_true", help="execute every step")
+    add(
+        "--cache",
+        default="observed",
+        choices=("observed", "exact", "off"),
+        help="observed: a result holds where all that its step looked at is the same; exact; off",
+    )
     add("--pull", action="store_true", help="ask the registry for newer base images")
     add("-q", "--quiet", action="store_true", help="print the image ID and nothing else")
     add(
@@ -145,7 +151,8 @@ def _options(args: argparse.Namespace) -> Options:
         labels=tuple(map(_label, args.label)),
         target=args.target,
         platform=platforms.parse(args.platform) if args.platform else None,
-        no_cache=args.no_cache,
+        no_cache=args.no_cache or args.cache == "off",
+        exact_cache=args.cache == "exact",
         pull=args.pull,
         host_ca=args.host_ca or settings.host_ca,
         isolation=args.isolation or settings.isolation,
