@@ -26,7 +26,7 @@ class Both:
     def __init__(self, as_root: Wherry, as_user: Wherry, home: Path) -> None:
         self.as_root = as_root
         self.as_user = as_user
-        self._home = home
+        self.home = home
         self._count = 0
 
     def seed(self, base: str) -> None:
@@ -40,7 +40,7 @@ class Both:
 
     def context(self, files: Files) -> Path:
         self._count += 1
-        return write_files(self._home / f"context-{self._count}", files)
+        return write_files(self.home / f"context-{self._count}", files)
 
     def same(self, dockerfile: str, **files: str) -> None:
         """Build it twice: the images are equal, and where they are not it is said which files are not."""
@@ -111,6 +111,10 @@ RUN echo >> /w/id && rm /w/link && mv /w/mine /w/yours
 def test_owners_are_roots(both: Both) -> None:
     both.seed("busybox")
     both.same(OWNERS, a_txt="text")
+    # the streams are made again from trees that have no owners
+    both.as_user.ok("save", "-o", both.home / "app.tar", "app")
+    both.as_root.ok("rmi", "app")
+    both.as_root.ok("load", "-i", both.home / "app.tar")
 
 
 def test_copying_root_filesystems_is_refused(both: Both) -> None:

@@ -16,6 +16,8 @@ _NOT_PROMISED = {
         "runc": _RUNTIMES,
         "[copy": "root filesystems are not copied in it",
         "test_chroot.py": _OTHER_MODE,
+        "test_modes.py": _OTHER_MODE,
+        "test_debug.py::test_what_changes_is_dropped_or_kept_as_wished[root]": _ONE_OWNER,
         "test_snapshotters.py": "root filesystems are not copied in it",
         "test_containers_rootless.py::test_files_of_other_users_are_removed_too": _OTHER_MODE,
         "test_containers.py::test_volumes": _ONE_OWNER,
