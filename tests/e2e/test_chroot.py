@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from support import bases, busybox, cli, confined, folders
+from support import bases, busybox, cli, confined, folders, programs
 from support.cli import Result, Wherry, write_files
 from wherry.store.store import Store
 
@@ -29,6 +29,7 @@ Build = Callable[..., Result]
 @pytest.fixture(scope="module")
 def place() -> Iterator[Path]:
     """What the container and the machine share: a store with bases, contexts, files that came out."""
+    programs.require("root", "docker-registry", "skopeo", "mmdebstrap")
     made = Path(tempfile.mkdtemp(prefix="wherry-chroot-", dir=folders.fast()))
     with Store.open(str(made / "wherry")) as opened:
         for name in ("debian:bookworm-slim", "python:3.11-slim", "node:18-slim"):
