@@ -106,6 +106,20 @@ def test_what_it_looks_at_in_any_way_runs_it_again(
     assert project.built(f"RUN {command}") == DONE
 
 
+@pytest.mark.parametrize("call", ["connect_ex", "bind"])
+def test_the_name_of_a_socket_is_looked_at(shared: Wherry, tmp_path: Path, call: str) -> None:
+    """A layer holds no socket, but a file in its place makes another error."""
+    program = f"import socket; print(socket.socket(socket.AF_UNIX).{call}('s'))"
+    step = f'RUN python3 -c "{program}" > /out 2>&1; true # {tmp_path.name}'
+    project = Project(shared, tmp_path / "context")
+    project.head = project.head.replace("busybox", "python:3.11-slim")
+    assert project.built(step) == DONE
+    project.write(b="other")
+    assert project.built(step).startswith("CACHED, REUSED")
+    project.write(s="a file")
+    assert project.built(step) == DONE
+
+
 def test_the_interpreter_of_a_script_is_looked_at(project: Project) -> None:
     """The kernel opens it by itself, in no system call."""
     project.write(script="#!/app/tool\n", tool="#!/bin/sh\necho one > /out\n")

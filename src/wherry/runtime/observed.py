@@ -1,8 +1,7 @@
 """The system calls that take a path or list a folder, and what they look at: what an observer hears of.
 
-Of calls that the container's filter refuses (mounts, handles, modules; seccomp.py) none is here. A socket's
-name is not either: a layer holds no socket. Numbers are those of x86-64 and aarch64; a call of another
-architecture cannot be told (`runtime/init/observer.py`).
+Of calls that the container's filter refuses (mounts, handles, modules; seccomp.py) none is here. Numbers are
+those of x86-64 and aarch64; a call of another architecture cannot be told (`runtime/init/observer.py`).
 """
 
 from __future__ import annotations
@@ -80,6 +79,8 @@ CALLS = {
     "removexattr": Call(0, READ),
     "lremovexattr": Call(0, READ, follows=False),
     "removexattrat": Call(1, READ, 0, flags=2, bit=NO_FOLLOW),
+    "bind": Call(-1, FACE, effect="address"),
+    "connect": Call(-1, FACE, effect="address"),
     "name_to_handle_at": Call(1, FACE, 0),
     "inotify_add_watch": Call(1, READ),
     "mkdir": Call(0, FACE, follows=False, effect="made"),
@@ -102,19 +103,20 @@ _COMMON = """
     openat2 437 faccessat2 439 fchmodat2 452 setxattrat 463 getxattrat 464 listxattrat 465 removexattrat 466
 """
 _X86_64 = """
-    open 2 stat 4 lstat 6 access 21 execve 59 truncate 76 getdents 78 chdir 80 rename 82 mkdir 83 rmdir 84
-    creat 85 link 86 unlink 87 symlink 88 readlink 89 chmod 90 chown 92 lchown 94 utime 132 mknod 133
-    statfs 137 chroot 161 setxattr 188 lsetxattr 189 getxattr 191 lgetxattr 192 listxattr 194 llistxattr 195
-    removexattr 197 lremovexattr 198 getdents64 217 utimes 235 inotify_add_watch 254 openat 257 mkdirat 258
-    mknodat 259 fchownat 260 futimesat 261 newfstatat 262 unlinkat 263 renameat 264 linkat 265 symlinkat 266
-    readlinkat 267 fchmodat 268 faccessat 269 utimensat 280 name_to_handle_at 303 renameat2 316 execveat 322
-    statx 332
+    open 2 stat 4 lstat 6 access 21 connect 42 bind 49 execve 59 truncate 76 getdents 78 chdir 80 rename 82
+    mkdir 83 rmdir 84 creat 85 link 86 unlink 87 symlink 88 readlink 89 chmod 90 chown 92 lchown 94
+    utime 132 mknod 133 statfs 137 chroot 161 setxattr 188 lsetxattr 189 getxattr 191 lgetxattr 192
+    listxattr 194 llistxattr 195 removexattr 197 lremovexattr 198 getdents64 217 utimes 235
+    inotify_add_watch 254 openat 257 mkdirat 258 mknodat 259 fchownat 260 futimesat 261 newfstatat 262
+    unlinkat 263 renameat 264 linkat 265 symlinkat 266 readlinkat 267 fchmodat 268 faccessat 269
+    utimensat 280 name_to_handle_at 303 renameat2 316 execveat 322 statx 332
 """
 _AARCH64 = """
     setxattr 5 lsetxattr 6 getxattr 8 lgetxattr 9 listxattr 11 llistxattr 12 removexattr 14 lremovexattr 15
     inotify_add_watch 27 mknodat 33 mkdirat 34 unlinkat 35 symlinkat 36 linkat 37 renameat 38 statfs 43
-    truncate 45 faccessat 48 chdir 49 chroot 51 fchmodat 53 fchownat 54 openat 56 getdents64 61 readlinkat 78
-    newfstatat 79 utimensat 88 execve 221 name_to_handle_at 264 renameat2 276 execveat 281 statx 291
+    truncate 45 faccessat 48 chdir 49 chroot 51 fchmodat 53 fchownat 54 openat 56 getdents64 61
+    readlinkat 78 newfstatat 79 utimensat 88 bind 200 connect 203 execve 221 name_to_handle_at 264
+    renameat2 276 execveat 281 statx 291
 """
 _TABLES = {0xC000003E: _X86_64, 0xC00000B7: _AARCH64}
 

@@ -31,6 +31,7 @@ _FACE, _READ = 1, 5
 _NOT_FOLLOWED = 3
 """By so many bits what was looked at without following a link is moved to the left."""
 _DELETED = b" (deleted)"
+_AF_UNIX, _LONGEST_ADDRESS = b"\x01\0", 110
 _SCRIPT_LINE = 256  # BINPRM_BUF_SIZE
 _DEEPEST_SCRIPT = 5
 _ELF_64, _PT_INTERP, _PROGRAM_HEADER = 2, 3, 56
@@ -72,6 +73,10 @@ class Observer:
         at_path, looks, at_folder, follows, at_flags, bit, effect, second = call
         folder = arguments[at_folder] & _LOW if at_folder >= 0 else _CWD
         name = self._memory.read_path(pid, arguments[at_path]) if at_path >= 0 else b""
+        if effect == "address":
+            name = self._socket_name(pid, arguments)
+            if not name:
+                return
         flags = arguments[at_flags] & _LOW if at_flags >= 0 else 0
         if bit:
             follows = not flags & bit
@@ -139,6 +144,12 @@ class Observer:
         if resolve & _RESOLVE_IN_ROOT:
             self.problem = "a program opened files in a root of its own (openat2, RESOLVE_IN_ROOT)"
         return _opened(flags)
+
+    def _socket_name(self, pid: int, arguments: list[int]) -> bytes:
+        """The name of a socket that is a file; empty for other addresses (unix(7))."""
+        address = self._memory.read(pid, arguments[1], min(arguments[2] & _LOW, _LONGEST_ADDRESS))
+        is_file = address[:2] == _AF_UNIX and address[2:3] != b"\0"
+        return address[2:].partition(b"\0")[0] if is_file else b""
 
     def _keep_link(self, pid: int, path: bytes, root: bytes) -> None:
         """A link in a cache goes, or gets another name: where it led must be known at the end."""
