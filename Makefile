@@ -38,6 +38,11 @@ sizes: $(VENV)/wherry $(VENV)/demo-packages ## print the sizes of single-stage a
 test: $(VENV)/test-tools $(VENV)/test-packages ## run the whole test suite (ARGS="-k name")
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
+.PHONY: test-modes
+test-modes: $(VENV)/test-tools $(VENV)/test-packages ## run the end-to-end tests in each mode, and through crun and runc
+	@for mode in userns single-id; do WHERRY_ISOLATION=$$mode $(E2E) || exit 1; done
+	@for runtime in crun runc; do WHERRY_TEST_RUNTIME=$$runtime $(E2E) || exit 1; done
+
 .PHONY: lint
 lint: $(VENV)/test-tools ## check style and types
 	@$(BIN)/ruff check

@@ -64,8 +64,9 @@ class Both:
 
 
 @pytest.fixture
-def both(tmp_path: Path) -> Iterator[Both]:
-    with ordinary.user(subordinate=False) as someone:
+def both(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Both]:
+    """Root and a user, who has a single id unless the test asks for `userns`."""
+    with ordinary.user(subordinate=getattr(request, "param", "") == "userns") as someone:
         home, proxy = someone.home, cli.behind_proxy()
         user = Wherry(home / "store", home / "docker", proxy, prefix=someone.prefix)
         yield Both(Wherry(tmp_path / "root", tmp_path / "docker", proxy), user, home)
@@ -143,7 +144,11 @@ RUN mkdir -m 2777 /grp && chgrp 50 /grp && su app -c 'umask 027; mkdir -p ~/a/b 
 """
 
 
+USERS = pytest.mark.parametrize("both", ["single-id", "userns"], indirect=True)
+
+
 @pytest.mark.needs("mmdebstrap")
+@USERS
 def test_packages_accounts_and_other_users(both: Both) -> None:
     both.seed("debian:bookworm-slim")
     found = both.alike(PACKAGES)
@@ -169,6 +174,7 @@ LANGUAGES = {
 
 
 @pytest.mark.needs("mmdebstrap")
+@USERS
 @pytest.mark.parametrize("base", LANGUAGES)
 def test_packages_of_languages(both: Both, base: str) -> None:
     both.seed(base)
