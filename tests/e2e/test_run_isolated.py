@@ -21,10 +21,10 @@ cat /proc/1/environ | tr '\\0' '\\n' | grep WHERRY_ROOT
 kill -0 {outside}
 test $(ls /proc | grep -c '^[0-9]') -gt 6
 for d in $(cat /sys/block/*/dev); do mknod /b$d b ${{d%:*}} ${{d#*:}}; head -c 1 /b$d; done | grep -q .
-mknod /m c 1 1 && dd if=/m of=/dev/null bs=1 count=1
-mknod /dev/m c 1 1 && dd if=/dev/m of=/dev/null bs=1 count=1
-rm -f /dev/m; mknod /dev/shm/m c 1 1 && dd if=/dev/shm/m of=/dev/null bs=1 count=1
-mknod /c/m c 1 1 && dd if=/c/m of=/dev/null bs=1 count=1
+mknod /m c 1 1 && dd if=/m bs=1 count=1 | wc -c | grep -q 1
+mknod /dev/m c 1 1 && dd if=/dev/m bs=1 count=1 | wc -c | grep -q 1
+rm -f /dev/m; mknod /dev/shm/m c 1 1 && dd if=/dev/shm/m bs=1 count=1 | wc -c | grep -q 1
+mknod /c/m c 1 1 && dd if=/c/m bs=1 count=1 | wc -c | grep -q 1
 mount -t tmpfs none /mnt
 mount -t proc none /mnt
 mount -t cgroup -o memory none /mnt
