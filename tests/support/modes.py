@@ -31,7 +31,7 @@ _NOT_PROMISED = {
         "test_cache_mounts.py::test_what_a_cache_begins_with_and_whose_it_is": _ONE_OWNER,
         "test_single_id.py::test_its_results_are_not_taken_for_those_of_other_modes": _OTHER_MODE,
         "test_conditions.py::test_a_seccomp_profile_that_was_not_wanted": "its own filter stays",
-    }
+    },
 }
 
 
