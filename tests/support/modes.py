@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 CHOSEN = os.environ.get("WHERRY_ISOLATION", "")
+RUNTIME = os.environ.get("WHERRY_TEST_RUNTIME", "")
 
 _RUNTIMES = "other runtimes need more ids"
 _ONE_OWNER = "stat(2) shows one owner for all files"
@@ -35,7 +36,20 @@ _NOT_PROMISED = {
 }
 
 
+_NOT_OF_OTHER_RUNTIMES = {
+    "test_observed_runs.py": "what crun and runc start is not observed",
+    "[single-id": _RUNTIMES,
+    "test_single_id.py": _RUNTIMES,
+    "test_chroot.py": _OTHER_MODE,
+    "test_debug_terminal.py::test_a_shell_without_mounts": _OTHER_MODE,
+    "test_cves.py::test_cve_2024_23653": "crun without cgroups withholds CAP_MKNOD",
+    "test_cves.py::test_cve_2019_5736": "is about the built-in runtime",
+    "test_private_network.py::test_for_an_ordinary_user": "its hint is about the built-in runtime",
+}
+
+
 def not_promised(test: str) -> str:
-    """Why the chosen mode does not promise what a test asks for, by the test's ID; empty where it does."""
-    cases = _NOT_PROMISED.get(CHOSEN, {})
+    """Why the chosen mode or runtime does not promise what a test asks for, by the test's ID; empty where it
+    does."""
+    cases = _NOT_OF_OTHER_RUNTIMES if RUNTIME else _NOT_PROMISED.get(CHOSEN, {})
     return next((reason for part, reason in cases.items() if part in test), "")
