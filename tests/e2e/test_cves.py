@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from support import busybox
+from support import busybox, programs
 from support.cli import Result, Wherry, write_files
 from support.running import run
 from support.victim import Victim
@@ -134,6 +134,20 @@ def test_cve_2024_23651_a_parallel_step_swaps_a_folder_of_a_cache(victim: Victim
         [cache] = (victim.wherry.root / "cache-mounts").glob("shared-*/0")
         (cache / "stop").touch()
         swapping.communicate(timeout=60)
+
+
+@pytest.mark.parametrize("runtime", ["crun", "runc"])
+def test_cve_2024_45310_other_runtimes_make_no_mount_point_in_a_cache(victim: Victim, runtime: str) -> None:
+    """runc made a mount point through a link that somebody put there meanwhile: an empty file of the host."""
+    programs.require(runtime)
+    mounts = "--mount=type=cache,id=shared,target=/c --mount=type=tmpfs,target=/c/sub"
+    result = victim.build(f"FROM base\nRUN {mounts} true\n", f"--runtime={runtime}")
+    assert result.code == 1
+    assert "a mount inside of the cache on /c (/c/sub) needs the built-in runtime" in result.err
+    assert (
+        victim.build(f"FROM base\nRUN {mounts.replace('/c/sub', '/d')} true\n", f"--runtime={runtime}").code
+        == 0
+    )
 
 
 def test_cve_2024_23652_a_mount_s_stub_is_removed_through_a_link(victim: Victim) -> None:

@@ -212,7 +212,7 @@ class Executor:
                     )
                     container = container._replace(upper=mounted.upper, journal=f"{scratch}/journal")
                     if is_watched:
-                        container = watch.observing(container, operation)
+                        container = watch.observing(container)
                     self._process(container, operation, scratch, log)
             except run.Failure as failure:
                 self._leave(step, mounted, failure, log)

@@ -47,10 +47,9 @@ class Watch:
         self._result = f"{scratch}/observed"
         self.view = NotingView(self._root)
 
-    def observing(self, container: Container, operation: Run) -> Container:
+    def observing(self, container: Container) -> Container:
         """The container, to be started so that what it looks at is put down."""
-        caches = tuple(mount.target for mount in operation.mounts if mount.kind == "cache")
-        return container._replace(observed=self._result, caches=caches)
+        return container._replace(observed=self._result)
 
     def trees(self, container: Container, operation: Run) -> list[Tree]:
         """What was looked at in the parent and in each of the inputs, once the process has ended.

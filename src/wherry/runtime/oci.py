@@ -62,6 +62,7 @@ class Oci:
         stderr: int,
         ready: Callable[[int], None] | None = None,
     ) -> Running:
+        _refuse_mounts_in_caches(container)
         name = f"{LEFTOVER}{os.getpid()}.{next(self._numbers)}"
         folder = f"{self._folder}/{name}"
         os.mkdir(folder)
@@ -133,6 +134,18 @@ def _take_mounts(document: dict[str, Any], which: range, folder: str) -> list[tu
             "options": ["rbind", *kept],
         }
     return taken
+
+
+def _refuse_mounts_in_caches(container: Container) -> None:
+    """Who writes to the cache at the same time could put a link in the place of the mount point, and these
+    runtimes follow it out of the root filesystem where they make one (runc until 1.1.14, CVE-2024-45310)."""
+    for mount in container.mounts:
+        for cache in container.caches:
+            if mount.target.startswith(cache.rstrip("/") + "/"):
+                raise Unsupported(
+                    f"a mount inside of the cache on {cache} ({mount.target}) needs the built-in runtime",
+                    hint="--runtime native, or mount it elsewhere",
+                )
 
 
 def _withhold(document: dict[str, Any], capability: str) -> None:

@@ -117,7 +117,8 @@ class Container(NamedTuple):
     is docker's default profile, on or off. `upper` is overlay's folder of the changes to `rootfs`; in the
     single-id mode `journal`, a new file, gets the owners that files in it were given and cannot carry.
     `observed` is a new file that gets what the container looked at (`init/listener.py`), "" for not to watch;
-    `caches` are mounts of it whose content is no matter, but for links in them.
+    `caches` are mounts of it that other processes may write to at the same time; their content is no matter,
+    but for links in them.
     """
 
     id: str

@@ -78,6 +78,7 @@ def container(
         hostname=HOSTNAME,
         network=network,
         shm_size=conditions.shm_size,
+        caches=tuple(mount.target for mount in operation.mounts if mount.kind == "cache"),
     )
 
 
