@@ -17,6 +17,7 @@ from functools import cache
 from wherry.base import removal
 
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+_MOST_TRIES = 10_000
 _MAX_LINKS = 40
 """Symlinks in one path: the kernel's own limit."""
 
@@ -230,13 +231,13 @@ def _openat2() -> Opener:
         makes = flags & os.O_CREAT or flags & os.O_TMPFILE == os.O_TMPFILE
         how = how_type(flags, mode if makes else 0, inside if follow else strict)
         name = os.fsencode(path)
-        for _ in range(64):
+        for _ in range(_MOST_TRIES):
             descriptor: int = syscall(
                 437, root, ctypes.c_char_p(name), ctypes.byref(how), ctypes.c_size_t(24)
             )
             if descriptor >= 0:
                 return descriptor
-            # EAGAIN: something was renamed meanwhile, and the kernel cannot tell whether `..` left the root
+            # EAGAIN: somebody on this machine renamed or mounted meanwhile, so `..` might have left the root
             if ctypes.get_errno() not in (errno.EAGAIN, errno.EINTR):
                 break
         number = ctypes.get_errno()

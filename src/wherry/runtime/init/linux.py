@@ -37,6 +37,7 @@ MOUNT_ATTR_STRICTATIME = 0x20
 
 _RESOLVE_NO_MAGICLINKS = 0x02
 _RESOLVE_IN_ROOT = 0x10
+_MOST_TRIES = 10_000
 _OPEN_TREE_CLONE = 1
 _MOVE_MOUNT_F_EMPTY_PATH = 0x4
 _MOVE_MOUNT_T_EMPTY_PATH = 0x40
@@ -87,7 +88,13 @@ def unshare(flags: int) -> None:
 def open_in_root(root: int, path: str, flags: int = os.O_PATH) -> int:
     """Open `path` as if `root` were "/": neither `..` nor a symbolic link leads out."""
     how = struct.pack("=QQQ", flags | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
-    return call(_OPENAT2, root, os.fsencode(path.lstrip("/") or "."), how, len(how))
+    for _ in range(_MOST_TRIES):
+        try:
+            return call(_OPENAT2, root, os.fsencode(path.lstrip("/") or "."), how, len(how))
+        except BlockingIOError as error:
+            # EAGAIN: somebody on this machine renamed or mounted meanwhile, so `..` might have left the root
+            refused = error
+    raise refused
 
 
 def open_tree(path: str, *, recursive: bool, directory: int = AT_FDCWD) -> int:
