@@ -26,7 +26,6 @@ from wherry.build.sources import Sources
 from wherry.build.step import Copy, Folder, Run, Step
 from wherry.build.viewfiles import ViewFiles
 from wherry.build.watch import Watch
-from wherry.layer.layers import Layers
 from wherry.layer.writer import Layer
 from wherry.oci import platform as platforms
 from wherry.runtime import emulation, modes
@@ -37,7 +36,6 @@ from wherry.runtime.native import UNHEARD
 from wherry.runtime.runtimes import open_runtime
 from wherry.runtime.spec import Container
 from wherry.snapshot import changes
-from wherry.snapshot.names import NameCache
 from wherry.snapshot.noting import NotingView
 from wherry.snapshot.overlay import Mounted
 from wherry.snapshot.ownership import Ownership, read_journal
@@ -84,8 +82,8 @@ class Executor:
         else:
             self._tell(mode)
         store.sweep()
-        self._layers = Layers(store)
-        self._names = NameCache(self._layers)
+        self._layers = recorder.reuse.layers
+        self._names = recorder.reuse.names
         self._held = ExitStack()
         self._snapshots = self._open_snapshots(mode) if mode else None
         self._lender = mounts.Lender(

@@ -21,7 +21,7 @@ from wherry.build.files import Trees
 from wherry.build.gather import Gathered, content_of, gather, unknown_bytes, with_digests
 from wherry.build.solve import Chain, Made
 from wherry.build.sources import Sources
-from wherry.build.step import Copy, Run, Step, exact_key, is_filled_cache, recipe
+from wherry.build.step import Copy, Run, Step, exact_key, has_filled_cache, recipe
 from wherry.oci.digest import ChainIds, Digest
 from wherry.store.records import Record
 from wherry.store.store import Store
@@ -119,7 +119,7 @@ class Recorder:
             return () if content.startswith("chain") else (self.key(step, (), content),)
         if not isinstance(operation, Run):
             return (self.key(step, (), "observed"),)
-        if any(map(is_filled_cache, operation.mounts)):
+        if has_filled_cache(operation):
             return ()  # what the cache began with is mixed with what it has got since
         marks = dict.fromkeys(("", self._mark_of_mode()))
         return tuple(self.key(step, (), f"observed{mark}") for mark in marks)

@@ -45,12 +45,15 @@ class Found(NamedTuple):
 
 
 class Reuse:
-    """Finds and keeps the traces of a build's steps; for several threads."""
+    """Finds and keeps the traces of a build's steps; for several threads.
+
+    `layers` and `names` are for who executes steps too: an index is read once.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._layers = Layers(store)
-        self._names = NameCache(self._layers)
+        self.layers = Layers(store)
+        self.names = NameCache(self.layers)
         self._compared: dict[tuple[Chain, Chain], Mapping[str, int] | None] = {}
 
     def find(self, key: Digest, chains: Sequence[Chain]) -> Found | None:
@@ -91,7 +94,7 @@ class Reuse:
         files = {
             path
             for diff_id in layers
-            for path, entry in self._names.of(diff_id).entries.items()
+            for path, entry in self.names.of(diff_id).entries.items()
             if entry.kind == FILE
         }
         parts = self._store.traces.parts(trace.id, 0, {top(path) for path in files})
@@ -108,7 +111,7 @@ class Reuse:
         return self._compared[old, new]
 
     def _view(self, chain: Chain) -> View:
-        return View(self._layers, chain, self._names)
+        return View(self.layers, chain, self.names)
 
     def _is_there(self, layer: Digest | None) -> bool:
         return layer is None or os.path.isdir(self._store.layers.folder(layer))

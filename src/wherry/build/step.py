@@ -49,11 +49,6 @@ class Mount(NamedTuple):
     label: str = ""
 
 
-def is_filled_cache(mount: Mount) -> bool:
-    """A cache that begins with files of another step."""
-    return mount.kind == "cache" and mount.input is not None
-
-
 class Run(NamedTuple):
     """A process. `environment` is all that it sees of ENV and ARG; proxies and host CAs are not inputs."""
 
@@ -65,6 +60,11 @@ class Run(NamedTuple):
     scripts: tuple[tuple[str, str], ...] = ()
     """Here-documents that are programs of their own: (name, text), seen as /dev/pipes/<name>."""
     mounts: tuple[Mount, ...] = ()
+
+
+def has_filled_cache(operation: Run) -> bool:
+    """Whether a cache of it begins with files of another step: its results hold for its own parent alone."""
+    return any(mount.kind == "cache" and mount.input is not None for mount in operation.mounts)
 
 
 class Remote(NamedTuple):

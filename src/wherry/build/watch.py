@@ -11,7 +11,7 @@ import marshal
 import os
 from collections.abc import Iterator, Sequence
 
-from wherry.build.step import Copy, Run, Step, is_filled_cache
+from wherry.build.step import Copy, Run, Step, has_filled_cache
 from wherry.runtime.spec import Container
 from wherry.snapshot.differences import FACE
 from wherry.snapshot.noting import NotingView
@@ -33,9 +33,10 @@ def worth_watching(steps: Sequence[Step]) -> frozenset[int]:
     for step in steps:
         if isinstance(step.operation, Copy) or step.parent in copied:
             copied.add(step.number)
-        if isinstance(step.operation, Run) and (step.inputs or step.parent in copied):
+        is_gain = bool(step.inputs) or step.parent in copied
+        if is_gain and isinstance(step.operation, Run) and not has_filled_cache(step.operation):
             found.add(step.number)
-    return frozenset(number for number in found if not _is_exact(steps[number].operation))
+    return frozenset(found)
 
 
 class Watch:
@@ -111,8 +112,3 @@ class Watch:
 
     def _place(self, target: str) -> str:
         return self._root.view.resolve(target)
-
-
-def _is_exact(operation: object) -> bool:
-    """Whether a RUN's results are for the parents alone that it was executed on."""
-    return isinstance(operation, Run) and any(is_filled_cache(mount) for mount in operation.mounts)

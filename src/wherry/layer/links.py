@@ -18,7 +18,7 @@ def resolve(path: str, lookup: Callable[[str], Entry | None], tree: str, *, foll
     made at the place found. `tree` is what errors call it; WherryError after 40 links.
     """
     done: list[str] = []
-    pending = _parts(path)
+    pending = parts(path)
     links = 0
     while pending:
         part = pending.pop()
@@ -35,10 +35,10 @@ def resolve(path: str, lookup: Callable[[str], Entry | None], tree: str, *, foll
         if links > MAX_LINKS:
             raise WherryError(f"too many symbolic links in {path!r} of {tree}")
         done = [] if entry.link.startswith("/") else done[:-1]
-        pending.extend(_parts(entry.link))
+        pending.extend(parts(entry.link))
     return "/".join(done)
 
 
-def _parts(path: str) -> list[str]:
+def parts(path: str) -> list[str]:
     """The parts of a path, the first one last; empty ones and single dots left out."""
     return [part for part in reversed(path.split("/")) if part not in ("", ".")]

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from wherry.layer.entry import DIRECTORY, SYMLINK
-from wherry.layer.links import MAX_LINKS
+from wherry.layer.links import MAX_LINKS, parts
 from wherry.snapshot.differences import ALL, CONTENT, FACE
 from wherry.snapshot.view import View
 
@@ -134,7 +134,7 @@ class Tracks:
         known = self._folders.get((path, root))
         if known is None:
             root = root.strip("/")
-            start = self._at(root)._replace(pending=_parts(path), root=root)
+            start = self._at(root)._replace(pending=tuple(parts(path)), root=root)
             _note(start, FACE)
             known = tuple(_entered(way) for way in self._ways(start, follow=True))
             self._folders[path, root] = known
@@ -207,7 +207,7 @@ class Tracks:
     def _detour(self, here: _Way, target: str) -> _Way:
         """By way of a link at `here`."""
         start = here.root if target.startswith("/") else here.done.rpartition("/")[0]
-        pending = (*here.pending, *_parts(target))
+        pending = (*here.pending, *parts(target))
         return self._at(start)._replace(pending=pending, links=here.links + 1, root=here.root)
 
 
@@ -242,7 +242,3 @@ def _split(path: str) -> tuple[str, str]:
     """The folder and the last name; no name where the path ends with a slash or with dots."""
     folder, _, name = path.rpartition("/")
     return (path, "") if name in ("", ".", "..") else (folder, name)
-
-
-def _parts(path: str) -> tuple[str, ...]:
-    return tuple(part for part in reversed(path.split("/")) if part not in ("", "."))
