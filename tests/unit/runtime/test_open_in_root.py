@@ -19,7 +19,7 @@ TRIES = 3000
 
 @pytest.fixture
 def root(tmp_path: Path) -> Iterator[int]:
-    """A folder beside which another process renames a file; the kernel's EAGAIN counts the whole machine's."""
+    """A folder beside which another process renames a file: the kernel's EAGAIN counts all renames there are."""
     (tmp_path / "root/one/two").mkdir(parents=True)
     (tmp_path / "root/there").touch()
     (tmp_path / "a").touch()
