@@ -19,7 +19,7 @@ TRIES = 3000
 
 @pytest.fixture
 def root(tmp_path: Path) -> Iterator[int]:
-    """A folder beside which another process renames a file: the kernel's EAGAIN counts all renames there are."""
+    """A folder; beside it another process renames a file, which is enough for the kernel's EAGAIN."""
     (tmp_path / "root/one/two").mkdir(parents=True)
     (tmp_path / "root/there").touch()
     (tmp_path / "a").touch()
