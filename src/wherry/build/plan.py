@@ -167,7 +167,14 @@ def _target(stages: list[Stage], names: StageNames, target: str) -> int:
 
 def _origin(names: StageNames, planners: dict[int, Planner], before: int, name: str) -> Planner | None:
     """The stage that `--from=name` means; None: an image or a context."""
-    return planners.get(names.source(name, before))
+    found = names.source(name, before)
+    late = names.too_late(name, before) if found < 0 else -1
+    if late == before:
+        raise DockerfileError(f"stage {name!r} cannot take files from itself", hint="RUN cp has them already")
+    if late >= 0:
+        hint = "a stage has to stand before those that take files from it"
+        raise DockerfileError(f"stage {name!r} comes later in the file", hint=hint)
+    return planners.get(found)
 
 
 def _label(stages: list[Stage], number: int) -> str:

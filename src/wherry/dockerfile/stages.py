@@ -35,6 +35,15 @@ class StageNames:
         number = stage_number(name, before)
         return number if number >= 0 else self.named(name, before)
 
+    def too_late(self, name: str, before: int) -> int:
+        """The stage that `--from` means in vain, because it does not come earlier: -1 where there is none.
+
+        It may be the stage itself.
+        """
+        number = stage_number(name, self._count)
+        numbers = (number,) if number >= 0 else self._numbers.get(name.lower(), ())
+        return next((number for number in numbers if number >= before), -1)
+
     def target(self, name: str) -> int:
         """What `--target` may say; "" is the last stage. -1 where there is none."""
         if not name:

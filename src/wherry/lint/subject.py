@@ -157,7 +157,8 @@ class Subject(NamedTuple):
 
     def is_image(self, origin: str, stage: Stage) -> bool:
         """Whether `from=` in a stage means an image: no stage and no named context."""
-        if self.names.source(origin, stage.number) >= 0:
+        names, number = self.names, stage.number
+        if names.source(origin, number) >= 0 or names.too_late(origin, number) >= 0:
             return False
         return self.surroundings.find_context(origin, stage.platform.value) is None
 

@@ -222,10 +222,21 @@ def test_zero_bytes_are_refused_where_they_stand() -> None:
     assert error.value.where == Location("Dockerfile", 3, 3)
 
 
-@pytest.mark.parametrize("name", ["1", "7"])
-def test_a_number_that_is_no_earlier_stage(name: str) -> None:
-    with pytest.raises(WherryError, match=f"invalid stage index {name}") as error:
-        planned(f"FROM base\nFROM base\nCOPY --from={name} a b\n")
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("7", "invalid stage index 7"),
+        ("1", "stage '1' cannot take files from itself"),
+        ("Own", "stage 'Own' cannot take files from itself"),
+        ("2", "stage '2' comes later in the file"),
+        ("later", "stage 'later' comes later in the file"),
+    ],
+)
+@pytest.mark.parametrize("instruction", ["COPY --from={} a b", "RUN --mount=from={},target=/x true"])
+def test_from_a_stage_that_does_not_come_earlier(name: str, message: str, instruction: str) -> None:
+    text = f"FROM base\nFROM base AS own\n{instruction.format(name)}\nFROM base AS later\n"
+    with pytest.raises(WherryError, match=message) as error:
+        planned(text, target="own")
     assert error.value.where == Location("Dockerfile", 3, 3)
 
 
