@@ -13,8 +13,8 @@ from support.hosts import HOSTS, Host
 from support.running import make_rootfs
 from support.victim import Victim
 from support.victim import victim as made_victim
-from wherry.runtime.helper import Runtime
 from wherry.runtime.native import Native
+from wherry.runtime.runtime import Runtime
 
 Context = Callable[[Mapping[str, str | bytes]], Path]
 

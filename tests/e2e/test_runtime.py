@@ -25,8 +25,9 @@ from support.running import (
     unique,
 )
 from wherry.base.errors import WherryError
-from wherry.runtime.helper import ExecFailed, Runtime
+from wherry.runtime.helper import ExecFailed
 from wherry.runtime.native import Native
+from wherry.runtime.runtime import Runtime
 from wherry.runtime.spec import Limit, Mount, Process, User
 
 pytestmark = pytest.mark.needs("root", "busybox")

@@ -23,8 +23,8 @@ from support.running import (
     wait_until,
 )
 from wherry.base.errors import WherryError
-from wherry.runtime.helper import Runtime
 from wherry.runtime.native import Native
+from wherry.runtime.runtime import Runtime
 from wherry.runtime.spec import Container, Process, User
 
 pytestmark = pytest.mark.needs("root", "busybox")
@@ -58,7 +58,7 @@ def test_the_terminal_s_interrupt_reaches_the_command(runtime: Runtime, rootfs: 
 
 SLEEPERS = """
 import os, sys, time
-from wherry.runtime.helper import Runtime
+from wherry.runtime.runtime import Runtime
 from wherry.runtime.native import Native
 from wherry.runtime.spec import Container, Process
 runtime = Native()

@@ -11,7 +11,7 @@ import pytest
 from support.calls import Call, program
 from support.hosts import Host
 from support.running import run, sh
-from wherry.runtime.helper import Runtime
+from wherry.runtime.runtime import Runtime
 from wherry.runtime.spec import MASKED_PATHS, READ_ONLY_PATHS
 
 pytestmark = pytest.mark.needs("root", "busybox")

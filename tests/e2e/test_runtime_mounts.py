@@ -15,8 +15,8 @@ from support.running import (
     sh,
 )
 from wherry.base.errors import WherryError
-from wherry.runtime.helper import Runtime
 from wherry.runtime.mounts import remove_created
+from wherry.runtime.runtime import Runtime
 from wherry.runtime.spec import Mount
 
 pytestmark = pytest.mark.needs("root", "busybox")

@@ -17,11 +17,12 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from support import ordinary, programs
 from wherry.base.errors import WherryError
-from wherry.runtime.helper import ExecFailed, Running, Runtime, Start
+from wherry.runtime.helper import ExecFailed, Running, Start
+from wherry.runtime.runtime import Runtime
 from wherry.runtime.runtimes import open_runtime
 from wherry.runtime.spec import Container
 
@@ -62,7 +63,7 @@ def host(name: str, folder: Path) -> Iterator[Host]:
         yield Host(elsewhere, program, someone.home)
 
 
-class _Elsewhere:
+class _Elsewhere(Runtime):
     """A runtime in a process of an ordinary user."""
 
     def __init__(self, someone: ordinary.User, program: str) -> None:
@@ -76,12 +77,6 @@ class _Elsewhere:
                 command, stdin=theirs.fileno(), env=os.environ | {"PYTHONPATH": paths}
             )
         assert self._control.recv(16) == b"ready"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         self._control.close()

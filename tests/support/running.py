@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from wherry.runtime.helper import Running, Runtime
+from wherry.runtime.helper import Running
+from wherry.runtime.runtime import Runtime
 from wherry.runtime.spec import Container, Process
 
 BUSYBOX = "/bin/busybox"

@@ -23,9 +23,9 @@ from wherry.container import foreground
 from wherry.layer.layers import Layers
 from wherry.oci import platform as platforms
 from wherry.runtime import emulation, modes
-from wherry.runtime.helper import Runtime
 from wherry.runtime.init import linux
 from wherry.runtime.mounts import remove_created
+from wherry.runtime.runtime import Runtime
 from wherry.runtime.runtimes import open_runtime
 from wherry.runtime.spec import Container
 from wherry.snapshot.names import NameCache

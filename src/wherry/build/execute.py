@@ -29,10 +29,11 @@ from wherry.build.watch import Watch
 from wherry.layer.writer import Layer
 from wherry.oci import platform as platforms
 from wherry.runtime import emulation, modes
-from wherry.runtime.helper import ExecFailed, Running, Runtime
+from wherry.runtime.helper import ExecFailed, Running
 from wherry.runtime.init import linux
 from wherry.runtime.mounts import remove_created
 from wherry.runtime.native import UNHEARD
+from wherry.runtime.runtime import Runtime
 from wherry.runtime.runtimes import open_runtime
 from wherry.runtime.spec import Container
 from wherry.snapshot import changes

@@ -15,7 +15,8 @@ from contextlib import ExitStack
 
 from wherry.container import terminal
 from wherry.container.streams import Streams
-from wherry.runtime.helper import Running, Runtime
+from wherry.runtime.helper import Running
+from wherry.runtime.runtime import Runtime
 from wherry.runtime.spec import Container
 
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE

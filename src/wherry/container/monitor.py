@@ -30,10 +30,11 @@ from wherry.container.streams import Streams
 from wherry.container.switchboard import Switchboard
 from wherry.runtime import etcfiles, modes
 from wherry.runtime.cgroups.group import Cgroup, limited
-from wherry.runtime.helper import Running, Runtime
+from wherry.runtime.helper import Running
 from wherry.runtime.net import connect, namespace
 from wherry.runtime.net.connect import Network
 from wherry.runtime.net.ports import Listener, chosen
+from wherry.runtime.runtime import Runtime
 from wherry.runtime.runtimes import open_runtime
 from wherry.store.store import Store
 

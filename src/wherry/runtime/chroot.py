@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Sequence
-from typing import Any, Self
+from collections.abc import Callable
+from typing import Any
 
 from wherry.base.errors import Denied, Unsupported
 from wherry.runtime import bundle, seccomp
 from wherry.runtime.helper import Helper, Running
 from wherry.runtime.placing import Places
+from wherry.runtime.runtime import Runtime
 from wherry.runtime.spec import SHM_SIZE, Container, Mount
 
 _OUT_OF_REACH = {"CAP_SYS_CHROOT", "CAP_MKNOD"}
@@ -31,20 +32,9 @@ _DEVICES = {
 }
 
 
-class Chroot:
-    """See `helper.Runtime` for what it does."""
-
+class Chroot(Runtime):
     def __init__(self) -> None:
-        self._helper = Helper(jails=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._helper.close()
+        super().__init__(Helper(jails=True))
 
     def start(
         self,
@@ -63,9 +53,6 @@ class Chroot:
         except BaseException:
             places.take_out()
             raise
-
-    def attend(self, arguments: Sequence[str], stdin: int, output: int) -> Running:
-        return self._helper.attend(arguments, stdin, output)
 
 
 def _refuse(container: Container) -> None:

@@ -13,13 +13,12 @@ import struct
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple
 
 from wherry.base.errors import WherryError
 from wherry.runtime.init import linux
 from wherry.runtime.init.channel import BORN, FAILED, GO, LISTENING, READY
 from wherry.runtime.mounts import Created
-from wherry.runtime.spec import Container
 
 _START = "import sys; sys.path.append(sys.argv[1]); from init.zygote import main; main()"
 _HELPER_ENDED = "the helper process of the built-in runtime has ended"
@@ -119,38 +118,6 @@ class Running:
             self._pidfd = self._status = -1
 
 
-class Runtime(Protocol):
-    """What starts containers: `native.Native`, or `oci.Oci`; see `runtimes.open_runtime`."""
-
-    def start(
-        self,
-        container: Container,
-        stdin: int,
-        stdout: int,
-        stderr: int,
-        ready: Callable[[int], None] | None = None,
-    ) -> Running:
-        """Run a container on the descriptors given, which stay the caller's.
-
-        With `process.terminal` they are not used: a terminal takes their place. `ready` is called with the
-        pid when the namespaces exist, before the command is executed. Raises ExecFailed where the command
-        cannot be executed, WherryError for every other failure; nothing runs then.
-        """
-
-    def attend(self, arguments: Sequence[str], stdin: int, output: int) -> Running:
-        """Run a program of this host beside the containers, which ends when they do: a network's.
-
-        `arguments` begin with its absolute path. `output` takes what it says.
-        """
-
-    def close(self) -> None:
-        """End every container and every other program that still runs."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(self, *_: object) -> None: ...
-
-
 class Helper:
     """The helper process, which starts at once in the background. Close it to end all of its containers.
 
@@ -218,7 +185,7 @@ class Helper:
         return Running(pid, pidfd, status, start, clear_up)
 
     def attend(self, arguments: Sequence[str], stdin: int, output: int) -> Running:
-        """See `Runtime.attend`."""
+        """See `runtime.Runtime.attend`."""
         return self.run({"attendant": list(arguments)}, 0, (stdin, output, output), None)
 
     def _request(self, order: dict[str, Any], flags: int, descriptors: tuple[int, ...]) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Self
+from typing import Any
 
 from wherry.runtime import bundle, idcalls, idmap, observed, seccomp
 from wherry.runtime.helper import ExecFailed, Helper, Running
 from wherry.runtime.init import linux
+from wherry.runtime.runtime import Runtime
 from wherry.runtime.spec import Container, Process
 
 __all__ = ["UNHEARD", "ExecFailed", "Native", "Running"]
@@ -29,25 +30,11 @@ _CLONE_FLAGS = {
 }
 
 
-class Native:
-    """See `helper.Runtime` for what it does, and `helper.Helper` for when to create it."""
-
+class Native(Runtime):
     def __init__(self) -> None:
-        self._helper = Helper()
+        super().__init__(Helper())
         self._in_user_namespace = idmap.in_user_namespace()
         self._has_one_id = idmap.has_one_id()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._helper.close()
-
-    def attend(self, arguments: Sequence[str], stdin: int, output: int) -> Running:
-        return self._helper.attend(arguments, stdin, output)
 
     def start(
         self,

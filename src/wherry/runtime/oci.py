@@ -10,14 +10,15 @@ import itertools
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
-from typing import Any, Self
+from collections.abc import Callable
+from typing import Any
 
 from wherry.base.errors import Unsupported, WherryError
 from wherry.runtime import bundle, idmap, seccomp
 from wherry.runtime.cgroups.group import LEFTOVER, remove_leftovers
 from wherry.runtime.helper import ExecFailed, Helper, Running
 from wherry.runtime.init import linux
+from wherry.runtime.runtime import Runtime
 from wherry.runtime.spec import Container
 
 _CGROUPS = "/sys/fs/cgroup"
@@ -25,8 +26,8 @@ _KEPT = ("ro", "nosuid", "nodev", "noexec")
 """Options of a mount that a program must not take back when it binds the mount to its place."""
 
 
-class Oci:
-    """A runtime installed on this machine, the absolute path `program`. See `helper.Runtime`.
+class Oci(Runtime):
+    """A runtime installed on this machine, the absolute path `program`.
 
     Its bundles and states are in `folder`, which goes with the caller.
     """
@@ -40,19 +41,7 @@ class Oci:
         if self._crun_without_cgroups:
             self._program.append("--cgroup-manager=disabled")
         remove_leftovers()
-        self._helper = Helper()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._helper.close()
-
-    def attend(self, arguments: Sequence[str], stdin: int, output: int) -> Running:
-        return self._helper.attend(arguments, stdin, output)
+        super().__init__(Helper())
 
     def start(
         self,

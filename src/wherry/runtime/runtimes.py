@@ -10,7 +10,7 @@ from wherry.base.errors import NotFound, Unsupported
 from wherry.runtime import idmap
 
 if TYPE_CHECKING:
-    from wherry.runtime.helper import Runtime
+    from wherry.runtime.runtime import Runtime
 
 NATIVE = "native"
 INSTALLED = ("crun", "runc")

@@ -12,8 +12,9 @@ from wherry.base.errors import Unsupported, WherryError
 from wherry.build.operations.run import Log
 from wherry.runtime import etcfiles
 from wherry.runtime.cgroups.group import Cgroup, limited
-from wherry.runtime.helper import Running, Runtime
+from wherry.runtime.helper import Running
 from wherry.runtime.net import connect, namespace
+from wherry.runtime.runtime import Runtime
 from wherry.runtime.spec import Container, Resources
 
 

@@ -22,7 +22,7 @@ PROGRAMS = ("pasta", "slirp4netns")
 """What gives outward access, the better one first."""
 
 Attend = Callable[[Sequence[str], int, int], Running]
-"""`helper.Runtime.attend`."""
+"""`Runtime.attend`."""
 
 
 class Network(NamedTuple):

@@ -1,0 +1,50 @@
+"""What starts containers: `native.Native`, `oci.Oci` or `chroot.Chroot`; see `runtimes.open_runtime`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Self
+
+from wherry.runtime.helper import Helper, Running
+from wherry.runtime.spec import Container
+
+
+class Runtime(ABC):
+    """Its containers are children of one helper process, and end with it; see `helper.Helper`."""
+
+    def __init__(self, helper: Helper) -> None:
+        self._helper = helper
+
+    @abstractmethod
+    def start(
+        self,
+        container: Container,
+        stdin: int,
+        stdout: int,
+        stderr: int,
+        ready: Callable[[int], None] | None = None,
+    ) -> Running:
+        """Run a container on the descriptors given, which stay the caller's.
+
+        With `process.terminal` they are not used: a terminal takes their place. `ready` is called with the
+        pid when the namespaces exist, before the command is executed. Raises ExecFailed where the command
+        cannot be executed, WherryError for every other failure; nothing runs then.
+        """
+
+    def attend(self, arguments: Sequence[str], stdin: int, output: int) -> Running:
+        """Run a program of this host beside the containers, which ends when they do: a network's.
+
+        `arguments` begin with its absolute path. `output` takes what it says.
+        """
+        return self._helper.attend(arguments, stdin, output)
+
+    def close(self) -> None:
+        """End every container and every other program that still runs."""
+        self._helper.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
