@@ -204,3 +204,42 @@ def test_an_agent_is_lent_and_a_key_is_refused(
     assert (refused.code, "is a private key" in refused.err) == (125, True)
     missing = shared("build", "--no-cache", folder)
     assert (missing.code, "the ssh agent 'default' is required" in missing.err) == (1, True)
+
+
+SIGN = """\
+import os, socket, struct
+
+def text(data):
+    return struct.pack(">I", len(data)) + data
+
+def ask(message):
+    agent.sendall(text(message))
+    size = struct.unpack(">I", agent.recv(4))[0]
+    return agent.recv(size, socket.MSG_WAITALL)
+
+agent = socket.socket(socket.AF_UNIX)
+agent.connect(os.environ["SSH_AUTH_SOCK"])
+identities = ask(b"\\x0b")
+size = struct.unpack(">I", identities[5:9])[0]
+key = identities[9 : 9 + size]
+answer = ask(b"\\x0d" + text(key) + text(b"to be signed") + bytes(4))
+assert answer[0] == 14, answer
+open("/key", "wb").write(key[-32:])
+open("/signature", "wb").write(answer[-64:])
+"""
+"""The agent's protocol: draft-ietf-sshm-ssh-agent, 3.5 and 3.6."""
+
+
+@pytest.mark.needs("ssh-agent", "ssh-keygen", "openssl")
+def test_a_lent_key_signs(shared: Wherry, context: Context, agent: dict[str, str], tmp_path: Path) -> None:
+    lines = "FROM python:3.11-slim\nCOPY sign.py /\nRUN --mount=type=ssh python3 /sign.py\n"
+    last = "FROM scratch\nCOPY --from=0 /key /signature /\n"
+    folder = context({"Dockerfile": lines + last, "sign.py": SIGN})
+    shared.ok("build", "--ssh", "default", "-o", tmp_path / "out", folder, env=agent)
+    public = bytes.fromhex("302a300506032b6570032100") + (tmp_path / "out/key").read_bytes()
+    (tmp_path / "public").write_bytes(public)  # RFC 8410, section 4: SubjectPublicKeyInfo
+    (tmp_path / "text").write_bytes(b"to be signed")
+    words = ["-verify", "-pubin", "-keyform", "DER", "-inkey", "public", "-rawin", "-in", "text"]
+    command = ["openssl", "pkeyutl", *words, "-sigfile", "out/signature"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.strip() == "Signature Verified Successfully", done.stderr
