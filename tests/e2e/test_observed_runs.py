@@ -88,6 +88,7 @@ def test_a_result_that_is_the_same_again_is_the_parent_of_what_follows(project: 
         ("ln b /out", {"b": "3"}),
         ("ln -s /app/d /link && cat /link/c > /out", {"d__c": "4"}),
         ("cd d && cat ../b > /out", {"b": "3"}),
+        ("mkdir /new new; cd new && cat ../b > /out", {"b": "3"}),
         ("sh b; true", {"b": "echo"}),
         (CHROOT, {"d__c": "4"}),
         ("rm -r d", {"d__new": ""}),

@@ -39,6 +39,10 @@ _BY_NAME = ("chain", "fetched")
 """What stands for whole trees begins so: which part of them is copied is for the recipe to say."""
 
 
+_OBSERVED = "observed 2"
+"""Its number is raised when more is put down of what a RUN looks at: earlier traces tell too little."""
+
+
 class Recorder:
     """The records of one build's steps. With `exact` a result holds for the parent it was made on alone."""
 
@@ -122,7 +126,7 @@ class Recorder:
         if has_filled_cache(operation):
             return ()  # what the cache began with is mixed with what it has got since
         marks = dict.fromkeys(("", self._mark_of_mode()))
-        return tuple(self.key(step, (), f"observed{mark}") for mark in marks)
+        return tuple(self.key(step, (), f"{_OBSERVED}{mark}") for mark in marks)
 
     def executes_in(self, mode: Mode) -> None:
         """From now on it is known, and not just expected, what RUN is executed in."""

@@ -200,8 +200,9 @@ class Tracks:
         if is_last or (found is not None and found.entry.kind == DIRECTORY):
             yield here
             return
-        # There is nothing below it, but what the process may have made, and what a mount has.
-        if self._meanings or here.mount is not None:
+        # There is nothing below it, but what the process may have made, and what a mount has. A folder that
+        # it made has the way up in any case.
+        if self._meanings or here.mount is not None or ".." in pending:
             yield here._replace(tree=None)
 
     def _detour(self, here: _Way, target: str) -> _Way:

@@ -231,6 +231,12 @@ def test_below_what_is_not_there_nothing_is_looked_at() -> None:
     assert looked("/app/new/deep/er", CONTENT) == {"": FACE, "app": FACE, "app/new": FACE}
 
 
+@pytest.mark.parametrize("name", ["/app/new/../a", "/app/new/deep/../../a", "/app/a/../a", "/new/../app/a"])
+def test_from_a_folder_that_the_process_made_the_way_leads_up_again(name: str) -> None:
+    """`mkdir build && cd build && cat ../a`"""
+    assert looked(name, CONTENT)["app/a"] & CONTENT
+
+
 def test_a_link_that_the_process_made_leads_where_it_says() -> None:
     found = looked("/app/mine/x", CONTENT, changes=[("linked", "/app/mine", "../srv")])
     assert found["srv/x"] == CONTENT
