@@ -141,6 +141,16 @@ def test_imports_make_no_circle() -> None:
         visit(module, ())
 
 
+@pytest.mark.parametrize("module", [name for name in MODULES if name != "wherry.base.tuples"])
+def test_named_tuples_are_those_of_base(module: str) -> None:
+    for node in ast.walk(ast.parse(MODULES[module].read_bytes())):
+        if isinstance(node, ast.ImportFrom) and node.module == "typing":
+            names = {alias.name for alias in node.names}
+            assert "NamedTuple" not in names, (
+                f"{module}: take NamedTuple from wherry.base.tuples, it is made faster"
+            )
+
+
 NEVER = {
     "rich",
     "urllib3",
@@ -193,7 +203,9 @@ def test_a_build_with_nothing_to_do_imports_little(tmp_path: Path) -> None:
     imported_by(*build, root=tmp_path)
     found = imported_by(*build, root=tmp_path)
     assert found & NEVER == set()
+    assert found & {"ctypes", "resource", "shutil", "zlib", "lzma"} == set()
     unneeded = (
+        *("wherry.runtime.conditions", "wherry.runtime.idmap", "wherry.runtime.runtimes"),
         *("wherry.build.contexts", "wherry.build.named", "wherry.build.fetching", "wherry.build.remote."),
         "wherry.lint",
     )

@@ -6,7 +6,7 @@ exits with `exit_code`. Anything else that escapes is a bug in wherry.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from wherry.base.tuples import NamedTuple
 
 
 class Location(NamedTuple):

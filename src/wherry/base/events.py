@@ -10,9 +10,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
 
 from wherry.base.errors import WherryError
+from wherry.base.tuples import NamedTuple
 
 
 class Started(NamedTuple):

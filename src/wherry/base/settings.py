@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from wherry.base.errors import Location, WherryError
 from wherry.base.source import excerpt
+from wherry.base.tuples import NamedTuple
 
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"", "0", "false", "no", "off"}

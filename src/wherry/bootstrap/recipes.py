@@ -7,9 +7,9 @@ The content is the distribution's own packages: `python:3.11-slim` is Debian's p
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from wherry.base.errors import NotFound, WherryError
+from wherry.base.tuples import NamedTuple
 from wherry.oci.config import Execution
 
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -11,10 +11,10 @@ import os
 import re
 import subprocess
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 from wherry.base.errors import NotFound, WherryError
+from wherry.base.tuples import NamedTuple
 
 # Suites of one release. Backports and proposed updates are left out: docker's images have neither.
 _SUFFIXES = ("", "-updates", "-security")

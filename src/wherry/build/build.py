@@ -7,10 +7,11 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from wherry.base.errors import WherryError
 from wherry.base.events import Done, Emit, Note, Output, Started, ignore
+from wherry.base.tuples import NamedTuple
 from wherry.build import definition as definitions
 from wherry.build import kept, linting, scope, sources, times
 from wherry.build import plan as planning

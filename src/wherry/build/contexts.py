@@ -11,10 +11,11 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from wherry.base.errors import NotFound, UsageError, WherryError
 from wherry.base.events import Emit, Output, vertex
+from wherry.base.tuples import NamedTuple
 from wherry.build.legible import redacted
 from wherry.build.options import Options
 from wherry.build.remote import address, token

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import posixpath
 import re
-from typing import NamedTuple
 
+from wherry.base.tuples import NamedTuple
 from wherry.build import legible
 from wherry.build.step import Copy, Remote
 from wherry.dockerfile import instructions as ins

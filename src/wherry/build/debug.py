@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import NamedTuple
 
 from wherry.base.errors import NotFound, UsageError
+from wherry.base.tuples import NamedTuple
 from wherry.build import picking, shells
 from wherry.build.kept import FAILED, Build, Place
 from wherry.build.lending import Agent, Secret

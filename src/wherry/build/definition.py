@@ -7,10 +7,11 @@ import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from wherry.base.errors import NotFound, WherryError
 from wherry.base.events import Emit
+from wherry.base.tuples import NamedTuple
 from wherry.build.options import Options
 from wherry.dockerfile.ignore import Patterns
 from wherry.store.store import Store

@@ -9,10 +9,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import NamedTuple
 
 from wherry.base.errors import WherryError, reason
 from wherry.base.events import Emit, Note
+from wherry.base.tuples import NamedTuple
 from wherry.build import left
 from wherry.build.files import Trees
 from wherry.build.gather import Gathered, gather, unknown_bytes, with_digests

@@ -12,9 +12,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from wherry.base.errors import NotFound, WherryError
+from wherry.base.tuples import NamedTuple
 from wherry.layer import links
 from wherry.layer.entry import DIRECTORY, Entry
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from wherry.base.errors import WherryError
+from wherry.base.tuples import NamedTuple
 from wherry.build import narrowing
 from wherry.build.contenthash import TreeHash
 from wherry.build.files import Files, Source, Trees, select

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from wherry.base import values
 from wherry.base.errors import Location, WherryError
+from wherry.base.tuples import NamedTuple
 from wherry.build.legible import redacted
 from wherry.build.options import Options
 from wherry.build.plan import Plan

@@ -5,8 +5,8 @@ from __future__ import annotations
 import mmap
 import os
 from collections.abc import Collection, Sequence
-from typing import NamedTuple
 
+from wherry.base.tuples import NamedTuple
 from wherry.build.operations.masking import MASK, SHORTEST
 from wherry.snapshot.overlay import Mounted
 from wherry.store.store import remove_tree

@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from wherry.base.errors import UsageError, WherryError
+from wherry.base.tuples import NamedTuple
 from wherry.dockerfile.errors import DockerfileError
 from wherry.dockerfile.values import fields
 

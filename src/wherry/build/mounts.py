@@ -11,9 +11,9 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 from wherry.base.errors import Unsupported
+from wherry.base.tuples import NamedTuple
 from wherry.build.copying import Tree
 from wherry.build.step import Copy, Mount
 from wherry.dockerfile.errors import DockerfileError

@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from functools import partial
-from typing import NamedTuple
 
 from wherry.base.errors import Location, NotFound, Unsupported, UsageError, WherryError
+from wherry.base.tuples import NamedTuple
 from wherry.build import definition as definitions
 from wherry.build.bases import LAYOUT, Bases
 from wherry.build.contenthash import FileDigests

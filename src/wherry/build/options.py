@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from wherry.base.tuples import NamedTuple
 from wherry.oci.platform import Platform
 from wherry.oci.reference import Reference
 from wherry.runtime.spec import Conditions

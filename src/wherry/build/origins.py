@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from wherry.base.errors import Location
+from wherry.base.tuples import NamedTuple
 from wherry.build.scope import Arguments
 from wherry.oci.platform import Platform
 from wherry.store.images import Image

@@ -7,9 +7,9 @@ have them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
 from wherry.base.errors import Location, NotFound
+from wherry.base.tuples import NamedTuple
 from wherry.dockerfile import instructions as ins
 from wherry.dockerfile.errors import did_you_mean
 from wherry.dockerfile.typed import Program

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
 
 from wherry.base.errors import Location, NotFound, WherryError
+from wherry.base.tuples import NamedTuple
 from wherry.build import origins
 from wherry.build.graph import Graph
 from wherry.build.origins import Named, Wanted, no_context

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from wherry.base.errors import WherryError
+from wherry.base.tuples import NamedTuple
 from wherry.build.solve import Chain
 from wherry.layer.entry import FILE
 from wherry.layer.layers import Layers

@@ -12,9 +12,9 @@ import shlex
 import stat
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import NamedTuple
 
 from wherry.base.errors import NotFound
+from wherry.base.tuples import NamedTuple
 from wherry.runtime.init import linux
 from wherry.runtime.spec import Mount, User
 

@@ -11,10 +11,11 @@ import os
 import threading
 import time
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from wherry.base.errors import WherryError, reason
 from wherry.base.events import Cached, Done, Emit, Failed, Started
+from wherry.base.tuples import NamedTuple
 from wherry.build.step import Base, Step
 from wherry.oci.digest import Digest
 

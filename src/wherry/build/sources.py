@@ -10,8 +10,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from wherry.base.tuples import NamedTuple
 from wherry.build.context import Context
 from wherry.build.files import Files, Trees
 from wherry.build.step import Copy, Step

@@ -5,9 +5,10 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from wherry.base.errors import Location, Unsupported, WherryError
+from wherry.base.tuples import NamedTuple
 from wherry.build import copying, legible, origins
 from wherry.build.copying import Tree
 from wherry.build.draft import Draft

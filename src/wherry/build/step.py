@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import NamedTuple
 
 from wherry.base.errors import Location
+from wherry.base.tuples import NamedTuple
 from wherry.oci import digest as digests
 from wherry.oci.digest import Digest
 

@@ -12,9 +12,9 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 import wherry
+from wherry.base.tuples import NamedTuple
 from wherry.build import memory
 from wherry.dockerfile.parser import Dockerfile
 

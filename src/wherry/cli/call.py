@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from typing import NamedTuple
 
 from wherry.base import events
 from wherry.base.errors import UsageError
+from wherry.base.tuples import NamedTuple
 from wherry.build import definition as definitions
 from wherry.build import linting, scope
 from wherry.build.options import Options

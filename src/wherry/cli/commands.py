@@ -6,7 +6,7 @@ command is called. `args.words` are the words by which it was called: `("image",
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from wherry.base.tuples import NamedTuple
 
 
 class Command(NamedTuple):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Iterable
-from typing import NamedTuple
 
+from wherry.base.tuples import NamedTuple
 from wherry.container.containers import Containers, images_in_use
 from wherry.oci.digest import Digest
 from wherry.runtime import modes

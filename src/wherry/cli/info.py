@@ -18,7 +18,8 @@ from wherry.container.containers import Containers
 from wherry.oci.platform import host
 from wherry.runtime.cgroups.tree import usable
 from wherry.runtime.net import connect
-from wherry.runtime.runtimes import INSTALLED, NATIVE
+from wherry.runtime.runtimes import INSTALLED
+from wherry.runtime.spec import NATIVE
 from wherry.store.store import Store
 
 

@@ -11,9 +11,10 @@ import sys
 import time
 from threading import Lock
 from types import TracebackType
-from typing import NamedTuple, TextIO
+from typing import TextIO
 
 from wherry.base.events import Event, Note, Transfer
+from wherry.base.tuples import NamedTuple
 from wherry.ui import terminal
 from wherry.ui.units import bytes_of
 

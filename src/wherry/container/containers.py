@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import re
 import time
-from typing import NamedTuple
 
 from wherry.base.errors import NotFound, WherryError
+from wherry.base.tuples import NamedTuple
 from wherry.container.names import random_name
 from wherry.container.state import EXITED, RUNNING, UNKNOWN_EXIT, Folder, Spec, State
 from wherry.oci.digest import Digest

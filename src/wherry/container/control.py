@@ -17,7 +17,8 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from typing import NamedTuple
+
+from wherry.base.tuples import NamedTuple
 
 STDIN, END_OF_STDIN, WINDOW, SIGNAL, ATTACH = b"i", b"e", b"w", b"k", b"a"
 STDOUT, STDERR, STARTED, FAILED, ENDED = b"1", b"2", b"s", b"f", b"x"

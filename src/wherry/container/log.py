@@ -11,9 +11,9 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 from wherry.base.errors import WherryError
+from wherry.base.tuples import NamedTuple
 
 STREAMS = ("stdin", "stdout", "stderr")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from wherry.base.errors import Unsupported, UsageError
+from wherry.base.tuples import NamedTuple
 from wherry.runtime.net.ports import Port
 from wherry.runtime.spec import Conditions
 

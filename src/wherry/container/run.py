@@ -7,9 +7,9 @@ import os
 import socket
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from wherry.base.errors import WherryError
+from wherry.base.tuples import NamedTuple
 from wherry.container import command, control, environment, options, signals, volumes
 from wherry.container.containers import Containers
 from wherry.container.options import Options

@@ -24,9 +24,10 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 from wherry.base.errors import Corrupt
+from wherry.base.tuples import NamedTuple
 from wherry.container.options import Volume
 from wherry.runtime.net.ports import Port
 from wherry.runtime.spec import Conditions, Limit, Resources

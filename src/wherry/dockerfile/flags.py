@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from wherry.base.tuples import NamedTuple
 from wherry.dockerfile.errors import DockerfileError, did_you_mean
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
+from wherry.base.tuples import NamedTuple
 from wherry.dockerfile.errors import WordError
 from wherry.dockerfile.words import raw_words
 

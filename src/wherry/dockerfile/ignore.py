@@ -11,10 +11,10 @@ import posixpath
 import re
 from collections.abc import Iterable
 from itertools import groupby
-from typing import NamedTuple
 
 from wherry.base.errors import Location
 from wherry.base.source import excerpt
+from wherry.base.tuples import NamedTuple
 from wherry.dockerfile.errors import DockerfileError
 from wherry.dockerfile.lexer import SPACE, decode, split_lines
 

@@ -7,9 +7,8 @@ stands and `original` is its line, continuations joined, without heredocs.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from wherry.base.errors import Location
+from wherry.base.tuples import NamedTuple
 from wherry.dockerfile.heredocs import Heredoc, opener
 from wherry.dockerfile.mounts import Device, Mount
 

@@ -9,7 +9,8 @@ Every function takes time linear in what it is given.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+
+from wherry.base.tuples import NamedTuple
 
 # Go's unicode.IsSpace; Python's str.isspace() would add U+001C..U+001F.
 SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))

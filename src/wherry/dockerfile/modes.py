@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
+from wherry.base.tuples import NamedTuple
 from wherry.dockerfile.errors import DockerfileError
 
 _OCTAL = re.compile(r"0*([0-7]{1,4})")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
+from wherry.base.tuples import NamedTuple
 from wherry.dockerfile import values
 from wherry.dockerfile.errors import DockerfileError, did_you_mean
 

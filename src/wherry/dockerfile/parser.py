@@ -7,10 +7,11 @@ Arguments are kept as they are written, quotes and variables included.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from wherry.base.errors import Location
 from wherry.base.source import excerpt
+from wherry.base.tuples import NamedTuple
 from wherry.dockerfile import directives, heredocs, jsonform
 from wherry.dockerfile.directives import DirectiveError
 from wherry.dockerfile.errors import DockerfileError, WordError

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import NamedTuple
 
 from wherry.base.errors import Location
+from wherry.base.tuples import NamedTuple
 from wherry.dockerfile import flags, instructions, mounts, values
 from wherry.dockerfile.errors import DockerfileError, WordError, did_you_mean
 from wherry.dockerfile.heredocs import Heredoc, opener

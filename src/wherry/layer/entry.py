@@ -6,7 +6,7 @@ Names are `str` with surrogate escapes (`os.fsdecode`), so every byte sequence t
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from wherry.base.tuples import NamedTuple
 
 FILE = "f"
 DIRECTORY = "d"

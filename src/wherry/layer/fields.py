@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import struct
 from functools import lru_cache
-from typing import NamedTuple
 
 from wherry.base.errors import Corrupt
+from wherry.base.tuples import NamedTuple
 from wherry.layer.header import checksum
 
 _LAYOUT = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12x")

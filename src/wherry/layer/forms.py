@@ -7,7 +7,8 @@ contents are the same in all.
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+
+from wherry.base.tuples import NamedTuple
 
 _ALL_IDS = "4294967295"
 

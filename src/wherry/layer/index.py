@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 from itertools import repeat
-from typing import NamedTuple
 from zlib import crc32
 
 from wherry.base.errors import Corrupt
+from wherry.base.tuples import NamedTuple
 from wherry.layer.entry import FILE, Entry
 from wherry.layer.writer import Layer
 from wherry.oci import digest as digests

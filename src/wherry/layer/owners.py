@@ -11,8 +11,8 @@ Symbolic links, pipes and sockets cannot have such attributes: their owners are 
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
 
+from wherry.base.tuples import NamedTuple
 from wherry.layer.entry import BLOCK, CHARACTER
 
 PREFIX = "user.wherry."

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 from wherry.base.errors import Corrupt, UsageError
+from wherry.base.tuples import NamedTuple
 from wherry.layer import sparse
 from wherry.layer.pipe import BLOCK
 

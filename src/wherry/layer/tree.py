@@ -11,9 +11,8 @@ Pure, so that the index of a layer that is only read and the tree of one that is
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from wherry.base.errors import Corrupt
+from wherry.base.tuples import NamedTuple
 from wherry.layer.entry import DIRECTORY, HARDLINK, OPAQUE, SYMLINK, WHITEOUT, Entry
 from wherry.layer.source import Limits, too_many
 from wherry.layer.writer import Layer

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from wherry.base.errors import Corrupt
+from wherry.base.tuples import NamedTuple
 from wherry.layer.entry import FILE, Entry
 from wherry.layer.header import END, header, padding
 from wherry.layer.pipe import BLOCK, Drain

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from wherry.base.errors import Location, WherryError
+from wherry.base.tuples import NamedTuple
 from wherry.dockerfile.errors import DockerfileError
 from wherry.dockerfile.lexer import SPACE, split_lines
 from wherry.dockerfile.parser import Dockerfile

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
 from wherry.base.errors import Location
+from wherry.base.tuples import NamedTuple
 from wherry.lint.subject import Subject
 
 WARNING = "warning"

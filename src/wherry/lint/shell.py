@@ -8,8 +8,8 @@ backquotes counts as commands of its own.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
+from wherry.base.tuples import NamedTuple
 from wherry.dockerfile.heredocs import opener
 from wherry.dockerfile.instructions import Run
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 from wherry.base.errors import Location, WherryError
+from wherry.base.tuples import NamedTuple
 from wherry.dockerfile.ignore import Patterns
 from wherry.dockerfile.instructions import From, Instruction
 from wherry.dockerfile.parser import Dockerfile, Node

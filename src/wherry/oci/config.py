@@ -5,9 +5,10 @@ Fields that wherry does not know are kept (`other`): a config that is read and w
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from wherry.base.errors import Corrupt
+from wherry.base.tuples import NamedTuple
 from wherry.oci import digest as digests
 from wherry.oci.descriptor import decode, encode
 from wherry.oci.digest import Digest

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from wherry.base.errors import Corrupt, Unsupported
+from wherry.base.tuples import NamedTuple
 from wherry.oci import digest as digests
 from wherry.oci import media
 from wherry.oci.digest import Digest

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
 
 from wherry.base.errors import Unsupported, WherryError
+from wherry.base.tuples import NamedTuple
 
 _ARCHITECTURES = {
     "x86_64": ("amd64", ""),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from wherry.base.errors import WherryError
+from wherry.base.tuples import NamedTuple
 from wherry.oci import digest as digests
 from wherry.oci.digest import Digest
 

@@ -11,9 +11,10 @@ Layers are uncompressed, so that their digests are the diff IDs and a blob is th
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 from wherry.base.errors import WherryError
+from wherry.base.tuples import NamedTuple
 from wherry.layer.layers import Layers
 from wherry.oci import digest as digests
 from wherry.oci import media

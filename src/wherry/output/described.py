@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from wherry.base.errors import Corrupt, NotFound, Unsupported, WherryError
+from wherry.base.tuples import NamedTuple
 from wherry.oci import digest as digests
 from wherry.oci import match, media
 from wherry.oci import platform as platforms

@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Sequence
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 from wherry.base.errors import Corrupt, NotFound, Unsupported, WherryError
+from wherry.base.tuples import NamedTuple
 from wherry.layer.layers import Layers
 from wherry.oci import config as configs
 from wherry.oci import digest as digests

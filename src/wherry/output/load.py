@@ -6,9 +6,10 @@ name behind.
 
 from __future__ import annotations
 
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 from wherry.base.errors import Corrupt, Unsupported
+from wherry.base.tuples import NamedTuple
 from wherry.layer.layers import Layers
 from wherry.layer.packing import COMPRESSED
 from wherry.oci import config as configs

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
-from typing import NamedTuple
 
 from wherry.base.errors import Unsupported, UsageError
+from wherry.base.tuples import NamedTuple
 from wherry.oci import reference as references
 from wherry.oci.reference import Reference
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 from wherry.base.errors import Corrupt, Denied, NotFound, WherryError
 from wherry.base.text import one_line
+from wherry.base.tuples import NamedTuple
 from wherry.oci import digest as digests
 from wherry.oci import media
 from wherry.oci.descriptor import MAX_DOCUMENT, Descriptor, decode

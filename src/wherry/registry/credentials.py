@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, NamedTuple
+from typing import Any
 
 from wherry.base.errors import Corrupt, WherryError
 from wherry.base.text import one_line
+from wherry.base.tuples import NamedTuple
 from wherry.oci.reference import DEFAULT_REGISTRY
 
 HUB_KEY = "https://index.docker.io/v1/"

@@ -6,10 +6,9 @@ The image is entered, and its name moved, only when all of its bytes are in plac
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from wherry.base.errors import Corrupt, NotFound, Unsupported, WherryError
 from wherry.base.events import Emit, Note, Transfer, ignore
+from wherry.base.tuples import NamedTuple
 from wherry.layer.layers import Layers
 from wherry.oci import config as configs
 from wherry.oci import digest as digests

@@ -9,9 +9,10 @@ import time
 from collections.abc import Callable, Mapping
 from threading import Lock
 from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from wherry.base.errors import Corrupt, WherryError
+from wherry.base.tuples import NamedTuple
 from wherry.registry.failures import Broken, Unreachable, failure, host_of, reason_of
 from wherry.registry.hosts import is_loopback, origin
 

@@ -13,9 +13,10 @@ import struct
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from wherry.base.errors import WherryError
+from wherry.base.tuples import NamedTuple
 from wherry.runtime.init import linux
 from wherry.runtime.init.channel import BORN, FAILED, GO, LISTENING, READY
 from wherry.runtime.mounts import Created

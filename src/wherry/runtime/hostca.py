@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 from wherry.base.errors import NotFound
+from wherry.base.tuples import NamedTuple
 from wherry.runtime.spec import Mount
 
 BUNDLES = (

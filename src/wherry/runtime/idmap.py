@@ -10,9 +10,10 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 from wherry.base.errors import Denied, WherryError
+from wherry.base.tuples import NamedTuple
 from wherry.runtime.init import linux
 
 _FAREWELL = 0.5  # seconds

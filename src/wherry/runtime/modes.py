@@ -14,10 +14,10 @@ import contextlib
 import functools
 import os
 from collections.abc import Callable
-from typing import NamedTuple
 
 from wherry.base.errors import Denied, Unsupported, UsageError
 from wherry.base.rights import CAP_SYS_ADMIN, has_capability
+from wherry.base.tuples import NamedTuple
 from wherry.runtime import idmap
 from wherry.runtime.init import linux
 

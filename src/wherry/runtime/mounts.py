@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Sequence
-from typing import NamedTuple
 
+from wherry.base.tuples import NamedTuple
 from wherry.runtime.init import linux
 
 

@@ -6,7 +6,7 @@ those of x86-64 and aarch64; a call of another architecture cannot be told (`run
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from wherry.base.tuples import NamedTuple
 
 FACE, NAMES, CONTENT = 1, 2, 4
 """As in `snapshot/differences.py`, which the helper process cannot import."""

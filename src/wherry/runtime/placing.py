@@ -14,10 +14,10 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from wherry.base.errors import WherryError
 from wherry.base.paths import Root
+from wherry.base.tuples import NamedTuple
 from wherry.layer.clone import clone
 from wherry.store.lent import Loan, write_down
 from wherry.store.store import remove_tree

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from wherry.base.errors import NotFound, Unsupported
 from wherry.runtime import idmap
+from wherry.runtime.spec import NATIVE
 
 if TYPE_CHECKING:
     from wherry.runtime.runtime import Runtime
 
-NATIVE = "native"
 INSTALLED = ("crun", "runc")
 """Those that are known to work; any other that takes their words may be named by its path."""
 

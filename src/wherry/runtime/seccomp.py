@@ -14,9 +14,10 @@ import errno
 import functools
 import os
 import struct
-from typing import Any, NamedTuple
+from typing import Any
 
 from wherry.base.errors import Unsupported
+from wherry.base.tuples import NamedTuple
 from wherry.runtime import idcalls
 from wherry.runtime import observed as observation
 

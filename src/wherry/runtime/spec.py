@@ -6,7 +6,7 @@ Defaults are Docker's (moby, oci/defaults.go and oci/caps/defaults.go).
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from wherry.base.tuples import NamedTuple
 
 DEFAULT_CAPABILITIES = (
     "CAP_AUDIT_WRITE", "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_MKNOD",
@@ -24,6 +24,9 @@ READ_ONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sys
 
 SHM_SIZE = 64 << 20
 """Bytes of /dev/shm."""
+
+NATIVE = "native"
+"""The built-in runtime."""
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -89,7 +92,7 @@ class Conditions(NamedTuple):
     `shm_size` is in bytes.
     """
 
-    runtime: str = ""
+    runtime: str = NATIVE
     hosts: tuple[tuple[str, str], ...] = ()
     shm_size: int = SHM_SIZE
     limits: tuple[Limit, ...] = ()

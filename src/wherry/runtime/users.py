@@ -8,9 +8,8 @@ does not become user 0.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from wherry.base.errors import NotFound, WherryError
+from wherry.base.tuples import NamedTuple
 from wherry.runtime.spec import User
 
 HIGHEST_ID = 2**31 - 1

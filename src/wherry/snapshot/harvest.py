@@ -15,8 +15,8 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterable
-from typing import NamedTuple
 
+from wherry.base.tuples import NamedTuple
 from wherry.layer.entry import DIRECTORY
 from wherry.layer.folders import Folders
 from wherry.snapshot import attributes

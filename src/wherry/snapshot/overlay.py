@@ -13,9 +13,9 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import NamedTuple
 
 from wherry.base.errors import Denied, WherryError
+from wherry.base.tuples import NamedTuple
 from wherry.layer.forms import TRUSTED, current_form
 from wherry.layer.layers import Layers
 from wherry.oci.digest import Digest

@@ -12,8 +12,8 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
+from wherry.base.tuples import NamedTuple
 from wherry.layer import owners
 from wherry.layer.entry import DIRECTORY, FILE, SYMLINK, Entry
 from wherry.layer.owners import Asked

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Set
-from typing import NamedTuple
 
+from wherry.base.tuples import NamedTuple
 from wherry.layer.entry import FILE
 from wherry.snapshot.view import View
 

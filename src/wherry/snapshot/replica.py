@@ -10,8 +10,8 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from typing import NamedTuple
 
+from wherry.base.tuples import NamedTuple
 from wherry.layer.clone import clone
 from wherry.layer.entry import DIRECTORY, FILE, HARDLINK, SYMLINK, Entry
 from wherry.layer.folders import Folders

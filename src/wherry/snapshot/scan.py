@@ -19,8 +19,8 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator
-from typing import NamedTuple
 
+from wherry.base.tuples import NamedTuple
 from wherry.layer import owners
 from wherry.layer.entry import (
     BLOCK,

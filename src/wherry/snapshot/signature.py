@@ -13,7 +13,8 @@ import os
 import threading
 import time
 from functools import cache
-from typing import NamedTuple
+
+from wherry.base.tuples import NamedTuple
 
 _AT_SYMLINK_NOFOLLOW, _STATX_BTIME = 0x100, 0x800
 _BIRTH_AT = 80  # struct statx: seconds (8 bytes) and nanoseconds (4) of stx_btime

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from wherry.base.errors import Unsupported, UsageError, WherryError
+from wherry.base.tuples import NamedTuple
 from wherry.layer.forms import current_form
 from wherry.layer.layers import Layers
 from wherry.oci.digest import Digest

@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
+from wherry.base.tuples import NamedTuple
 from wherry.layer.entry import DIRECTORY, SYMLINK
 from wherry.layer.links import MAX_LINKS, parts
 from wherry.snapshot.differences import ALL, CONTENT, FACE

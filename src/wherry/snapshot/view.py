@@ -11,9 +11,10 @@ Paths are relative to the root, as in `Entry`; a leading or trailing slash does 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 from wherry.base.errors import NotFound, WherryError
+from wherry.base.tuples import NamedTuple
 from wherry.layer import links
 from wherry.layer.entry import DIRECTORY, FILE, Entry
 from wherry.oci.digest import Digest

@@ -19,9 +19,10 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 from wherry.base.errors import NotFound, WherryError
+from wherry.base.tuples import NamedTuple
 from wherry.oci.digest import Digest
 from wherry.store.store import Store, remove_tree
 from wherry.store.usage import disk_usage

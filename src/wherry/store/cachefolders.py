@@ -14,9 +14,9 @@ import itertools
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
 
 from wherry.base.errors import WherryError
+from wherry.base.tuples import NamedTuple
 from wherry.store.store import Store, remove_tree
 
 SHARED, PRIVATE, LOCKED = "shared", "private", "locked"

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Set
-from typing import NamedTuple
 
+from wherry.base.tuples import NamedTuple
 from wherry.oci import digest as digests
 from wherry.oci.digest import Digest
 from wherry.store.builds import Builds

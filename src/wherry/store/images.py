@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import time
-from typing import NamedTuple
 
 from wherry.base.errors import NotFound, WherryError
+from wherry.base.tuples import NamedTuple
 from wherry.oci import config as configs
 from wherry.oci import digest as digests
 from wherry.oci import reference as references

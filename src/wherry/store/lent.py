@@ -7,7 +7,8 @@ has a file `lent` that says where from; whoever sweeps that scratch folder bring
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+
+from wherry.base.tuples import NamedTuple
 
 _NAME = "lent"
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from typing import NamedTuple
 
+from wherry.base.tuples import NamedTuple
 from wherry.oci.digest import Digest
 from wherry.store.database import Database
 

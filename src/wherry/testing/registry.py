@@ -16,9 +16,10 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from wherry.base.tuples import NamedTuple
 from wherry.oci import digest as digests
 from wherry.oci import reference as references
 from wherry.oci.digest import Digest

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
-from typing import NamedTuple
 
 from wherry.base.events import Note, Summary
 from wherry.base.text import clipped, one_line
+from wherry.base.tuples import NamedTuple
 from wherry.oci import digest as digests
 from wherry.ui.board import TAIL, Board, Status, Step
 from wherry.ui.units import bytes_of

@@ -7,9 +7,9 @@ takes files by their names.
 from __future__ import annotations
 
 import posixpath
-from typing import NamedTuple
 
 from wherry.base.errors import WherryError
+from wherry.base.tuples import NamedTuple
 from wherry.build.contenthash import now
 from wherry.build.files import Files, Trees
 from wherry.build.gather import Gathered, Item, refuse_clash, refuse_two

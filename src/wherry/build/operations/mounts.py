@@ -15,9 +15,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import NamedTuple
 
 from wherry.base.errors import NotFound, Unsupported, WherryError
+from wherry.base.tuples import NamedTuple
 from wherry.build import files as trees
 from wherry.build.contenthash import TreeHash
 from wherry.build.lending import Agent, Secret

@@ -6,9 +6,9 @@ import os
 import selectors
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import NamedTuple
 
 from wherry.base.errors import Unsupported, WherryError
+from wherry.base.tuples import NamedTuple
 from wherry.build.operations.run import Log
 from wherry.runtime import etcfiles
 from wherry.runtime.cgroups.group import Cgroup, limited

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from wherry.base.errors import WherryError
 from wherry.base.events import Emit, Output
+from wherry.base.tuples import NamedTuple
 from wherry.build.operations import masking
 from wherry.build.operations.mounts import Lent
 from wherry.build.step import Run

@@ -8,10 +8,10 @@ Dockerfile frontend has them. `file://` is one too, for those who may name files
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from wherry.base.errors import UsageError
+from wherry.base.tuples import NamedTuple
 from wherry.build.legible import redacted
 
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://")

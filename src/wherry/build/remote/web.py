@@ -16,10 +16,11 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 from wherry.base.errors import Corrupt, Denied, NotFound, WherryError
 from wherry.base.events import Emit, Transfer
+from wherry.base.tuples import NamedTuple
 from wherry.build.legible import redacted
 from wherry.build.remote.address import file_name, without_account
 from wherry.build.remote.webfile import WebFile

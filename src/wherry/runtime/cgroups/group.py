@@ -13,9 +13,9 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import NamedTuple
 
 from wherry.base.errors import Denied, Unsupported
+from wherry.base.tuples import NamedTuple
 from wherry.runtime import idmap
 from wherry.runtime.cgroups.tree import CONTROLLERS, SELF, Hierarchy, here, read
 from wherry.runtime.cgroups.wanted import OPTIONAL, wanted

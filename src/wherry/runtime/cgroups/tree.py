@@ -6,7 +6,8 @@ Version 1 has a hierarchy of folders for each controller, version 2 one for all;
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+
+from wherry.base.tuples import NamedTuple
 
 CONTROLLERS = frozenset({"memory", "cpu", "cpuset"})
 

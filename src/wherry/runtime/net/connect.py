@@ -11,8 +11,8 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
+from wherry.base.tuples import NamedTuple
 from wherry.runtime.etcfiles import is_loopback
 from wherry.runtime.helper import Running
 from wherry.runtime.net import forwarder, namespace, pasta, slirp

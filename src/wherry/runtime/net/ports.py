@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from wherry.base.errors import UsageError, WherryError
+from wherry.base.tuples import NamedTuple
 
 _TRIES = 16
 
