@@ -55,6 +55,25 @@ def fetched(store: Store, options: Options, emit: Emit) -> Iterator[Tree]:
             raise _no_context(options.context)
 
 
+def dockerfile(store: Store, url: str, emit: Emit) -> bytes:
+    """The Dockerfile at a URL."""
+    from wherry.build.remote.web import Web
+
+    label = redacted(url)
+    with (
+        store.lease(),
+        vertex(emit, _NUMBER, f"[internal] load build definition from {label}"),
+        closing(Web(store, emit)) as web,
+        open(web.fetch(url, "", _NUMBER).path, "rb") as file,
+    ):
+        text = file.read(_MAX_DOCKERFILE)
+    if _is_binary(text) or _is_page(text):
+        raise WherryError(
+            f"{label} is not a Dockerfile", hint="is that the file itself, or a page that shows it?"
+        )
+    return text
+
+
 def _standard_input(options: Options, scratch: str, emit: Emit) -> Tree:
     from wherry.build.remote.archive import Incoming
 
@@ -95,7 +114,7 @@ def _unpacked(stream: Incoming, options: Options, scratch: str, label: str) -> T
     text = _as_dockerfile(stream.read(_MAX_DOCKERFILE), label)
     if options.file:
         raise UsageError(
-            f"{label} is no archive but a Dockerfile, and -f {options.file} names another one",
+            f"{label} is no archive but a Dockerfile, and -f {redacted(options.file)} names another one",
             hint="leave -f out",
         )
     return Tree(folder, label, text)
@@ -103,17 +122,25 @@ def _unpacked(stream: Incoming, options: Options, scratch: str, label: str) -> T
 
 def _as_dockerfile(text: bytes, label: str) -> bytes:
     """The text, unless it is easily seen that something else was meant than a Dockerfile."""
-    if b"\0" in text[:4096]:
+    if _is_binary(text):
         raise WherryError(
             f"{label} is neither a Dockerfile nor an archive",
             hint="an archive is a tar, plain or compressed by gzip, bzip2, xz or zstd",
         )
-    if text[:512].lstrip()[:1] == b"<":
+    if _is_page(text):
         raise WherryError(
             f"{label} is a page for browsers, neither a Dockerfile nor an archive",
             hint="the URL of a git repository ends in .git",
         )
     return text
+
+
+def _is_binary(text: bytes) -> bool:
+    return b"\0" in text[:4096]
+
+
+def _is_page(text: bytes) -> bool:
+    return text[:512].lstrip()[:1] == b"<"
 
 
 def _repository(store: Store, repository: Repository, options: Options, scratch: str, emit: Emit) -> Tree:

@@ -42,12 +42,23 @@ class Definition(NamedTuple):
 def opened(store: Store, options: Options, emit: Emit) -> Iterator[Definition]:
     """What `options` name, fetched if need be; a folder that was fetched is gone at the end."""
     if os.path.isdir(options.context):
-        yield _local(options.context, options.file)
+        yield _local(options.context, options.file, _without_path(store, options, emit))
         return
     from wherry.build import contexts
 
     with contexts.fetched(store, options, emit) as tree:
-        yield _fetched(tree, options.file)
+        yield _fetched(tree, options.file, _without_path(store, options, emit))
+
+
+def _without_path(store: Store, options: Options, emit: Emit) -> bytes | None:
+    """The Dockerfile, where `-f` names standard input or a URL."""
+    if options.file == "-":
+        return sys.stdin.buffer.read(_LIMIT)
+    if not options.file.startswith(("http://", "https://")):
+        return None
+    from wherry.build import contexts
+
+    return contexts.dockerfile(store, options.file, emit)
 
 
 def ignored_in(context: str, dockerfile: str = "") -> Patterns:
@@ -65,10 +76,10 @@ def ignored_in(context: str, dockerfile: str = "") -> Patterns:
     return Patterns.parse("")
 
 
-def _local(context: str, file: str) -> Definition:
+def _local(context: str, file: str, text: bytes | None) -> Definition:
     """The Dockerfile is named relative to the working folder, as docker has it."""
-    if file == "-":
-        return Definition("Dockerfile", "", sys.stdin.buffer.read(_LIMIT), context, ignored_in(context))
+    if text is not None:
+        return Definition("Dockerfile", "", text, context, ignored_in(context))
     path = file or _default(context)
     return Definition(os.path.basename(path), path, _content(path), context, ignored_in(context, path))
 
@@ -96,20 +107,20 @@ def _content(path: str) -> bytes:
         raise WherryError(f"cannot read {path!r}: {error.strerror}") from None
 
 
-def _fetched(tree: Tree, file: str) -> Definition:
-    """The Dockerfile is one of the tree, but for an absolute path and standard input."""
+def _fetched(tree: Tree, file: str, text: bytes | None) -> Definition:
+    """The Dockerfile is one of the tree, but for an absolute path and a `text` from elsewhere."""
     if tree.dockerfile is not None:
         label = "the build context: a Dockerfile alone has an empty one"
         return Definition("Dockerfile", "", tree.dockerfile, tree.folder, None, label)
     found = Definition("Dockerfile", "", b"", tree.folder, None, f"the build context from {tree.label}")
-    if file == "-":
-        return found._replace(text=sys.stdin.buffer.read(_LIMIT))
+    if text is not None:
+        return found._replace(text=text)
     if file.startswith("/"):
         return found._replace(name=os.path.basename(file), path=file, text=_content(file))
     for name in [file] if file else _NAMES:
-        text = _content_within(tree, name)
-        if text is not None:
-            return found._replace(name=os.path.basename(name), text=text)
+        within = _content_within(tree, name)
+        if within is not None:
+            return found._replace(name=os.path.basename(name), text=within)
     if file:
         raise NotFound(f"there is no Dockerfile {file!r} in {tree.label}")
     raise NotFound(f"there is no Dockerfile in {tree.label}", hint="name one of its files with -f FILE")

@@ -33,7 +33,12 @@ def register(parser: argparse.ArgumentParser) -> None:
         metavar="NAME[:TAG]",
         help="name the image; may be repeated",
     )
-    add("-f", "--file", default="", help="the Dockerfile (default: the context's own); - for standard input")
+    add(
+        "-f",
+        "--file",
+        default="",
+        help="the Dockerfile (default: the context's own): a path, a URL, or - for standard input",
+    )
     add("--build-arg", action="append", default=[], metavar="NAME[=VALUE]", help="set an ARG")
     add(
         "--build-context",
