@@ -43,6 +43,7 @@ from wherry.snapshot.ownership import Ownership, read_journal
 from wherry.snapshot.snapshotter import Snapshotter, choose, open_snapshotter
 from wherry.snapshot.tracks import Incomplete, Tree
 from wherry.snapshot.view import View
+from wherry.store.records import Result
 from wherry.store.store import Store
 
 
@@ -63,6 +64,31 @@ class Settings(NamedTuple):
     surroundings: run.Surroundings = run.Surroundings()
     secrets: tuple[Secret, ...] = ()
     agents: tuple[Agent, ...] = ()
+
+
+class _Begin(NamedTuple):
+    """When a step began: by the clock, and by one that nobody sets."""
+
+    time: float
+    monotonic: float
+
+    @classmethod
+    def now(cls) -> _Begin:
+        return cls(time.time(), time.monotonic())
+
+    def ended(self, layer: Layer | None, networked: bool = False) -> Result:
+        """What has come of it, by now."""
+        seconds = time.monotonic() - self.monotonic
+        return Result(layer.diff_id if layer else None, seconds, self.time, networked)
+
+
+class _Ran(NamedTuple):
+    """What a process changed, what it looked at (nothing where that cannot be told), and whether it may have
+    used the network."""
+
+    layer: Layer | None
+    looked: list[Tree]
+    networked: bool
 
 
 class Executor:
@@ -125,20 +151,19 @@ class Executor:
             if isinstance(step.operation, Run):
                 return self._run(step, step.operation, parent, inputs)
             assert isinstance(step.operation, Folder)
-            began = time.monotonic()
+            began = _Begin.now()
             tree = Tree(self._view(parent))
             layer = folder.execute(step.operation, NotingView(tree), self._layers, self._mtime)
         except WherryError as error:
             error.where = error.where or step.where
             raise
-        diff_id = layer.diff_id if layer else None
-        seconds = time.monotonic() - began
-        self._recorder.write(step, parent, inputs, diff_id, seconds)
-        self._recorder.trace(step, [tree], diff_id, seconds)
-        return Made(diff_id)
+        result = began.ended(layer)
+        self._recorder.write(step, parent, inputs, result)
+        self._recorder.trace(step, [tree], result)
+        return Made(result.layer)
 
     def _copy(self, step: Step, operation: Copy, parent: Chain, inputs: list[Chain]) -> Made:
-        began = time.monotonic()
+        began = _Begin.now()
         with self._taken(step, operation, inputs) as (trees, gathered):
             if unknown_bytes(gathered) is None:
                 contents = self._recorder.contents(step, gathered)
@@ -148,12 +173,11 @@ class Executor:
             tree = Tree(self._view(parent))
             copied = copying.execute(operation, gathered, trees, NotingView(tree), self._layers, self._mtime)
             contents = self._recorder.contents(step, copied.gathered)
-        diff_id = copied.layer.diff_id if copied.layer else None
-        seconds = time.monotonic() - began
-        self._recorder.write(step, parent, inputs, diff_id, seconds, contents)
+        result = began.ended(copied.layer)
+        self._recorder.write(step, parent, inputs, result, contents)
         for content in contents:
-            self._recorder.trace(step, [tree], diff_id, seconds, content)
-        return Made(diff_id)
+            self._recorder.trace(step, [tree], result, content)
+        return Made(result.layer)
 
     @contextmanager
     def _taken(self, step: Step, operation: Copy, inputs: list[Chain]) -> Iterator[tuple[Trees, Gathered]]:
@@ -171,7 +195,7 @@ class Executor:
 
     def _run(self, step: Step, operation: Run, parent: Chain, inputs: list[Chain]) -> Made:
         emulation.check(platforms.parse(step.platform))
-        began = time.monotonic()
+        began = _Begin.now()
         shown = [mounts.Input(chain, self._view(chain)) for chain in inputs]
         contents = (mounts.content(operation, shown) if shown else "",)
         made = self._known(step, parent, inputs, contents) if shown else None
@@ -180,21 +204,19 @@ class Executor:
         log = run.Log(self._log_path(step), step.number + 1, self._emit)
         failed = True
         try:
-            layer, looked = self._ran(step, operation, parent, shown, log)
+            ran = self._ran(step, operation, parent, shown, log)
             failed = False
         finally:
             log.close(keep=failed)
-        diff_id = layer.diff_id if layer else None
-        seconds = time.monotonic() - began
-        self._recorder.write(step, parent, inputs, diff_id, seconds, contents)
-        if looked:
-            self._recorder.trace(step, looked, diff_id, seconds)
-        return Made(diff_id)
+        result = began.ended(ran.layer, ran.networked)
+        self._recorder.write(step, parent, inputs, result, contents)
+        if ran.looked:
+            self._recorder.trace(step, ran.looked, result)
+        return Made(result.layer)
 
     def _ran(
         self, step: Step, operation: Run, parent: Chain, shown: list[mounts.Input], log: run.Log
-    ) -> tuple[Layer | None, list[Tree]]:
-        """What the process changed, and what it looked at: nothing where that was not watched."""
+    ) -> _Ran:
         assert self._snapshots is not None
         view = self._view(parent)
         is_watched = step.number in self._settings.watched
@@ -205,13 +227,12 @@ class Executor:
                     self._snapshots.mounted(parent, scratch, view=view, mountpoints=lent.places) as mounted,
                 ):
                     log.mask(lent.secrets)
-                    watch = Watch(view, [item.view for item in shown], scratch)
+                    watch = Watch(view, [item.view for item in shown], scratch, is_watched)
                     container = run.container(
                         operation, mounted.path, watch.view, scratch, self._settings.surroundings, lent
                     )
                     container = container._replace(upper=mounted.upper, journal=f"{scratch}/journal")
-                    if is_watched:
-                        container = watch.observing(container)
+                    container = watch.observing(container)
                     self._process(container, operation, scratch, log)
             except run.Failure as failure:
                 self._leave(step, mounted, failure, log)
@@ -225,7 +246,8 @@ class Executor:
                 told=mounted.told,
                 ownership=_ownership(container),
             )
-            return layer, self._looked(watch, container, operation) if is_watched else []
+            looked = self._looked(watch, container, operation) if is_watched else []
+            return _Ran(layer, looked, watch.networked(container))
 
     def _looked(self, watch: Watch, container: Container, operation: Run) -> list[Tree]:
         try:

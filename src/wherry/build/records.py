@@ -23,7 +23,7 @@ from wherry.build.solve import Chain, Made
 from wherry.build.sources import Sources
 from wherry.build.step import Copy, Run, Step, exact_key, has_filled_cache, recipe
 from wherry.oci.digest import ChainIds, Digest
-from wherry.store.records import Record
+from wherry.store.records import Record, Result
 from wherry.store.store import Store
 
 if TYPE_CHECKING:
@@ -73,15 +73,13 @@ class Recorder:
         record = self._recorded(step, parent, contents[0])
         if record is None:
             return self._observed(step, parent, inputs, contents)
-        self.write(step, parent, inputs, record.layer, record.seconds, contents)
+        self.write(step, parent, inputs, record.result, contents)
         return _reused(record)
 
-    def trace(
-        self, step: Step, trees: Sequence[Tree], layer: Digest | None, seconds: float, content: str = ""
-    ) -> None:
+    def trace(self, step: Step, trees: Sequence[Tree], result: Result, content: str = "") -> None:
         """Keep what the step looked at: in its parent, and in each of its inputs if it is a RUN."""
         if not self._exact and (keys := self._trace_keys(step, content)):
-            self.reuse.keep(keys[-1], trees, layer, seconds)
+            self.reuse.keep(keys[-1], trees, result)
 
     @property
     def reuse(self) -> Reuse:
@@ -110,9 +108,9 @@ class Recorder:
         for key in self._trace_keys(step, contents[0]):
             found = self.reuse.find(key, chains)
             if found is not None:
-                self.write(step, parent, inputs, found.layer, found.seconds, contents)
+                self.write(step, parent, inputs, found.result, contents)
                 reason = str(found) if isinstance(step.operation, Run) else ""
-                return Made(found.layer, reused=True, observed=True, reason=reason)
+                return Made(found.result.layer, reused=True, observed=True, reason=reason)
         return None
 
     def _trace_keys(self, step: Step, content: str) -> tuple[Digest, ...]:
@@ -151,8 +149,7 @@ class Recorder:
         step: Step,
         parent: Chain,
         inputs: list[Chain],
-        layer: Digest | None,
-        seconds: float,
+        result: Result,
         contents: tuple[str, ...] = ("",),
     ) -> None:
         """Record a result under every key by which it may be asked for: one for each of `contents`."""
@@ -163,7 +160,7 @@ class Recorder:
         done = recipe(step.operation, step.platform, self._epoch)
         chain = self._chains.of(parent)
         for key in keys:
-            self._store.records.put(key, done, chain, layer, seconds, step.name)
+            self._store.records.put(key, done, chain, result, step.name)
 
     def _mark_of_mode(self) -> str:
         """What keeps results of a mode apart. Of root little is asked: this is on every build's way."""

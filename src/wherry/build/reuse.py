@@ -20,6 +20,7 @@ from wherry.snapshot.names import NameCache
 from wherry.snapshot.observations import broken, joined, split, top
 from wherry.snapshot.tracks import Tree
 from wherry.snapshot.view import View
+from wherry.store.records import Result
 from wherry.store.store import Store
 from wherry.store.traces import Trace
 
@@ -28,11 +29,10 @@ _NAMED = 3
 
 
 class Found(NamedTuple):
-    """A result that holds; `seconds` is what making it took. `copied` are the files that were copied into the
-    root filesystem since, and `read` those of them whose content the step looked at."""
+    """A result that holds. `copied` are the files that were copied into the root filesystem since, and `read`
+    those of them whose content the step looked at."""
 
-    layer: Digest | None
-    seconds: float
+    result: Result
     copied: int
     read: tuple[str, ...]
 
@@ -61,13 +61,13 @@ class Reuse:
         for trace in self._store.traces.of(key):
             if self._is_there(trace.layer) and self._holds(trace, chains):
                 self._store.traces.move(trace.id, tuple(chains))
-                return Found(trace.layer, trace.seconds, *self._read(trace, chains[0]))
+                return Found(trace.result, *self._read(trace, chains[0]))
         return None
 
-    def keep(self, key: Digest, trees: Sequence[Tree], layer: Digest | None, seconds: float) -> None:
+    def keep(self, key: Digest, trees: Sequence[Tree], result: Result) -> None:
         """Keep what the step `key` looked at in `trees`, and what it gave."""
         chains = tuple(tree.view.diff_ids for tree in trees)
-        self._store.traces.put(key, chains, layer, seconds, [split(tree.found) for tree in trees])
+        self._store.traces.put(key, chains, result, [split(tree.found) for tree in trees])
 
     def _holds(self, trace: Trace, chains: Sequence[Chain]) -> bool:
         if len(trace.chains) != len(chains):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import marshal
 import os
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from wherry.build.step import Copy, Run, Step, has_filled_cache
 from wherry.runtime.spec import Container
@@ -39,56 +40,82 @@ def worth_watching(steps: Sequence[Step]) -> frozenset[int]:
     return frozenset(found)
 
 
-class Watch:
-    """One RUN. `view` is for what wherry looks up in the parent for it; `inputs` are what mounts show."""
+class _Told(NamedTuple):
+    """See `runtime/init/observer.py`."""
 
-    def __init__(self, parent: View, inputs: Sequence[View], scratch: str) -> None:
+    seen: list[tuple[tuple[str, str], int]]
+    changes: list[tuple[str, ...]]
+    problem: str
+    networked: bool
+
+
+class Watch:
+    """One RUN. `view` is for what wherry looks up in the parent for it; `inputs` are what mounts show.
+
+    Without `files` it is only observed whether the network is used: that costs nothing where it is not.
+    """
+
+    def __init__(self, parent: View, inputs: Sequence[View], scratch: str, files: bool) -> None:
+        self._files = files
         self._root = Tree(parent)
         self._inputs = [Tree(view) for view in inputs]
         self._result = f"{scratch}/observed"
         self.view = NotingView(self._root)
 
     def observing(self, container: Container) -> Container:
-        """The container, to be started so that what it looks at is put down."""
-        return container._replace(observed=self._result)
+        """The container, to be started so that what it does is put down."""
+        if not self._files and container.network == "none":
+            return container
+        return container._replace(observed=self._result, watched=self._files)
+
+    def networked(self, container: Container) -> bool:
+        """Whether the process may have used the network: also where that cannot be told."""
+        if container.network == "none":
+            return False
+        try:
+            return self._told().networked
+        except Incomplete:
+            return True
 
     def trees(self, container: Container, operation: Run) -> list[Tree]:
         """What was looked at in the parent and in each of the inputs, once the process has ended.
 
         Raises Incomplete where that cannot be told for sure.
         """
-        seen, changes = self._told()
+        told = self._told()
+        if told.problem:
+            raise Incomplete(told.problem)
         tracks = Tracks(self._root, self._mounts(container, operation))
         tracks.look(operation.folder, FACE)
         for mount in container.mounts:
             tracks.look(mount.target, FACE)
-        for kind, path, other, root in changes:
+        for kind, path, other, root in told.changes:
             if kind == "made":
                 tracks.made(path, root)
             elif kind == "linked":
                 tracks.linked(path, other, root)
             else:
                 tracks.moved(path, other, root)
-        for (root, path), bits in seen:
+        for (root, path), bits in told.seen:
             if bits & _FOLLOWED:
                 tracks.look(path, bits & _FOLLOWED, True, root)
             if bits >> _NOT_FOLLOWED:
                 tracks.look(path, bits >> _NOT_FOLLOWED, False, root)
         return [self._root, *self._inputs]
 
-    def _told(self) -> tuple[list[tuple[tuple[str, str], int]], list[tuple[str, ...]]]:
+    def _told(self) -> _Told:
         """What the runtime has put down."""
         try:
             with open(self._result, "rb") as file:
-                seen, changes, problem = marshal.load(file)
+                seen, changes, problem, networked = marshal.load(file)
         except (OSError, EOFError, ValueError, TypeError):
             raise Incomplete("this system does not let wherry observe processes") from None
-        if problem:
-            raise Incomplete(problem)
         names = (((root, path), bits) for (root, path), bits in seen.items() if path[:1] == b"/")
-        return (
+        return _Told(
             [((os.fsdecode(root), os.fsdecode(path)), bits) for (root, path), bits in names],
             [(kind, *map(os.fsdecode, words)) for kind, *words in changes],
+            problem,
+            networked,
         )
 
     def _mounts(self, container: Container, operation: Run) -> dict[str, Mount]:

@@ -63,7 +63,8 @@ class Native(Runtime):
         make = partial(seccomp.program, capabilities, is_confined=container.seccomp)
         filters = {"filter": make(ids=plain)}
         if heard or container.observed:
-            filters["heard"] = make(ids=heard, observed=bool(container.observed))
+            what = observed.FILES if container.watched else observed.SOCKETS
+            filters["heard"] = make(ids=heard, observed=what if container.observed else "")
         return filters
 
     def _serve(self, container: Container, listener: int) -> Running:
@@ -81,7 +82,10 @@ class Native(Runtime):
             }
         if container.observed:
             order["observed"] = {
-                "calls": {key: tuple(call) for key, call in observed.calls().items()},
+                "calls": {key: tuple(call) for key, call in observed.calls().items()}
+                if container.watched
+                else {},
+                "sockets": observed.networks(),
                 "caches": container.caches,
                 "result": container.observed,
             }

@@ -120,6 +120,18 @@ _AARCH64 = """
 """
 _TABLES = {0xC000003E: _X86_64, 0xC00000B7: _AARCH64}
 
+FILES, SOCKETS = "files", "sockets"
+"""What is heard of: calls that look at files and those that make sockets, or the latter alone."""
+
+LOCAL_FAMILIES = 1, 16, 38
+"""AF_UNIX, AF_NETLINK (asks the kernel) and AF_ALG (has it compute): sockets that lead to no network."""
+
+_SOCKETS = {
+    0xC000003E: {"socket": 41},
+    0xC00000B7: {"socket": 198},
+    0x40000003: {"socket": 359, "socketcall": 102},
+}
+
 
 def calls() -> dict[tuple[int, int], Call]:
     """By architecture (its number for the kernel) and number."""
@@ -134,3 +146,13 @@ def calls() -> dict[tuple[int, int], Call]:
 def numbers(architecture: int) -> frozenset[int]:
     """The calls of an architecture that are heard of; none where they cannot be told."""
     return frozenset(number for known, number in calls() if known == architecture)
+
+
+def makers(architecture: int) -> dict[str, int]:
+    """The calls that make sockets, also of programs of 32 bits; socketcall(2) has its arguments in memory."""
+    return _SOCKETS[architecture]
+
+
+def networks() -> set[tuple[int, int]]:
+    """Those calls by architecture and number: whoever makes one that is heard may use the network."""
+    return {(architecture, number) for architecture, calls in _SOCKETS.items() for number in calls.values()}

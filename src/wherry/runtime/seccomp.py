@@ -144,23 +144,27 @@ def program(
     capabilities: tuple[str, ...],
     machine: str = os.uname().machine,
     ids: str = "",
-    observed: bool = False,
+    observed: str = "",
     is_confined: bool = True,
 ) -> bytes:
     """The filter as an array of struct sock_filter. Unsupported on a machine whose calls it does not know.
 
     `ids`: calls about owners and users (idcalls.py) are the kernel's, answered with success (PLAIN), or a
-    listener's to answer (HEARD). With `observed` a listener hears also of calls that look at files, and of
-    every call of programs whose calls it cannot tell. Without `is_confined` docker's profile is not asked.
+    listener's to answer (HEARD). With `observed` (FILES or SOCKETS of observed.py) a listener hears also of
+    sockets that lead to a network, and with FILES of calls that look at files, and of every call of programs
+    whose calls it cannot tell. Without `is_confined` docker's profile is not asked.
     """
     younger = _UNKNOWN if is_confined else _ALLOWED
     steps = [_Step(_LOAD, _ARCHITECTURE_AT)]
     for architecture, table in tables(machine):
         answered = _answered(architecture, ids)
-        heard = observation.numbers(architecture) if observed else frozenset()
+        heard = observation.numbers(architecture) if observed == observation.FILES else frozenset()
         answered |= dict.fromkeys(heard, _HEARD)
-        rest = _HEARD if observed and not heard else _ALLOWED
+        rest = _HEARD if observed == observation.FILES and not heard else _ALLOWED
         refused = set(table) - _allowed_by(capabilities) if is_confined else set()
+        if observed:
+            answered |= _sockets(architecture)
+            refused -= {"socket"}
         block = _block({table[name]: name for name in table if name in refused}, answered, rest, younger)
         steps += [_Step(_IF_EQUAL, architecture, 0, len(block)), *block]
     steps.append(_ANSWERS[younger])
@@ -219,6 +223,21 @@ def _answered(architecture: int, ids: str) -> dict[int, int | list[_Step]]:
         for name, number in idcalls.numbers(architecture).items()
         if ids == HEARD or not (name.startswith("get") or name in idcalls.MAKING)
     }
+
+
+def _sockets(architecture: int) -> dict[int, int | list[_Step]]:
+    """What becomes of the calls that make sockets, where it is heard of those that lead to a network."""
+    local = observation.LOCAL_FAMILIES
+    check = [
+        _ARGUMENT,
+        _Step(_IF_EQUAL, _AF_VSOCK, len(local) + 2),
+        *(_Step(_IF_EQUAL, family, len(local) - at) for at, family in enumerate(local)),
+        _ANSWERS[_HEARD],
+        _ANSWERS[_ALLOWED],
+        _ANSWERS[_REFUSED],
+    ]
+    makers = observation.makers(architecture)
+    return {number: check if name == "socket" else _HEARD for name, number in makers.items()}
 
 
 def _checked(name: str, answer: int) -> int | list[_Step]:

@@ -119,9 +119,9 @@ class Container(NamedTuple):
     attaches it to something). `shm_size` is in bytes. An empty `hostname` keeps the host's name. `seccomp`
     is docker's default profile, on or off. `upper` is overlay's folder of the changes to `rootfs`; in the
     single-id mode `journal`, a new file, gets the owners that files in it were given and cannot carry.
-    `observed` is a new file that gets what the container looked at (`init/listener.py`), "" for not to watch;
-    `caches` are mounts of it that other processes may write to at the same time; their content is no matter,
-    but for links in them.
+    `observed` is a new file that gets whether the container made a socket that leads to a network, and with
+    `watched` what it looked at (`init/listener.py`); "" for neither. `caches` are mounts of it that other
+    processes may write to at the same time; their content is no matter, but for links in them.
     """
 
     id: str
@@ -138,4 +138,5 @@ class Container(NamedTuple):
     upper: str = ""
     journal: str = ""
     observed: str = ""
+    watched: bool = False
     caches: tuple[str, ...] = ()

@@ -17,12 +17,10 @@ from typing import Any
 
 from wherry.base.errors import Corrupt, WherryError
 
-SCHEMA_VERSION = 2
-
 _PATIENCE = 3000
 """Hundredths of a second."""
 
-_SCHEMA = """
+_VERSION_1 = """
 CREATE TABLE images (id TEXT PRIMARY KEY, created REAL NOT NULL, manifest TEXT);
 CREATE TABLE names (name TEXT PRIMARY KEY, image TEXT NOT NULL REFERENCES images(id), updated REAL NOT NULL);
 CREATE INDEX names_by_image ON names(image);
@@ -53,8 +51,18 @@ CREATE TABLE trace_parts (
     data BLOB NOT NULL, PRIMARY KEY (trace, tree, top)
 ) WITHOUT ROWID;
 """
-_STATEMENTS = {0: _SCHEMA + _SINCE_2, 1: _SINCE_2}
-"""What brings the tables of a version to this one; 0: there are none."""
+_SINCE_3 = """
+ALTER TABLE records ADD COLUMN made REAL NOT NULL DEFAULT 0;
+ALTER TABLE records ADD COLUMN networked INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE traces ADD COLUMN made REAL NOT NULL DEFAULT 0;
+ALTER TABLE traces ADD COLUMN networked INTEGER NOT NULL DEFAULT 1;
+"""
+"""Of older results nobody knows whether they used the network, and when: the defaults make no promise."""
+
+_CHANGES = (_VERSION_1, _SINCE_2, _SINCE_3)
+"""What brings the tables of each version to the next one, from 0 on: there are none."""
+
+SCHEMA_VERSION = len(_CHANGES)
 
 
 class Database:
@@ -73,7 +81,7 @@ class Database:
     def _prepare(self) -> None:
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
         self._connection.execute("PRAGMA synchronous=NORMAL")
-        if version in _STATEMENTS:
+        if 0 <= version < SCHEMA_VERSION:
             self._create()
         elif version != SCHEMA_VERSION:
             raise Corrupt(
@@ -86,9 +94,10 @@ class Database:
         with self.transaction():
             # Two processes may find an empty file at once: the second one sees the first one's work here.
             version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-            for statement in _STATEMENTS.get(version, "").split(";"):
-                self._connection.execute(statement)
-            self._connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+            if version < SCHEMA_VERSION:
+                for statement in "".join(_CHANGES[version:]).split(";"):
+                    self._connection.execute(statement)
+                self._connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
     def _use_wal(self) -> None:
         """SQLite does not wait for the lock that this takes, whatever the connection's timeout is.

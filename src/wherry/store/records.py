@@ -1,13 +1,13 @@
 """Records of executed steps: which layer a step gave on which parent.
 
-`key` is the digest of recipe and parent chain: two equal keys have the same result. A record whose layer
-is None changed nothing. Times are unix seconds, `seconds` is how long the execution took.
+`key` is the digest of recipe and parent chain: two equal keys have the same result. Times are unix seconds.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from typing import Any
 
 from wherry.base.tuples import NamedTuple
 from wherry.oci.digest import Digest
@@ -16,16 +16,37 @@ from wherry.store.database import Database
 _USED_PRECISION = 3600
 """Seconds by which `used` may lag: a build with nothing to do should not have to write."""
 
+_COLUMNS = "key, recipe, parent, created, used, description, layer, seconds, made, networked"
+_SELECT = f"SELECT {_COLUMNS} FROM records"
+
+
+class Result(NamedTuple):
+    """What an execution gave: a layer, None where it changed nothing.
+
+    `seconds` is how long it took, `made` when it began: they stay, wherever the result holds later.
+    `networked`: it may have used the network, so its result may be another one today.
+    """
+
+    layer: Digest | None
+    seconds: float
+    made: float
+    networked: bool = False
+
 
 class Record(NamedTuple):
+    """`created` is when this was written, which may be later than the result was made."""
+
     key: Digest
     recipe: Digest
     parent: Digest
-    layer: Digest | None
     created: float
     used: float
-    seconds: float
     description: str
+    result: Result
+
+    @property
+    def layer(self) -> Digest | None:
+        return self.result.layer
 
 
 class Records:
@@ -33,30 +54,32 @@ class Records:
         self._database = database
 
     def get(self, key: Digest) -> Record | None:
-        row = self._database.row("SELECT * FROM records WHERE key = ?", (key,))
+        row = self._database.row(f"{_SELECT} WHERE key = ?", (key,))
         if row is None:
             return None
-        record = Record._make(row)
+        record = _record(row)
         if time.time() - record.used > _USED_PRECISION:
             self._database.execute("UPDATE records SET used = ? WHERE key = ?", (time.time(), key))
         return record
 
-    def put(
-        self, key: Digest, recipe: Digest, parent: Digest, layer: Digest | None, seconds: float, text: str
-    ) -> None:
+    def put(self, key: Digest, recipe: Digest, parent: Digest, result: Result, text: str) -> None:
         """Write a record, in place of an older one of the same key (`--no-cache` makes these)."""
         now = time.time()
         self._database.execute(
-            "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (key, recipe, parent, layer, now, now, seconds, text),
+            f"INSERT OR REPLACE INTO records ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (key, recipe, parent, now, now, text, *result),
         )
 
     def all(self) -> list[Record]:
-        rows = self._database.rows("SELECT * FROM records ORDER BY created")
-        return [Record._make(row) for row in rows]
+        return [_record(row) for row in self._database.rows(f"{_SELECT} ORDER BY created")]
 
     def delete(self, keys: Iterable[Digest]) -> None:
         """All at once: on a disk that is nearly full there is no room for a journal of each."""
         with self._database.transaction():
             for key in keys:
                 self._database.execute("DELETE FROM records WHERE key = ?", (key,))
+
+
+def _record(row: tuple[Any, ...]) -> Record:
+    *fields, layer, seconds, made, networked = row
+    return Record(*fields, Result(layer, seconds, made, bool(networked)))

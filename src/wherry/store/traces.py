@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from wherry.base.tuples import NamedTuple
 from wherry.oci.digest import Digest
 from wherry.store.database import Database
+from wherry.store.records import Result
 
 _KEPT = 16
 """Traces of one key: one for each state of a project that its builds go back to."""
@@ -21,12 +23,16 @@ Chains = tuple[tuple[Digest, ...], ...]
 
 
 class Trace(NamedTuple):
-    """`seconds` is how long the execution took; `layer` is None where it changed nothing."""
-
     id: int
     chains: Chains
-    layer: Digest | None
-    seconds: float
+    result: Result
+
+    @property
+    def layer(self) -> Digest | None:
+        return self.result.layer
+
+
+_COLUMNS = "id, chains, layer, seconds, made, networked"
 
 
 class Traces:
@@ -37,15 +43,15 @@ class Traces:
         self,
         key: Digest,
         chains: Chains,
-        layer: Digest | None,
-        seconds: float,
+        result: Result,
         observations: Sequence[Mapping[str, bytes]],
     ) -> None:
         """Write a trace, `observations` for each of its chains; the least used of its key go."""
         with self._database.transaction():
             rows = self._database.rows(
-                "INSERT INTO traces (key, chains, layer, seconds, used) VALUES (?, ?, ?, ?, ?) RETURNING id",
-                (key, _text(chains), layer, seconds, time.time()),
+                "INSERT INTO traces (key, chains, layer, seconds, made, networked, used)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id",
+                (key, _text(chains), *result, time.time()),
             )
             for tree, parts in enumerate(observations):
                 for top, data in parts.items():
@@ -62,9 +68,9 @@ class Traces:
     def of(self, key: Digest) -> list[Trace]:
         """The traces with this key, the last used first."""
         rows = self._database.rows(
-            "SELECT id, chains, layer, seconds FROM traces WHERE key = ? ORDER BY used DESC, id DESC", (key,)
+            f"SELECT {_COLUMNS} FROM traces WHERE key = ? ORDER BY used DESC, id DESC", (key,)
         )
-        return [Trace(number, _chains(text), layer, seconds) for number, text, layer, seconds in rows]
+        return [_trace(row) for row in rows]
 
     def parts(self, trace: int, tree: int, tops: Iterable[str] | None = None) -> list[bytes]:
         """The observations of one tree that lie in `tops`; all of them without."""
@@ -85,13 +91,9 @@ class Traces:
 
     def forget(self, goes: Callable[[Trace, float], bool]) -> None:
         """Delete those of which `goes` says so; it is told when they were used last (unix seconds)."""
-        rows = self._database.rows("SELECT id, chains, layer, seconds, used FROM traces")
+        rows = self._database.rows(f"SELECT {_COLUMNS}, used FROM traces")
         with self._database.transaction():
-            self._delete(
-                number
-                for number, text, layer, seconds, used in rows
-                if goes(Trace(number, _chains(text), layer, seconds), used)
-            )
+            self._delete(row[0] for row in rows if goes(_trace(row[:-1]), row[-1]))
 
     def _delete(self, traces: Iterable[int]) -> None:
         for number in traces:
@@ -103,6 +105,11 @@ class Traces:
         self._database.execute(
             "UPDATE traces SET chains = ?, used = ? WHERE id = ?", (_text(chains), time.time(), trace)
         )
+
+
+def _trace(row: tuple[Any, ...]) -> Trace:
+    number, chains, layer, seconds, made, networked = row
+    return Trace(number, _chains(chains), Result(layer, seconds, made, bool(networked)))
 
 
 def _bytes(top: str) -> bytes:

@@ -21,6 +21,7 @@ from wherry.oci.config import Execution, History, ImageConfig
 from wherry.oci.descriptor import Descriptor
 from wherry.oci.digest import Digest
 from wherry.oci.platform import Platform
+from wherry.store.records import Result
 from wherry.store.store import Store
 
 Run = Callable[..., str]
@@ -336,11 +337,11 @@ def test_builder_prune_takes_what_was_fetched(store: Store, run: Run) -> None:
 
 def test_image_prune_and_builder_prune_keep_to_themselves(store: Store, run: Run) -> None:
     image = add(store, top=False)
-    store.records.put(MANIFEST, MANIFEST, BASE, TOP, 1.0, "RUN x")
+    store.records.put(MANIFEST, MANIFEST, BASE, Result(TOP, 1.0, 0), "RUN x")
     run("builder", "prune", "-f")
     assert store.images.has(image)
     assert store.records.all() == []
-    store.records.put(MANIFEST, MANIFEST, BASE, TOP, 1.0, "RUN x")
+    store.records.put(MANIFEST, MANIFEST, BASE, Result(TOP, 1.0, 0), "RUN x")
     run("image", "prune", "-f")
     assert not store.images.has(image)
     assert len(store.records.all()) == 1
@@ -361,7 +362,7 @@ def test_system_df(store: Store, run: Run) -> None:
     add(store, "base", top=False)
     contain(store, image, "web")
     store.layers.add_blob(TOP, Descriptor("t", MANIFEST, 900))
-    store.records.put(MANIFEST, MANIFEST, BASE, TOP, 1.0, "RUN x")
+    store.records.put(MANIFEST, MANIFEST, BASE, Result(TOP, 1.0, 0), "RUN x")
     rows = [line.split("   ")[0] for line in run("system", "df").splitlines()]
     assert rows == ["TYPE", "Images", "Containers", "Local Volumes", "Build Cache", "Failed Steps"]
     template = "{{.Type}} {{.TotalCount}} {{.Active}} {{.Size}} {{.Reclaimable}}"

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wherry.base.errors import Unsupported
+from wherry.runtime.observed import FILES, SOCKETS
 from wherry.runtime.seccomp import HEARD, PLAIN, profile, program, tables
 from wherry.runtime.spec import DEFAULT_CAPABILITIES
 
@@ -208,7 +209,32 @@ def test_calls_about_ids_are_answered(
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
 def test_the_longest_filter_can_be_written(machine: str) -> None:
     """A jump goes 255 instructions far, and without any capability most calls are refused."""
-    assert program((), machine, HEARD)
+    assert program((), machine, HEARD, FILES)
+
+
+@pytest.mark.parametrize("what", [FILES, SOCKETS])
+@pytest.mark.parametrize(
+    ("machine", "architecture", "number"),
+    [("x86_64", X86_64, 41), ("x86_64", I386, 359), ("aarch64", AARCH64, 198)],
+)
+@pytest.mark.parametrize(
+    ("family", "expected"),
+    [(2, NOTIFY), (10, NOTIFY), (17, NOTIFY), (1, ALLOW), (16, ALLOW), (38, ALLOW), (40, errno.EPERM)],
+)
+def test_sockets_that_lead_to_a_network_are_heard(
+    what: str, machine: str, architecture: int, number: int, family: int, expected: int
+) -> None:
+    heard = program(DEFAULT_CAPABILITIES, machine, observed=what)
+    assert decide(heard, architecture, number, family) == expected
+    assert decide(heard, architecture, number, 1 << 32 | family) == expected
+
+
+def test_without_files_sockets_alone_are_heard() -> None:
+    alone = program(DEFAULT_CAPABILITIES, "x86_64", observed=SOCKETS)
+    assert decide(alone, I386, 102) == NOTIFY  # socketcall
+    assert decide(alone, X86_64, 257) == decide(alone, I386, 5) == ALLOW  # openat, open
+    files = program(DEFAULT_CAPABILITIES, "x86_64", observed=FILES)
+    assert decide(files, X86_64, 257) == decide(files, I386, 5) == NOTIFY
 
 
 def test_without_the_profile_calls_about_ids_are_answered_alone() -> None:

@@ -23,6 +23,7 @@ from wherry.oci.config import Execution, ImageConfig
 from wherry.oci.digest import Digest
 from wherry.oci.platform import Platform
 from wherry.store.gc import Scope, collect
+from wherry.store.records import Result
 from wherry.store.store import Store
 from wherry.store.usage import disk_usage
 
@@ -141,14 +142,11 @@ class TestImages:
 class TestRecords:
     def test_round_trip_and_replacement(self, store: Store) -> None:
         key, recipe, parent = (digests.of(text) for text in (b"k", b"r", b"p"))
-        store.records.put(key, recipe, parent, None, 1.5, "RUN true")
+        store.records.put(key, recipe, parent, Result(None, 1.5, 60), "RUN true")
         found = store.records.get(key)
-        assert found is not None and (found.layer, found.seconds, found.description) == (
-            None,
-            1.5,
-            "RUN true",
-        )
-        store.records.put(key, recipe, parent, recipe, 2.5, "RUN false")
+        assert found is not None
+        assert (found.layer, found.result, found.description) == (None, Result(None, 1.5, 60), "RUN true")
+        store.records.put(key, recipe, parent, Result(recipe, 2.5, 60), "RUN false")
         found = store.records.get(key)
         assert found is not None and found.layer == recipe
         store.records.delete([key])
@@ -190,7 +188,7 @@ class TestCollection:
         kept, dropped = layer(store, "kept"), layer(store, "dropped")
         store.images.tag(references.parse("app"), image(store, "", kept))
         for found in (kept, dropped):
-            store.records.put(found, found, found, found, 1, "")
+            store.records.put(found, found, found, Result(found, 1, 60), "")
         assert collect(store, Scope()).records == 1
         assert [record.layer for record in store.records.all()] == [kept]
 

@@ -2,7 +2,8 @@
 
 The order has one or both of `ids`, what `notifier` needs to answer for a container that has a single id, and
 `observed`, what `observer` needs to put down what is looked at; `result` there is the new file that it is
-written to in the end (marshal: observations, changes of names, and why they are not all; see `observer`).
+written to in the end (marshal: observations, changes of names, why they are not all, and whether a network
+may have been used; see `observer`).
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ class Listener:
         if self._observer is None:
             return
         seen = self._observer
-        data = memoryview(marshal.dumps((seen.seen, seen.changes, seen.problem)))
+        data = memoryview(marshal.dumps((seen.seen, seen.changes, seen.problem, seen.networked)))
         try:
             while data:
                 data = data[os.write(self._result, data) :]

@@ -5,7 +5,9 @@ what it meant is found out at the end, from the layers' indexes (wherry/snapshot
 cost one read of memory and an entry in a dictionary.
 
 The order has `calls`: where the arguments of each call are (wherry/runtime/observed.py), by architecture and
-number; `caches`: folders in the container whose files are there before and count for nothing, links excepted.
+number, none where files are no matter; `sockets`: the calls that make sockets, of which those are heard that
+may lead to a network; `caches`: folders in the container whose files are there before and count for nothing,
+links excepted.
 """
 
 from __future__ import annotations
@@ -39,15 +41,17 @@ _ELF_64, _PT_INTERP, _PROGRAM_HEADER = 2, 3, 56
 
 class Observer:
     """`seen`: by root and path, the sum of what was looked at. `changes`: in their order. `problem`: why what
-    was looked at cannot be told; empty if it can."""
+    was looked at cannot be told; empty if it can. `networked`: a socket was made that leads to a network."""
 
     def __init__(self, memory: Memory, proc: int, order: dict[str, Any]) -> None:
         self.seen: dict[tuple[bytes, bytes], int] = {}
         self.changes: list[tuple[str, bytes, bytes, bytes]] = []
         self.problem = ""
+        self.networked = False
         self._memory = memory
         self._proc = proc
         self._calls = order["calls"]
+        self._sockets = order["sockets"]
         self._architectures = {architecture for architecture, _ in self._calls}
         self._caches = tuple(path.encode("utf-8", "surrogateescape") for path in order["caches"])
         self._roots_changed = False
@@ -56,7 +60,9 @@ class Observer:
         """Put down what a call looks at. The call is waiting, and goes on after this."""
         call = self._calls.get((architecture, number))
         if call is None:
-            if architecture not in self._architectures:
+            if (architecture, number) in self._sockets:
+                self.networked = True
+            if self._calls and architecture not in self._architectures:
                 self.problem = "a program of 32 bits ran, whose system calls cannot be observed"
             return
         try:
