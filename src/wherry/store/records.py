@@ -82,4 +82,4 @@ class Records:
 
 def _record(row: tuple[Any, ...]) -> Record:
     *fields, layer, seconds, made, networked = row
-    return Record(*fields, Result(layer, seconds, made, bool(networked)))
+    return Record._make((*fields, Result(layer, seconds, made, bool(networked))))
