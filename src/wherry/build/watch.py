@@ -10,8 +10,8 @@ from __future__ import annotations
 import marshal
 import os
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
+from wherry.base.tuples import NamedTuple
 from wherry.build.step import Copy, Run, Step, has_filled_cache
 from wherry.runtime.spec import Container
 from wherry.snapshot.differences import FACE

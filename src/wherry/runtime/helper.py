@@ -13,7 +13,7 @@ import struct
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from wherry.base.errors import WherryError
 from wherry.base.tuples import NamedTuple
@@ -34,12 +34,19 @@ class ExecFailed(WherryError):
         self.exit_code = code
 
 
+class Server(Protocol):
+    """Answers the system calls that a container waits with."""
+
+    def wait(self) -> int:
+        """Until its last process is gone; 0 where all were answered."""
+
+
 class Start(NamedTuple):
-    """How a child came to execute its command. `server` answers the system calls that it waits with."""
+    """How a child came to execute its command."""
 
     created: tuple[Created, ...] = ()
     console: int = -1
-    server: Running | None = None
+    server: Server | None = None
     is_heard: bool = True
 
 
@@ -145,7 +152,7 @@ class Helper:
         flags: int,
         stdio: tuple[int, int, int],
         ready: Callable[[int], None] | None = None,
-        serve: Callable[[int], Running] | None = None,
+        serve: Callable[[int], Server] | None = None,
         clear_up: Callable[[], None] | None = None,
     ) -> Running:
         """Have a child forked into the namespaces of `flags`, and `order` carried out there.
@@ -295,7 +302,7 @@ def _expect_ready(channel: socket.socket) -> Start:
     return Start(tuple(Created(*item) for item in marshal.loads(data[1:])), _descriptor(ancillary))
 
 
-def _served(listener: int, serve: Callable[[int], Running] | None) -> Running | None:
+def _served(listener: int, serve: Callable[[int], Server] | None) -> Server | None:
     """What answers on `listener`, which is closed here; None where the kernel gave none."""
     if listener < 0 or serve is None:
         return None

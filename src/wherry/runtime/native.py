@@ -8,9 +8,10 @@ from functools import partial
 from typing import Any
 
 from wherry.runtime import bundle, idcalls, idmap, observed, seccomp
-from wherry.runtime.helper import ExecFailed, Helper, Running
+from wherry.runtime.helper import ExecFailed, Helper, Running, Server
 from wherry.runtime.init import linux
 from wherry.runtime.runtime import Runtime
+from wherry.runtime.sockets import Sockets
 from wherry.runtime.spec import Container, Process
 
 __all__ = ["UNHEARD", "ExecFailed", "Native", "Running"]
@@ -67,8 +68,10 @@ class Native(Runtime):
             filters["heard"] = make(ids=heard, observed=what if container.observed else "")
         return filters
 
-    def _serve(self, container: Container, listener: int) -> Running:
+    def _serve(self, container: Container, listener: int) -> Server:
         """Start what hears the container's calls."""
+        if not (self._has_one_id or container.watched):
+            return Sockets(listener, container.observed)
         order: dict[str, Any] = {}
         if self._has_one_id:
             user = container.process.user
