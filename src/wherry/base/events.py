@@ -73,7 +73,21 @@ class Summary(NamedTuple):
     lines: tuple[str, ...]
 
 
-Event = Started | Cached | Output | Transfer | Done | Failed | Note | Summary
+class Tally(NamedTuple):
+    """A build in sum: of its `steps`, how many were `reused` and how many `executed`; `failed` is 0 or 1.
+
+    `seconds` is what it took, `saved` what making the results took that were reused.
+    """
+
+    steps: int
+    reused: int
+    executed: int
+    failed: int
+    seconds: float
+    saved: float
+
+
+Event = Started | Cached | Output | Transfer | Done | Failed | Note | Summary | Tally
 Emit = Callable[[Event], None]
 
 

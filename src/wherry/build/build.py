@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from wherry.base.errors import WherryError
 from wherry.base.events import Done, Emit, Note, Output, Started, ignore
 from wherry.base.tuples import NamedTuple
+from wherry.build import account as accounts
 from wherry.build import definition as definitions
 from wherry.build import kept, linting, scope, sources, times
 from wherry.build import plan as planning
@@ -83,7 +84,9 @@ def build(store: Store, options: Options, emit: Emit = ignore) -> Built:
                 outcomes = _solve(store, plan, opened, options, arguments, epoch, emit)
             config = _config(plan, outcomes, options, epoch)
             image = _export(store, config, options, len(plan.steps) + 1, emit)
+            account = accounts.account(outcomes, time.monotonic() - began)
             kept.succeeded(store, plan, outcomes, options, image)
+            emit(accounts.tally([step.name for step in plan.steps], account))
     for name in plan.unused_arguments:
         emit(Note("warning", f"build argument {name!r} is not used by the Dockerfile"))
     executed = sum(not outcome.cached for outcome in outcomes)

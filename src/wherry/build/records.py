@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from wherry.base.rights import CAP_SYS_ADMIN, has_capability
+from wherry.build.account import EXACT, OBSERVED, Went
 from wherry.build.files import Trees
 from wherry.build.gather import Gathered, content_of, gather, unknown_bytes, with_digests
 from wherry.build.solve import Chain, Made
@@ -27,7 +28,7 @@ from wherry.store.records import Record, Result
 from wherry.store.store import Store
 
 if TYPE_CHECKING:
-    from wherry.build.reuse import Reuse
+    from wherry.build.reuse import Found, Reuse
     from wherry.runtime.modes import Mode
     from wherry.snapshot.tracks import Tree
 
@@ -109,8 +110,7 @@ class Recorder:
             found = self.reuse.find(key, chains)
             if found is not None:
                 self.write(step, parent, inputs, found.result, contents)
-                reason = str(found) if isinstance(step.operation, Run) else ""
-                return Made(found.result.layer, reused=True, observed=True, reason=reason)
+                return _observed(step, found)
         return None
 
     def _trace_keys(self, step: Step, content: str) -> tuple[Digest, ...]:
@@ -235,7 +235,16 @@ class Recorder:
 
 
 def _reused(record: Record) -> Made:
-    return Made(record.layer, reused=True)
+    return Made(record.layer, reused=True, went=Went(EXACT, record.result.seconds, record.layer))
+
+
+def _observed(step: Step, found: Found) -> Made:
+    layer = found.result.layer
+    went = Went(OBSERVED, found.result.seconds, layer)
+    if not isinstance(step.operation, Run):
+        return Made(layer, reused=True, observed=True, went=went)
+    went = went._replace(copied=found.copied, read=len(found.read), names=found.names)
+    return Made(layer, reused=True, observed=True, reason=str(found), went=went)
 
 
 def _fetched_content(fetched: str, local: Gathered, operation: Copy) -> str:

@@ -36,11 +36,16 @@ class Found(NamedTuple):
     copied: int
     read: tuple[str, ...]
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What was read, where that is little."""
+        return self.read if len(self.read) <= _NAMED else ()
+
     def __str__(self) -> str:
         """For people: `(read 1 of 214 files copied: app/requirements.txt; unchanged)`."""
         if not self.copied:
             return ""
-        names = f": {', '.join(self.read)}; unchanged" if 0 < len(self.read) <= _NAMED else ""
+        names = f": {', '.join(self.names)}; unchanged" if self.names else ""
         return f"(read {len(self.read)} of {self.copied} file{'' if self.copied == 1 else 's'} copied{names})"
 
 

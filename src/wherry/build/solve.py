@@ -16,6 +16,7 @@ from typing import Protocol
 from wherry.base.errors import WherryError, reason
 from wherry.base.events import Cached, Done, Emit, Failed, Started
 from wherry.base.tuples import NamedTuple
+from wherry.build.account import EXECUTED, Went
 from wherry.build.step import Base, Step
 from wherry.oci.digest import Digest
 
@@ -36,16 +37,19 @@ class Outcome(NamedTuple):
     chain: Chain
     layer: Digest | None = None
     cached: bool = False
+    went: Went = Went()
 
 
 class Made(NamedTuple):
     """What a step gave. `reused`: it is a result from before; `observed`: it was made on another parent, and
-    looked at nothing that is different here. `reason` says more of that, for people."""
+    looked at nothing that is different here. `reason` says more of that, for people; `went` is what is kept
+    of it."""
 
     layer: Digest | None
     reused: bool = False
     observed: bool = False
     reason: str = ""
+    went: Went = Went()
 
 
 class Worker(Protocol):
@@ -100,7 +104,7 @@ def _chains(step: Step, outcomes: Sequence[Outcome | None]) -> tuple[Chain, list
 
 def _outcome(parent: Chain, made: Made) -> Outcome:
     chain = parent if made.layer is None else (*parent, made.layer)
-    return Outcome(chain, made.layer, made.reused)
+    return Outcome(chain, made.layer, made.reused, made.went)
 
 
 def _try_cache(step: Step, outcomes: list[Outcome | None], worker: Worker, emit: Emit) -> bool:
@@ -214,9 +218,11 @@ class _Crew:
         made = self._worker.execute(step, parent, inputs)
         if made.reused:
             self._emit(_cached(step, made))
-        else:
-            self._emit(Done(step.number + 1, time.monotonic() - began))
-        return _outcome(parent, made)
+            return _outcome(parent, made)
+        seconds = time.monotonic() - began
+        self._emit(Done(step.number + 1, seconds))
+        went = made.went._replace(result=EXECUTED, seconds=seconds, layer=made.layer)
+        return _outcome(parent, made._replace(went=went))
 
     def _fail(self, error: BaseException) -> None:
         with self._changed:

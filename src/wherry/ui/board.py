@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from enum import Enum
 
-from wherry.base.events import Cached, Done, Event, Failed, Note, Output, Started, Summary, Transfer
+from wherry.base.events import Cached, Done, Event, Failed, Note, Output, Started, Summary, Tally, Transfer
 from wherry.base.text import harmless, one_line
 
 TAIL = 6
@@ -60,6 +60,7 @@ class Board:
         self.steps: dict[int, Step] = {}
         self.fresh: list[Step | Note] = []
         self.summaries: list[Summary] = []
+        self.tally: Tally | None = None
 
     def take(self, event: Event, now: float) -> None:
         if isinstance(event, Note):
@@ -67,6 +68,9 @@ class Board:
             return
         if isinstance(event, Summary):
             self.summaries.append(event)
+            return
+        if isinstance(event, Tally):
+            self.tally = event
             return
         step = self._step(event, now)
         if isinstance(event, Output):

@@ -8,6 +8,7 @@ from wherry.base.events import Note, Summary
 from wherry.base.text import clipped, one_line
 from wherry.base.tuples import NamedTuple
 from wherry.oci import digest as digests
+from wherry.ui import tally as tallies
 from wherry.ui.board import TAIL, Board, Status, Step
 from wherry.ui.units import bytes_of
 
@@ -40,6 +41,12 @@ def total(board: Board, title: str, now: float, finished: bool = False) -> Line:
     """`[+] Building 3.2s (5/7)`."""
     text = f"[+] {title} {now - board.started:.1f}s ({board.ended()}/{len(board.steps)})"
     return Line(text + (" FINISHED" if finished else ""), "bold")
+
+
+def tally(board: Board) -> list[Line]:
+    """What the build comes to, below the total line."""
+    text = tallies.line(board.tally) if board.tally else ""
+    return [Line(f"    {text}")] if text else []
 
 
 def summary(item: Summary) -> list[Line]:

@@ -15,8 +15,21 @@ from threading import Lock, Timer, current_thread
 from types import TracebackType
 from typing import TextIO
 
-from wherry.base.events import Cached, Done, Emit, Event, Failed, Note, Output, Started, Summary, Transfer
+from wherry.base.events import (
+    Cached,
+    Done,
+    Emit,
+    Event,
+    Failed,
+    Note,
+    Output,
+    Started,
+    Summary,
+    Tally,
+    Transfer,
+)
 from wherry.base.text import harmless, one_line
+from wherry.ui import tally
 from wherry.ui.units import bytes_of
 
 _PATIENCE = 1.0
@@ -69,6 +82,10 @@ class Plain:
             if isinstance(event, Note):
                 prefix = "WARNING: " if event.level == "warning" else ""
                 self._write(f"{prefix}{one_line(event.text)}\n")
+                return
+            if isinstance(event, Tally):
+                if text := tally.line(event):
+                    self._write(f"{text}\n")
                 return
             if isinstance(event, Summary):
                 self._write("\n" + "".join(f" {one_line(line)}\n" for line in event.lines))

@@ -67,6 +67,7 @@ class Tty:
         lines = [layout.lasting(item, columns) for item in self._board.fresh]
         lines += [layout.canceled(step, time.monotonic(), columns) for step in self._board.running()]
         lines.append(layout.total(self._board, self._title, time.monotonic(), finished=finished))
+        lines += layout.tally(self._board)
         lines += [line for item in self._board.summaries for line in layout.summary(item)]
         self._stream.write("".join(self._painted(line) + "\n" for line in lines))
         self._stream.flush()

@@ -52,6 +52,19 @@ def age(seconds: float) -> str:
     return _count(hours // 24 // 365, "year")
 
 
+def span(seconds: float) -> str:
+    """`0.1 s`, `41 s`, `2 min 5 s`, `1 h 4 min`: how long something took."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = int(seconds + 0.5)
+    if whole < 100:
+        return f"{whole} s"
+    minutes = whole // 60
+    if minutes < 60:
+        return f"{minutes} min {whole % 60} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
 def ago(moment: float, now: float | None = None) -> str:
     """`2 minutes ago`; `moment` is seconds since 1970."""
     if now is None:
