@@ -10,9 +10,9 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from wherry.base import values
 from wherry.base.errors import Location, WherryError
 from wherry.base.tuples import NamedTuple
+from wherry.build import document
 from wherry.build.legible import redacted
 from wherry.build.options import Options
 from wherry.build.plan import Plan
@@ -78,7 +78,7 @@ def succeeded(store: Store, plan: Plan, outcomes: Sequence[Outcome], options: Op
     """Keep the plan of a build; where that cannot be, the build is no worse for it."""
     build = _build(_places(plan, outcomes), options)._replace(image=image)
     try:
-        Builds(store).keep_succeeded(values.encode(build))
+        Builds(store).keep_succeeded(document.written(build))
     except (OSError, WherryError):
         pass
 
@@ -106,7 +106,7 @@ def failed(
     builds = Builds(store)
     try:
         error.kept = builds.keep_failed(
-            values.encode(build), tuple(sorted(layers)), left.path if left else ""
+            document.written(build), tuple(sorted(layers)), left.path if left else ""
         )
     except (OSError, WherryError) as problem:
         _add_hint(error, f"its state could not be kept: {_words(problem)}")

@@ -6,6 +6,7 @@ import re
 
 from wherry.base import values
 from wherry.base.errors import NotFound, UsageError, WherryError
+from wherry.build import document
 from wherry.build.kept import Build, Place
 from wherry.oci import reference as references
 from wherry.oci.reference import Reference
@@ -16,7 +17,7 @@ _VERTEX = re.compile(r"#([0-9]{1,6})")
 
 
 def build_of(kept: Kept) -> Build:
-    return values.decode(Build, kept.document)
+    return values.decode(Build, document.whole(kept.document))
 
 
 def label(place: Place) -> str:
