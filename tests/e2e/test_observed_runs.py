@@ -37,10 +37,12 @@ class Project:
         return list(words(self.wherry, self.folder, *more).values())[-1]
 
 
-@pytest.fixture(params=["root", "userns", "single-id"])
+@pytest.fixture(params=["root", "python", "userns", "single-id"])
 def project(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Project]:
-    if request.param == "root":
-        wherry = Wherry(tmp_path / "wherry", tmp_path / "docker")
+    """In each mode by the compiled listener, where there is one, and as root by the Python one too."""
+    if request.param in ("root", "python"):
+        listener = {"WHERRY_LISTENER": "python"} if request.param == "python" else {}
+        wherry = Wherry(tmp_path / "wherry", tmp_path / "docker", listener)
         busybox.put(wherry.root, "busybox")
         yield Project(wherry, tmp_path / "context")
         return

@@ -91,6 +91,7 @@ class Native(Runtime):
                 "sockets": observed.networks(),
                 "caches": container.caches,
                 "result": container.observed,
+                "compiled": os.environ.get("WHERRY_LISTENER") != "python",
             }
         nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         try:

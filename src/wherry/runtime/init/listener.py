@@ -16,7 +16,8 @@ import os
 import select
 import struct
 
-from . import channel, linux
+from . import channel, hearing, linux
+from .hearing import Hearing
 from .memory import Memory
 from .notifier import Notifier
 from .observer import Observer
@@ -31,6 +32,8 @@ _GO_ON = 1  # SECCOMP_USER_NOTIF_FLAG_CONTINUE
 _NOTIFICATION = struct.Struct("=QIIiIQ6Q")
 _ANSWER = struct.Struct("=QqiI")
 _LISTENER = 0
+_ENDS_A_RECEIVE = (6, 11)
+"""Linux ends a receive that nobody is left for; an older one would wait for ever, so it is asked first."""
 
 
 def run(order: dict[str, Any], wherry: _socket.socket) -> NoReturn:
@@ -50,10 +53,13 @@ class Listener:
         os.umask(0)  # each caller has its own
         memory = Memory()
         self._notifier = Notifier(order["ids"], memory) if "ids" in order else None
-        self._observer = None
+        self._observer = self._hearing = None
+        self._polls = _release() < _ENDS_A_RECEIVE
         if "observed" in order:
-            self._observer = Observer(memory, linux.new_mount("proc", [], 0), order["observed"])
+            proc = linux.new_mount("proc", [], 0)
+            self._observer = Observer(memory, proc, order["observed"])
             self._result = _new(order["observed"]["result"])
+            self._hearing = self._compiled(proc, order)
 
     def serve(self) -> None:
         """Until the last process that may ask is gone."""
@@ -61,21 +67,8 @@ class Listener:
             linux.control(_LISTENER, _SET_FLAGS, _SYNC_WAKE_UP)
         except OSError:
             pass  # an older kernel is slower
-        poll = select.poll()
-        poll.register(_LISTENER, select.POLLIN)
-        nothing = bytes(_NOTIFICATION.size)
-        notification = bytearray(nothing)
-        while True:
-            ((_, events),) = poll.poll()
-            if not events & select.POLLIN:
-                return
-            notification[:] = nothing
-            try:
-                fcntl.ioctl(_LISTENER, _RECEIVE, notification)
-            except OSError as error:
-                if error.errno in (errno.ENOENT, errno.EINTR):
-                    continue  # who asked was killed
-                raise
+        notification = bytearray(_NOTIFICATION.size)
+        while self._receive(notification):
             cookie, pid, _, number, architecture, _, *arguments = _NOTIFICATION.unpack(notification)
             if self._observer is not None:
                 self._observer.hear(pid, architecture, number, arguments)
@@ -88,6 +81,9 @@ class Listener:
         """Write down what was observed. On a full disk that is not whole, and so it says nothing."""
         if self._observer is None:
             return
+        if self._hearing is not None:
+            for path, looks in self._hearing.seen():
+                self._observer.see(b"", path, looks)
         seen = self._observer
         data = memoryview(marshal.dumps((seen.seen, seen.changes, seen.problem, seen.networked)))
         try:
@@ -95,6 +91,52 @@ class Listener:
                 data = data[os.write(self._result, data) :]
         except OSError:
             pass
+
+    def _compiled(self, proc: int, order: dict[str, Any]) -> Hearing | None:
+        """What hears the plain calls, where it is there and wanted."""
+        library = hearing.load() if order["observed"]["compiled"] else None
+        if library is None:
+            return None
+        answered = order["ids"]["answers"] if "ids" in order else ()
+        return hearing.Hearing(library, (_LISTENER, proc), self._polls, order["observed"], answered)
+
+    def _receive(self, notification: bytearray) -> bool:
+        """The next call that is to be heard here; False at the end."""
+        if self._hearing is None or self._observer is None:
+            return _received(notification, self._polls)
+        if self._observer.roots_changed:
+            return _received(notification, self._polls)  # names are no longer what they say
+        is_one = self._hearing.receive(notification)
+        self._observer.changes += self._hearing.changes()
+        return is_one
+
+
+def _received(notification: bytearray, polls: bool) -> bool:
+    while not polls or _is_alive(-1):
+        notification[:] = bytes(len(notification))
+        try:
+            fcntl.ioctl(_LISTENER, _RECEIVE, notification)
+            return True
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.EINTR):
+                raise
+        if not _is_alive(0):
+            return False
+        # else who asked was killed
+    return False
+
+
+def _is_alive(timeout: int) -> bool:
+    """Whether somebody is there who may ask. Waits for a call, or for the end, unless `timeout` is 0."""
+    poll = select.poll()
+    poll.register(_LISTENER, select.POLLIN)
+    return all(events & select.POLLIN for _, events in poll.poll(timeout))
+
+
+def _release() -> tuple[int, int]:
+    """The kernel's version: its first two numbers."""
+    major, minor = os.uname().release.split(".")[:2]
+    return int(major), int(minor[: len(minor) - len(minor.lstrip("0123456789"))])
 
 
 def _new(path: str) -> int:

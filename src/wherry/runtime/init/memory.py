@@ -39,14 +39,14 @@ class Memory:
         return data
 
     def read_path(self, pid: int, address: int) -> bytes:
-        """A string that ends with a zero byte, which is left out; ENAMETOOLONG past 4,096 bytes."""
+        """A string that ends with a zero byte, which is left out; ENAMETOOLONG past 4,096 bytes with it."""
         data = b""
         while len(data) < _LONGEST:
             # not past the end of a page: the next one need not be there
             piece = self._piece(pid, address, _PAGE - address % _PAGE)
             string, end, _ = piece.partition(b"\0")
             data += string
-            if end:
+            if end and len(data) < _LONGEST:
                 return data
             address += len(piece)
         raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))

@@ -54,7 +54,7 @@ class Observer:
         self._sockets = order["sockets"]
         self._architectures = {architecture for architecture, _ in self._calls}
         self._caches = tuple(path.encode("utf-8", "surrogateescape") for path in order["caches"])
-        self._roots_changed = False
+        self.roots_changed = False
 
     def hear(self, pid: int, architecture: int, number: int, arguments: list[int]) -> None:
         """Put down what a call looks at. The call is waiting, and goes on after this."""
@@ -94,7 +94,7 @@ class Observer:
             return  # fstat(2) and its like: whoever has a descriptor has opened the file
         root = self._root(pid)
         path = self._path(pid, folder, name, root)
-        self._see(root, path, looks if follows else looks << _NOT_FOLLOWED)
+        self.see(root, path, looks if follows else looks << _NOT_FOLLOWED)
         if effect in ("made", "linked", "moved", "removed"):
             second_name = self._memory.read_path(pid, arguments[second[1]]) if second[1] >= 0 else b""
             second_folder = arguments[second[0]] & _LOW if second[0] >= 0 else _CWD
@@ -103,7 +103,7 @@ class Observer:
                 old, new = self.changes[-1][1:3]
                 self.changes.append((effect, new, old, root))
         elif effect == "root":
-            self._roots_changed = True
+            self.roots_changed = True
         elif effect == "execute":
             self._execute(pid, root, path, b"fd/%d" % folder if not name else b"")
 
@@ -118,10 +118,10 @@ class Observer:
             self._keep_link(pid, path, root)
         if effect == "moved":
             new = self._path(pid, *second, root)
-            self._see(root, new, _READ << _NOT_FOLLOWED)
+            self.see(root, new, _READ << _NOT_FOLLOWED)
             self.changes.append((effect, path, new, root))
 
-    def _see(self, root: bytes, path: bytes, looks: int) -> None:
+    def see(self, root: bytes, path: bytes, looks: int) -> None:
         key = root, path
         self.seen[key] = self.seen.get(key, 0) | looks
 
@@ -139,7 +139,7 @@ class Observer:
 
     def _root(self, pid: int) -> bytes:
         """The folder that the process takes for its root; empty where it is the container's own."""
-        if not self._roots_changed:
+        if not self.roots_changed:
             return b""
         root = os.readlink(b"%d/root" % pid, dir_fd=self._proc)
         return b"" if root == b"/" else root
@@ -192,7 +192,7 @@ class Observer:
             if not interpreter:
                 return
             path, descriptor = self._path(pid, _CWD, interpreter, root), b""
-            self._see(root, path, _READ)
+            self.see(root, path, _READ)
 
     def _open(self, pid: int, path: bytes, flags: int) -> int:
         root = os.open(b"%d/root" % pid, os.O_PATH | os.O_DIRECTORY, dir_fd=self._proc)
