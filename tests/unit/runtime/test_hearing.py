@@ -26,12 +26,11 @@ from wherry.runtime import observed, seccomp
 from wherry.runtime.init import hearing, linux
 from wherry.runtime.init.listener import Listener
 
-MACHINE = os.uname().machine
+ARCHITECTURE = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}.get(os.uname().machine, 0)
 TABLE = {
-    number: call
-    for (architecture, number), call in observed.calls().items()
-    if architecture == {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}.get(MACHINE)
+    number: call for (architecture, number), call in observed.calls().items() if architecture == ARCHITECTURE
 }
+SOCKET = observed.makers(ARCHITECTURE)["socket"]
 NUMBERS = {call: number for number, call in TABLE.items()}
 CWD, FOLDER, GONE, NOTHING = 0xFFFFFF9C, 200, 201, 299
 """Of the folders: the working one, `/d`, one that was removed, and none."""
@@ -75,7 +74,7 @@ flags = st.lists(
 ).map(lambda bits: sum(set(bits)))
 asked = st.builds(
     Asked,
-    st.sampled_from(sorted(TABLE)),
+    st.sampled_from(sorted([*TABLE, SOCKET])),
     st.sampled_from((CWD, CWD | 0xFFFFFFFF << 32, FOLDER, GONE, NOTHING)),
     said,
     said,
@@ -122,8 +121,10 @@ class Memory:
 
 
 def arguments(one: Asked, memory: Memory) -> list[int]:
-    call = TABLE[one.number]
     found = [0o700] * 6
+    if one.number == SOCKET:
+        return found
+    call = TABLE[one.number]
     if call.folder >= 0:
         found[call.folder] = one.folder
     if call.path >= 0:
@@ -151,11 +152,11 @@ def ask(asked: Sequence[Asked], root: Path, channel: socket.socket) -> None:
     os.rmdir("/d/gone")
     memory = Memory()
     prepared = [(one.number, arguments(one, memory)) for one in asked]
-    listener = linux.filter_and_listen(seccomp.program((), observed=True, is_confined=False))
+    listener = linux.filter_and_listen(seccomp.program((), observed=observed.FILES, is_confined=False))
     socket.send_fds(channel, [b"x"], [listener])
     os.close(listener)
     for number, words in prepared:
-        if TABLE[number].effect == "execute":
+        if number in TABLE and TABLE[number].effect == "execute":
             child = os.fork()
             if not child:
                 call(number, words)
@@ -177,6 +178,7 @@ def listen(listener: int, result: Path, compiled: bool) -> None:
     os.dup2(listener, 0)
     order = {
         "calls": {key: tuple(call) for key, call in observed.calls().items()},
+        "sockets": observed.networks(),
         "caches": ("/cache",),
         "result": str(result),
         "compiled": compiled,
@@ -238,7 +240,7 @@ def test_it_puts_down_names_as_they_were_said(tmp_path: Path) -> None:
     """Not compared with anything: two that put down nothing would be the same too."""
     root = tmp_path / "root"
     at = os.fsencode(root)
-    seen, changes, problem = heard(
+    seen, changes, problem, networked = heard(
         [
             Asked(call_number("openat"), CWD, Said(b"a"), Said(b""), 0),
             Asked(call_number("openat"), GONE, Said(b"a"), Said(b""), os.O_NOFOLLOW),
@@ -262,7 +264,7 @@ def test_it_puts_down_names_as_they_were_said(tmp_path: Path) -> None:
         ("linked", at + b"/d/s", b"../to", b""),
         ("moved", at + b"/d/s", at + b"/d/t", b""),
     ]
-    assert problem == ""
+    assert (problem, networked) == ("", False)
 
 
 @pytest.mark.needs("root")
@@ -270,7 +272,7 @@ def test_more_names_than_it_has_room_for_at_first(tmp_path: Path) -> None:
     asked = [
         Asked(call_number("openat"), CWD, Said(b"/%06d" % number), Said(b""), 0) for number in range(9000)
     ]
-    seen, _, _ = heard(asked, True, tmp_path / "root")
+    seen, *_ = heard(asked, True, tmp_path / "root")
     assert len(seen) == 9000
 
 

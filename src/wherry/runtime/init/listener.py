@@ -94,7 +94,8 @@ class Listener:
 
     def _compiled(self, proc: int, order: dict[str, Any]) -> Hearing | None:
         """What hears the plain calls, where it is there and wanted."""
-        library = hearing.load() if order["observed"]["compiled"] else None
+        wanted = order["observed"]["compiled"] and order["observed"]["calls"]
+        library = hearing.load() if wanted else None
         if library is None:
             return None
         answered = order["ids"]["answers"] if "ids" in order else ()
