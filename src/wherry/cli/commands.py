@@ -92,6 +92,12 @@ FAMILIES: dict[str, tuple[str, dict[str, Command]]] = {
             "prune": Command("prune", "Remove build cache"),
         },
     ),
+    "cache": (
+        "Manage the build cache",
+        {
+            "prune": Command("prune", "Remove build cache"),
+        },
+    ),
     "system": (
         "Manage wherry",
         {

@@ -12,6 +12,9 @@ Digest = NewType("Digest", str)
 
 _SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
 
+NO_LAYERS = Digest("sha256:" + hashlib.sha256().hexdigest())
+"""What stands for the chain ID of no layers at all."""
+
 
 def parse(text: str) -> Digest:
     """`text` checked; only sha256 is accepted, so that a digest may be used as a file name."""
@@ -44,12 +47,15 @@ def short(digest: Digest) -> str:
 
 def chain_id(diff_ids: tuple[Digest, ...]) -> Digest:
     """The chain ID of a stack of layers (OCI image-spec, config.md, "Layer ChainID")."""
-    if not diff_ids:
-        return of(b"")
-    chain = diff_ids[0]
-    for diff_id in diff_ids[1:]:
-        chain = _chained(chain, diff_id)
+    chain = NO_LAYERS
+    for diff_id in diff_ids:
+        chain = chain_above(chain, diff_id)
     return chain
+
+
+def chain_above(below: Digest, diff_id: Digest) -> Digest:
+    """The chain ID of the stack with the chain ID `below` and one more layer on top of it."""
+    return diff_id if below == NO_LAYERS else _chained(below, diff_id)
 
 
 class ChainIds:

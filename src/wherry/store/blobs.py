@@ -72,9 +72,9 @@ class Blobs:
         return BlobWriter(self, self._unfinished)
 
     def delete(self, digest: Digest) -> int:
-        """The bytes that became free; 0 where there was no such blob."""
+        """The bytes on disk that became free; 0 where there was no such blob."""
         try:
-            size = os.stat(self.path(digest)).st_size
+            size = os.stat(self.path(digest)).st_blocks * 512
             os.unlink(self.path(digest))
         except FileNotFoundError:
             return 0

@@ -24,7 +24,7 @@ from typing import Any
 from wherry.base.errors import NotFound, WherryError
 from wherry.base.tuples import NamedTuple
 from wherry.oci.digest import Digest
-from wherry.store.store import Store, remove_tree
+from wherry.store.store import Store
 from wherry.store.usage import disk_usage
 
 _DOCUMENT = "build.json"
@@ -121,13 +121,12 @@ class Builds:
         with self._locked(name, fcntl.LOCK_EX if alone else fcntl.LOCK_SH) as path:
             yield path
 
-    def delete(self, name: str) -> None:
-        """Delete it whole or not at all; Busy where somebody is in it."""
+    def delete(self, name: str) -> int:
+        """Delete it whole or not at all; the bytes that became free. Busy where somebody is in it."""
+        from wherry.store.deleting import discard
+
         with self._locked(name, fcntl.LOCK_EX) as path:
-            doomed = self._store.path("tmp", f"build-{os.getpid()}-{os.urandom(6).hex()}")
-            os.rename(path, doomed)
-        # What cannot be deleted now is swept with the rest of tmp/ by who can.
-        remove_tree(doomed)
+            return discard(self._store, path)
 
     def resize(self, name: str) -> None:
         """Write down how much the state takes, after it has been changed."""

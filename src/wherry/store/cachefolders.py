@@ -17,7 +17,8 @@ from contextlib import contextmanager
 
 from wherry.base.errors import WherryError
 from wherry.base.tuples import NamedTuple
-from wherry.store.store import Store, remove_tree
+from wherry.store.deleting import discard
+from wherry.store.store import Store
 
 SHARED, PRIVATE, LOCKED = "shared", "private", "locked"
 
@@ -67,8 +68,9 @@ class CacheFolders:
     def path(self, name: str) -> str:
         return f"{self._root}/{name}"
 
-    def delete(self, name: str) -> None:
-        remove_tree(self.path(name))
+    def delete(self, name: str) -> int:
+        """Delete it whole or not at all; the bytes on disk that became free."""
+        return discard(self._store, self.path(name))
 
     def _used(self, name: str) -> float:
         locks = [entry for entry in _names(self.path(name)) if entry.endswith(".lock")]

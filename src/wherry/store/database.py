@@ -20,6 +20,9 @@ from wherry.base.errors import Corrupt, WherryError
 _PATIENCE = 3000
 """Hundredths of a second."""
 
+_EMPTY = 4
+"""One page in so many is empty: then the tables are worth writing anew."""
+
 _VERSION_1 = """
 CREATE TABLE images (id TEXT PRIMARY KEY, created REAL NOT NULL, manifest TEXT);
 CREATE TABLE names (name TEXT PRIMARY KEY, image TEXT NOT NULL REFERENCES images(id), updated REAL NOT NULL);
@@ -135,6 +138,22 @@ class Database:
                 self._connection.execute("ROLLBACK")
                 raise
             self._guarded("COMMIT")
+
+    def compact(self) -> int:
+        """Write the tables anew where much of their file is empty; the bytes that this frees, at the latest
+        when the last connection is closed. On a full disk there is no room for that."""
+        with self._lock:
+            pages, free, size = (
+                self._guarded(f"PRAGMA {name}")[0][0]
+                for name in ("page_count", "freelist_count", "page_size")
+            )
+            if free * _EMPTY < pages:
+                return 0
+            try:
+                self._guarded("VACUUM")
+            except WherryError:
+                return 0
+        return int(free * size)
 
     def close(self) -> None:
         with self._lock:

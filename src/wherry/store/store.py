@@ -142,6 +142,10 @@ class Store:
             swept += _sweep_one(f"{self.root}/tmp/{name}")
         return swept
 
+    def compact(self) -> int:
+        """Give back to the disk what deleted rows have left of room in the tables; its bytes."""
+        return self._database.compact()
+
     def close(self) -> None:
         self._database.close()
 

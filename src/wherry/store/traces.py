@@ -89,11 +89,16 @@ class Traces:
                 found.append(row[0])
         return found
 
+    def all(self) -> list[tuple[Trace, float]]:
+        """Every trace, and when it was used last (unix seconds)."""
+        rows = self._database.rows(f"SELECT {_COLUMNS}, used FROM traces")
+        return [(_trace(row[:-1]), row[-1]) for row in rows]
+
     def forget(self, goes: Callable[[Trace, float], bool]) -> None:
         """Delete those of which `goes` says so; it is told when they were used last (unix seconds)."""
-        rows = self._database.rows(f"SELECT {_COLUMNS}, used FROM traces")
+        traces = self.all()
         with self._database.transaction():
-            self._delete(row[0] for row in rows if goes(_trace(row[:-1]), row[-1]))
+            self._delete(trace.id for trace, used in traces if goes(trace, used))
 
     def _delete(self, traces: Iterable[int]) -> None:
         for number in traces:

@@ -1,0 +1,36 @@
+"""Which files and folders of a store belong to an image, and which to the build cache."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from wherry.oci.digest import Digest
+from wherry.store.builds import Builds
+from wherry.store.images import Image
+from wherry.store.store import Store
+
+
+def of_images(store: Store, images: Iterable[Image]) -> Iterator[str]:
+    """The paths of what the images are made of; of what they share, more than once."""
+    for image in images:
+        yield store.blobs.path(image.id)
+        if image.manifest:
+            yield store.blobs.path(image.manifest)
+        yield from of_layers(store, image.config.diff_ids)
+
+
+def of_layers(store: Store, diff_ids: Iterable[Digest]) -> Iterator[str]:
+    for diff_id in diff_ids:
+        yield store.layers.folder(diff_id)
+        yield from (store.blobs.path(blob.digest) for blob in store.layers.blobs_of(diff_id))
+
+
+def of_cache(store: Store) -> Iterator[str]:
+    """The paths of the build cache, and of what images have too: those are to be counted first."""
+    yield from (store.path(name) for name in ("layers", "blobs/sha256", "cache-mounts", "cache", "logs"))
+    yield from (store.path("builds", build.id) for build in Builds(store).all() if not build.failed)
+
+
+def of_failures(store: Store) -> Iterator[str]:
+    """The paths of what is kept of failed builds, without the layers that it stands on."""
+    yield from (store.path("builds", build.id) for build in Builds(store).all() if build.failed)
