@@ -19,15 +19,13 @@ from wherry.store.cachefolders import CacheFolders
 from wherry.store.deleting import Reclaimed, delete_layer, discard
 from wherry.store.images import Image
 from wherry.store.store import Store
-from wherry.store.uses import last_uses
+from wherry.store.uses import Use, last_uses
 
 
 class _Part(NamedTuple):
-    """Something that can be deleted alone. `used` is unix seconds; of parts with the same time the higher one
-    goes first. `delete` gives the bytes that became free."""
+    """Something that can be deleted alone. `delete` gives the bytes that became free."""
 
-    used: float
-    height: int
+    use: Use
     delete: Callable[[], int]
     layer: Digest | None = None
 
@@ -47,10 +45,10 @@ def shrink(
     transient = list(transient)
     gone = Reclaimed()
     reached = 0.0
-    for part in sorted(_parts(store, pinned, transient), key=lambda part: (part.used, -part.height)):
-        if gone.size >= excess or (until is not None and part.used > until):
+    for part in sorted(_parts(store, pinned, transient), key=lambda part: part.use):
+        if gone.size >= excess or (until is not None and part.use.time > until):
             break
-        reached = part.used
+        reached = part.use.time
         if part.layer:
             images = _forget_images(store, part.layer, transient)
             records = store.records.forget_layer(part.layer)
@@ -68,18 +66,17 @@ def _parts(store: Store, pinned: Set[Digest], transient: Collection[Image]) -> I
     uses = last_uses(store, transient)
     for diff_id in present_layers(store) - pinned:
         # A layer that nothing speaks of any more, as a kill leaves it, has been of no use for longest.
-        moment, height = uses.get(diff_id, (0.0, 0))
-        yield _Part(moment, height, partial(delete_layer, store, diff_id), diff_id)
+        yield _Part(uses.get(diff_id, Use()), partial(delete_layer, store, diff_id), diff_id)
     caches = CacheFolders(store)
     for cache in caches.all():
-        yield _Part(cache.used, 0, partial(caches.delete, cache.name))
+        yield _Part(Use(cache.used), partial(caches.delete, cache.name))
     for folder in ("cache", "logs"):
         for name in os.listdir(store.path(folder)):
             path = store.path(folder, name)
-            yield _Part(os.lstat(path).st_mtime, 0, partial(discard, store, path))
+            yield _Part(Use(os.lstat(path).st_mtime), partial(discard, store, path))
     for build in Builds(store).all():
         if not build.failed:
-            yield _Part(build.created, 0, partial(_delete_build, store, build.id))
+            yield _Part(Use(build.created), partial(_delete_build, store, build.id))
 
 
 def _delete_build(store: Store, name: str) -> int:

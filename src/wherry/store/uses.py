@@ -11,28 +11,27 @@ from wherry.store.store import Store
 
 
 class Use(NamedTuple):
-    """`time` is unix seconds, true to an hour; `height` is how many layers lie below at most.
-
-    What stands on a layer has no later time, and where it has the same one, more height.
-    """
+    """`time` is unix seconds, true to an hour; `above` is how many layers stand on it at most. In this order
+    every layer comes before all that it stands on, in one of its stacks at least."""
 
     time: float = 0.0
-    height: int = 0
+    above: int = 0
 
 
 def last_uses(store: Store, images: Iterable[Image]) -> dict[Digest, Use]:
     """The last use of each layer that a record, a trace or one of the images speaks of."""
     chains = _Chains()
-    for image in images:
-        chains.use(chains.add(image.config.diff_ids), image.created)
+    # All chains are put down before any is used: a record may be older than that of what it stands on.
+    used = [(chains.add(image.config.diff_ids), image.created) for image in images]
     for record in store.records.all():
         top = record.parent if record.layer is None else chains.put(record.parent, record.layer)
-        chains.use(top, record.used)
-    for trace, used in store.traces.all():
-        for chain in trace.chains:
-            chains.use(chains.add(chain), used)
+        used.append((top, record.used))
+    for trace, moment in store.traces.all():
+        used += [(chains.add(chain), moment) for chain in trace.chains]
         if trace.layer:
-            chains.use(chains.put(chains.add(trace.chains[0]), trace.layer), used)
+            used.append((chains.put(chains.add(trace.chains[0]), trace.layer), moment))
+    for chain, moment in used:
+        chains.use(chain, moment)
     return chains.layers()
 
 
@@ -41,7 +40,7 @@ class _Chains:
 
     def __init__(self) -> None:
         self._below: dict[Digest, tuple[Digest, Digest]] = {}
-        self._used: dict[Digest, float] = {}
+        self._uses: dict[Digest, Use] = {}
 
     def put(self, below: Digest, layer: Digest) -> Digest:
         """The chain ID of `layer` on the chain `below`, which may be unknown."""
@@ -57,25 +56,17 @@ class _Chains:
 
     def use(self, chain: Digest, moment: float) -> None:
         """A chain was used at `moment`, and so was all that it stands on."""
-        while chain in self._below and self._used.get(chain, -1.0) < moment:
-            self._used[chain] = moment
+        above = 0
+        while chain in self._below:
+            use = self._uses.get(chain, Use())
+            if use.time >= moment and use.above >= above:
+                return
+            self._uses[chain] = use = Use(max(use.time, moment), max(use.above, above))
+            above = use.above + 1
             chain = self._below[chain][0]
 
     def layers(self) -> dict[Digest, Use]:
-        heights: dict[Digest, int] = {}
         found: dict[Digest, Use] = {}
         for chain, (_, layer) in self._below.items():
-            known = found.get(layer, Use())
-            height = self._height(chain, heights)
-            found[layer] = Use(max(known.time, self._used.get(chain, 0.0)), max(known.height, height))
+            found[layer] = max(found.get(layer, Use()), self._uses.get(chain, Use()))
         return found
-
-    def _height(self, chain: Digest, heights: dict[Digest, int]) -> int:
-        above = []
-        while chain in self._below and chain not in heights:
-            above.append(chain)
-            chain = self._below[chain][0]
-        lowest = heights.get(chain, -1)
-        for height, known in enumerate([chain, *reversed(above)], lowest):
-            heights[known] = height
-        return lowest + len(above)

@@ -335,6 +335,52 @@ def test_builder_prune_takes_what_was_fetched(store: Store, run: Run) -> None:
     assert os.listdir(store.path("cache")) == []
 
 
+@pytest.mark.parametrize(
+    ("words", "stays"),
+    [
+        (["builder", "prune", "--keep-storage", "1MB"], [True, True]),
+        (["builder", "prune", "--keep-storage", "30kB"], [False, True]),
+        (["cache", "prune", "--reserved-space=30kB"], [False, True]),
+        (["prune", "--max-used-space", "30kB"], [False, True]),
+        (["system", "prune", "--max-used-space", "0", "--reserved-space", "30k"], [False, True]),
+        (["builder", "prune", "--keep-storage", "0"], [False, False]),
+        (["builder", "prune", "--min-free-space", "1PB"], [False, False]),
+        (["builder", "prune", "--min-free-space", "1"], [True, True]),
+        (["builder", "prune", "--keep-storage", "0", "--filter", "unused-for=1h"], [False, True]),
+        (["builder", "prune", "-a", "--filter", "unused-for=1h"], [False, True]),
+        (["prune", "-a", "--filter", "until=1h"], [False, True]),
+    ],
+)
+def test_prune_by_size_and_age(store: Store, run: Run, words: list[str], stays: list[bool]) -> None:
+    """The older one of two results goes first."""
+    folders = []
+    for layer, used in ((BASE, time.time() - 7200), (TOP, time.time())):
+        folders.append(store.layers.folder(layer))
+        os.makedirs(folders[-1])
+        with open(f"{folders[-1]}/tar", "wb") as file:
+            file.write(bytes(20480))
+        store.records.put(layer, layer, MANIFEST, layer, 1.0, "RUN x")
+        store._database.execute("UPDATE records SET used = ? WHERE key = ?", (used, layer))
+    text = run(*words, "-f")
+    assert [os.path.exists(folder) for folder in folders] == stays
+    assert f"Total reclaimed space: {20.5 * stays.count(False):.3g}" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["builder", "prune", "--keep-storage", "much"], 125, "--keep-storage much: not a size"),
+        (["image", "prune", "--keep-storage", "1GB"], 125, "unknown flag: --keep-storage"),
+        (["image", "prune", "--filter", "unused-for=1h"], 1, "invalid filter 'unused-for'"),
+        (["prune", "--keep-storage", "1GB", "--filter", "label=a"], 125, "--filter label= is about images"),
+    ],
+)
+def test_prune_refuses_what_makes_no_sense(
+    store: Store, run: Run, words: list[str], code: int, message: str
+) -> None:
+    assert message in run(*words, "-f", code=code)
+
+
 def test_image_prune_and_builder_prune_keep_to_themselves(store: Store, run: Run) -> None:
     image = add(store, top=False)
     store.records.put(MANIFEST, MANIFEST, BASE, Result(TOP, 1.0, 0), "RUN x")
