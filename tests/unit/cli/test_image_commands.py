@@ -359,7 +359,7 @@ def test_prune_by_size_and_age(store: Store, run: Run, words: list[str], stays: 
         os.makedirs(folders[-1])
         with open(f"{folders[-1]}/tar", "wb") as file:
             file.write(bytes(20480))
-        store.records.put(layer, layer, MANIFEST, layer, 1.0, "RUN x")
+        store.records.put(layer, layer, MANIFEST, Result(layer, 1.0, used), "RUN x")
         store._database.execute("UPDATE records SET used = ? WHERE key = ?", (used, layer))
     text = run(*words, "-f")
     assert [os.path.exists(folder) for folder in folders] == stays

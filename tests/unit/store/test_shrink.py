@@ -17,6 +17,7 @@ from wherry.oci.digest import Digest
 from wherry.oci.platform import Platform
 from wherry.store.cachefolders import SHARED, CacheFolders
 from wherry.store.gc import Scope, collect, trim
+from wherry.store.records import Result
 from wherry.store.room import Room
 from wherry.store.store import Store
 
@@ -45,7 +46,7 @@ def put_layer(store: Store, number: int, blocks: int) -> None:
 def put_record(store: Store, made: Made) -> Digest:
     parent = digests.chain_id(tuple(map(name, made.chain)))
     key = digests.of(repr(made).encode())
-    store.records.put(key, key, parent, name(made.layer), 1.0, "RUN x")
+    store.records.put(key, key, parent, Result(name(made.layer), 1.0, made.used), "RUN x")
     store._database.execute("UPDATE records SET used = ? WHERE key = ?", (made.used, key))
     return key
 
@@ -90,7 +91,7 @@ def test_what_a_trace_speaks_of_is_as_young_as_the_trace(store: Store) -> None:
     for number in range(3):
         put_layer(store, number, 10)
         put_record(store, Made((), number, float(number)))
-    store.traces.put(name(9), ((name(0),),), name(1), 1.0, [{}])
+    store.traces.put(name(9), ((name(0),),), Result(name(1), 1.0, 1.0), [{}])
     keep(store, Room(most=20 * BLOCK))
     assert present(store) == {name(0), name(1)}
 
