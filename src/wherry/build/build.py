@@ -17,9 +17,9 @@ from wherry.build import definition as definitions
 from wherry.build import kept, linting, scope, sources, times
 from wherry.build import plan as planning
 from wherry.build.bases import Bases
-from wherry.build.contenthash import FileDigests
 from wherry.build.context import Context
 from wherry.build.definition import Definition
+from wherry.build.filedigests import FileDigests
 from wherry.build.options import Options
 from wherry.build.origins import Wanted, no_context
 from wherry.build.plan import Plan

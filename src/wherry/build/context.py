@@ -11,9 +11,25 @@ import posixpath
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
 from wherry.base.errors import NotFound, WherryError
-from wherry.build.contenthash import FileDigests, now, stamp
+from wherry.build import recall
+from wherry.build.filedigests import (
+    MODE,
+    MTIME,
+    SIZE,
+    SIZE_OF_DIGEST,
+    UNKNOWN,
+    FileDigests,
+    Listing,
+    Stamp,
+    now,
+    packed,
+    stamp,
+)
+from wherry.build.recall import Answer, Seen
 from wherry.dockerfile.ignore import Patterns
 from wherry.layer.entry import DIRECTORY, FIFO, FILE, SYMLINK, Entry
 from wherry.layer.folders import Folders
@@ -23,7 +39,7 @@ _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Context:
-    """The files of a folder as COPY sees them: owner and group 0, no extended attributes.
+    """The files of a folder as COPY sees them: owner and group 0, no extended attributes; with their times.
 
     `label` is what messages call it. A `settled` one was fetched for this build and nobody changes it: its
     files are hashed as they are come upon, because nothing is known of them from earlier builds.
@@ -42,31 +58,81 @@ class Context:
         self.label = label
         self.ignored = ignored
         self._digests = digests
+        digests.ignored = tuple(ignored.patterns)
+        self.seen = Seen()
+        self._listings: dict[str, Listing] = {}
+        """What `answer` has listed, for the walk that comes next where something is not as it was."""
         self._settled = settled
         self._root_fd = _open_root(root, label)
         self._open_folder: tuple[str, int] = ("", os.dup(self._root_fd))
 
     def lookup(self, path: str) -> Entry | None:
+        found = self._status(path)
+        self.seen.lookup(path, found, is_folder=_is_folder(found))
+        if found is None:
+            return None
         if not path:
-            return Entry("", DIRECTORY, os.fstat(self._root_fd).st_mode & 0o7777)
+            return Entry("", DIRECTORY, found[MODE] & 0o7777, mtime=found[MTIME])
+        folder, _, name = path.rpartition("/")
+        try:
+            known = self._digests.get(path, found) if stat.S_ISREG(found[MODE]) else b""
+            return self._entry(path, name, self._folder(folder), found, known or UNKNOWN)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise self._unreadable(path, error) from None
+
+    def _status(self, path: str) -> Stamp | None:
+        """What is at a path that is not ignored, or a folder on the way to something that is kept."""
+        if not path:
+            return stamp(os.fstat(self._root_fd))
         excluded = self.ignored.excludes(path)
         if excluded and not self.ignored.may_keep_below(path):
             return None
         parent, _, name = path.rpartition("/")
         try:
-            folder = self._folder(parent)
-            entry = self._entry(path, name, folder, os.stat(name, dir_fd=folder, follow_symlinks=False))
+            found = stamp(os.stat(name, dir_fd=self._folder(parent), follow_symlinks=False))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise self._unreadable(path, error) from None
-        return None if excluded and entry is not None and entry.kind != DIRECTORY else entry
+        return None if excluded and not _is_folder(found) else found
 
     def names(self, path: str) -> list[str]:
+        names = self._names(path)
+        self.seen.names(path, names)
+        return names
+
+    def _names(self, path: str) -> list[str]:
         try:
             return sorted(os.listdir(self._folder(path)))
         except OSError as error:
             raise self._unreadable(path, error) from None
+
+    def answer(self, kind: str, path: str) -> bytes:
+        """What stands for the answer to one of the questions that `seen` notes."""
+        if kind == recall.LOOKUP:
+            found = self._status(path)
+            return recall.looked_up(found, is_folder=_is_folder(found))
+        if kind == recall.NAMES:
+            return recall.listed(self._names(path))
+        walk = Seen().walk(path)
+        with Folders(f"/proc/self/fd/{self._folder(path)}", make=False) as folders:
+            pending = [path]
+            while pending:
+                listing = self._listing(folders, path, pending.pop())
+                self._listings[listing.path] = listing
+                walk.listed(listing)
+                pending += reversed(self._folders_in(listing))
+        return walk.end()[-1]
+
+    def known_copy(self, key: str) -> Any:
+        return self._digests.copy(key)
+
+    def keep_copy(self, key: str, known: tuple[list[Answer], str]) -> None:
+        """`known` is kept if it still holds: nothing that was read since was found changed."""
+        if self._digests.is_firm and not self._settled:
+            self._digests.keep_copy(key, known)
 
     def walk(self, path: str) -> Iterator[Entry]:
         """Not recursive, and with few descriptors: a folder may be two thousand folders deep."""
@@ -74,9 +140,10 @@ class Context:
             yield from self._walk(folders, path)
 
     def _walk(self, folders: Folders, top: str) -> Iterator[Entry]:
+        walk = self.seen.walk(top)
         unshown: list[Entry] = []
         """Ignored folders on the way: they exist for the sake of what a later `!pattern` keeps below them."""
-        way = [(iter(self._listed(folders, top, top)), 0)]
+        way = [(iter(self._listed(folders, top, top, walk)), 0)]
         while way:
             items, above = way[-1]
             entry, excluded = next(items, (None, False))
@@ -89,29 +156,65 @@ class Context:
                 unshown.clear()
                 yield entry
             if entry.kind == DIRECTORY:
-                way.append((iter(self._listed(folders, top, entry.path)), len(unshown)))
+                way.append((iter(self._listed(folders, top, entry.path, walk)), len(unshown)))
                 unshown += [entry] if excluded else []
+        walk.end()
 
-    def _listed(self, folders: Folders, top: str, path: str) -> list[tuple[Entry, bool]]:
+    def _listed(self, folders: Folders, top: str, path: str, walk: recall.Walk) -> list[tuple[Entry, bool]]:
         """What is in the folder `path`, and of each whether it is a folder that is ignored itself."""
-        ignored = self.ignored
+        listing = self._listings.pop(path, None) or self._listing(folders, top, path)
+        walk.listed(listing)
+        digests = bytes(self._digests.of(listing))
+        excludes = self.ignored.excludes if self.ignored.keeps_any() else None
         prefix = f"{path}/" if path else ""
         found = []
+        at = 0
         try:
             folder = folders.open(path[len(top) :].lstrip("/"))
-            with os.scandir(folder) as listing:
-                items = sorted(listing, key=_name)
-            for item in items:
-                inner = prefix + item.name
-                excluded = ignored.excludes(inner)
-                if excluded and not (item.is_dir(follow_symlinks=False) and ignored.may_keep_below(inner)):
+            for name, status in zip(listing.looked, listing.stamps, strict=True):
+                inner, digest = prefix + name, digests[at : at + SIZE_OF_DIGEST]
+                at += SIZE_OF_DIGEST
+                excluded = excludes is not None and excludes(inner)
+                if excluded and not stat.S_ISDIR(status[MODE]):
                     continue
-                entry = self._entry(inner, item.name, folder, item.stat(follow_symlinks=False))
+                entry = self._entry(inner, name, folder, status, digest)
                 if entry is not None:
                     found.append((entry, excluded))
         except OSError as error:
             raise self._unreadable(path, error) from None
         return found
+
+    def _listing(self, folders: Folders, top: str, path: str) -> Listing:
+        try:
+            folder = folders.open(path[len(top) :].lstrip("/"))
+            names = sorted(os.listdir(folder))
+            looked = self._looked(path, names)
+            stamps = list(map(stamp, map(partial(os.stat, dir_fd=folder, follow_symlinks=False), looked)))
+        except OSError as error:
+            raise self._unreadable(path, error) from None
+        return Listing(path, names, looked, stamps, packed(stamps))
+
+    def _looked(self, path: str, names: list[str]) -> list[str]:
+        ignored = self.ignored
+        if not ignored:
+            return names
+        looked = self._digests.looked(path, names)
+        if looked is None:
+            prefix = f"{path}/" if path else ""
+            inner = ((name, prefix + name) for name in names)
+            looked = [
+                name for name, path in inner if not ignored.excludes(path) or ignored.may_keep_below(path)
+            ]
+        return looked
+
+    def _folders_in(self, listing: Listing) -> list[str]:
+        """The folders that a walk goes into next."""
+        prefix = f"{listing.path}/" if listing.path else ""
+        return [
+            prefix + name
+            for name, status in zip(listing.looked, listing.stamps, strict=True)
+            if stat.S_ISDIR(status[MODE])
+        ]
 
     @contextmanager
     def open(self, path: str) -> Iterator[int]:
@@ -189,20 +292,20 @@ class Context:
             return f"did you mean {os.path.join(folder, close[0])!r}?"
         return "" if self._settled else f"the context is {self.root}"
 
-    def _entry(self, path: str, name: str, folder: int, status: os.stat_result) -> Entry | None:
-        mode = status.st_mode
-        bits = mode & 0o7777
+    def _entry(self, path: str, name: str, folder: int, status: Stamp, digest: bytes) -> Entry | None:
+        """The entry of what is `name` in the folder; `digest` is for a regular file, `UNKNOWN` if need be."""
+        mode = status[MODE]
+        bits, mtime = mode & 0o7777, status[MTIME]
         if stat.S_ISREG(mode):
-            digest = self._digests.get(path, stamp(status))
-            if digest is None:
+            if digest == UNKNOWN:
                 digest = self._hashed(path, name, folder) if self._settled else b""
-            return Entry(path, FILE, bits, size=status.st_size, digest=digest)
+            return Entry(path, FILE, bits, 0, 0, mtime, status[SIZE], "", (0, 0), (), digest)
         if stat.S_ISDIR(mode):
-            return Entry(path, DIRECTORY, bits)
+            return Entry(path, DIRECTORY, bits, mtime=mtime)
         if stat.S_ISLNK(mode):
-            return Entry(path, SYMLINK, 0o777, link=os.readlink(name, dir_fd=folder))
+            return Entry(path, SYMLINK, 0o777, mtime=mtime, link=os.readlink(name, dir_fd=folder))
         if stat.S_ISFIFO(mode):
-            return Entry(path, FIFO, bits)
+            return Entry(path, FIFO, bits, mtime=mtime)
         if stat.S_ISSOCK(mode):
             # A socket is a meeting point of living processes; tar has no type for it, and docker skips it.
             return None
@@ -257,8 +360,8 @@ class Context:
         os.close(self._open_folder[1])
 
 
-def _name(item: os.DirEntry[str]) -> str:
-    return item.name
+def _is_folder(found: Stamp | None) -> bool:
+    return found is not None and stat.S_ISDIR(found[MODE])
 
 
 def _open_root(root: str, label: str) -> int:

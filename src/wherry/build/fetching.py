@@ -12,8 +12,8 @@ from queue import SimpleQueue
 
 from wherry.base.errors import Location, WherryError
 from wherry.base.events import Emit, vertex
-from wherry.build.contenthash import FileDigests
 from wherry.build.context import Context
+from wherry.build.filedigests import FileDigests
 from wherry.build.files import Files
 from wherry.build.legible import redacted
 from wherry.build.lending import Secret

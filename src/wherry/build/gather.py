@@ -90,7 +90,7 @@ class _Selected:
         if source.entry.kind == DIRECTORY:
             self._folders += 1
             for name, entry in narrowing.below(files, source.entry.path, self._excluded):
-                self.enter(like._replace(name=name, entry=entry, named=False))
+                self.enter(Item(name, entry, origin=like.origin))
         elif self._excluded is None or not self._excluded.excludes(source.name):
             self._files += 1
             self.enter(like._replace(name=source.name))
@@ -139,8 +139,8 @@ def content_of(gathered: Gathered, unpack: bool = False) -> str:
     """
     digest = TreeHash()
     for item in gathered.items:
-        link = "" if item.entry.kind == FILE else item.entry.link
-        digest.add(item.entry._replace(path=item.name, mtime=0, offset=-1, link=link))
+        entry = item.entry
+        digest.add(item.name, entry, "" if entry.kind == FILE else entry.link)
     kind = "file" if gathered.lone else "nothing" if gathered.nothing else "tree"
     if not unpack:
         return f"{kind} {digest.hexdigest()}"

@@ -15,8 +15,8 @@ from wherry.base.errors import Location, NotFound, Unsupported, UsageError, Wher
 from wherry.base.tuples import NamedTuple
 from wherry.build import definition as definitions
 from wherry.build.bases import LAYOUT, Bases
-from wherry.build.contenthash import FileDigests
 from wherry.build.context import Context
+from wherry.build.filedigests import FileDigests
 from wherry.build.legible import redacted
 from wherry.build.origins import Named
 from wherry.oci import platform as platforms

@@ -17,7 +17,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from wherry.base.rights import CAP_SYS_ADMIN, has_capability
+from wherry.build import recall
 from wherry.build.account import EXACT, OBSERVED, Went
+from wherry.build.context import Context
 from wherry.build.files import Trees
 from wherry.build.gather import Gathered, content_of, gather, unknown_bytes, with_digests
 from wherry.build.solve import Chain, Made
@@ -59,6 +61,8 @@ class Recorder:
         self._reuse: Reuse | None = None
         self._chains = ChainIds()
         self._gathered: dict[int, Gathered] = {}
+        self._answers: dict[int, list[recall.Answer]] = {}
+        """What the context said when that was gathered, where it proves something."""
         self._lock = threading.Lock()
 
     def find(self, step: Step, parent: Chain, inputs: list[Chain]) -> Made | None:
@@ -181,6 +185,8 @@ class Recorder:
         with self._lock:
             if step.number not in self._gathered:
                 self._gathered[step.number] = gather(step.operation, trees)
+                if isinstance(trees.files, Context) and (answers := trees.files.seen.answers):
+                    self._answers[step.number] = answers
             return self._gathered[step.number]
 
     def contents(self, step: Step, gathered: Gathered) -> tuple[str, ...]:
@@ -188,7 +194,10 @@ class Recorder:
         operation = step.operation
         assert isinstance(operation, Copy)
         content = content_of(gathered, operation.unpack)
-        if step.inputs or not self._sources.has_to_fetch(operation):
+        if step.inputs:
+            return (content,)
+        if not self._sources.has_to_fetch(operation):
+            self._remember(step, operation, content)
             return (content,)
         fetched = self._sources.identity(operation)
         assert fetched is not None
@@ -205,11 +214,20 @@ class Recorder:
         if self._sources.has_to_fetch(operation):
             return self._fetched(operation)
         with self._sources.local(operation) as trees:
+            if isinstance(trees.files, Context) and (content := recall.recalled(operation, trees.files)):
+                return content
             gathered = self._hashed(self.gathered(step, trees), trees, operation)
         if gathered is None:
             return None
         self._gathered[step.number] = gathered
-        return content_of(gathered, operation.unpack)
+        return self.contents(step, gathered)[0]
+
+    def _remember(self, step: Step, operation: Copy, content: str) -> None:
+        """For the next build; see `recall.py`."""
+        if answers := self._answers.get(step.number):
+            with self._sources.local(operation) as trees:
+                assert isinstance(trees.files, Context)
+                recall.remember(operation, trees.files, answers, content)
 
     def _fetched(self, operation: Copy) -> str | None:
         """What is known of a COPY's content before anything is fetched."""

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wherry.base.errors import NotFound, WherryError
-from wherry.build.contenthash import FileDigests
 from wherry.build.context import Context
+from wherry.build.filedigests import FileDigests
 from wherry.build.files import Trees, _component, follow, select
 from wherry.build.gather import content_of, gather, unknown_bytes, with_digests
 from wherry.build.step import Copy

@@ -10,7 +10,7 @@ import posixpath
 
 from wherry.base.errors import WherryError
 from wherry.base.tuples import NamedTuple
-from wherry.build.contenthash import now
+from wherry.build.filedigests import now
 from wherry.build.files import Files, Trees
 from wherry.build.gather import Gathered, Item, refuse_clash, refuse_two
 from wherry.build.operations.place import folders_to, owner_ids

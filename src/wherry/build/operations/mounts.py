@@ -150,11 +150,11 @@ def _tree_hash(mount: Mount, source: Input) -> str:
     files = ViewFiles(source.view, mount.label)
     top = _shown(mount, files)
     digest = TreeHash()
-    digest.add(top._replace(path="", mtime=0, offset=-1))
+    digest.add("", top, top.link)
     if top.kind == DIRECTORY:
         prefix = len(top.path) + 1 if top.path else 0
         for entry in files.walk(top.path):
-            digest.add(entry._replace(path=entry.path[prefix:], mtime=0, offset=-1))
+            digest.add(entry.path[prefix:], entry, entry.link)
     return digest.hexdigest()
 
 
