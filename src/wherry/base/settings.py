@@ -5,6 +5,7 @@
     snapshotter = "copy"    # --snapshotter for every build and run
     runtime = "crun"        # --runtime for every build and run
     network = "private"     # --network for every build
+    refresh = "7d"          # --refresh for every build
 
 `WHERRY_<KEY>` in the environment overrides a key; a flag of the command line overrides both. A key that
 does not exist, or a value of the wrong type, is an error: a typing mistake must not pass for a setting.
@@ -45,6 +46,7 @@ class Settings(NamedTuple):
     snapshotter: str = "auto"
     runtime: str = "native"
     network: str = "default"
+    refresh: str = ""
 
 
 def load(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -128,8 +130,16 @@ def _expected(key: str, value: object) -> str:
     """What the setting must be; empty where `value` is that."""
     if type(value) is not _kind(key):
         return "true or false" if _kind(key) is bool else "a word in quotes"
+    if key == "refresh" and value and not _is_age(str(value)):
+        return "an age: 12h, 7d"
     choices = _CHOICES.get(key)
     return f"one of {', '.join(choices)}" if choices and value not in choices else ""
+
+
+def _is_age(text: str) -> bool:
+    from wherry.base import ages
+
+    return ages.parse(text) is not None
 
 
 def _default(key: str) -> Value:

@@ -18,6 +18,7 @@ from wherry.build import kept, linting, scope, sources, times
 from wherry.build import plan as planning
 from wherry.build.bases import Bases
 from wherry.build.context import Context
+from wherry.build.control import Control
 from wherry.build.definition import Definition
 from wherry.build.filedigests import FileDigests
 from wherry.build.options import Options
@@ -141,7 +142,7 @@ def _wanted(
 ) -> Wanted:
     bases = Bases(store, options.pull, emit)
     find_context = partial(named.find, bases) if named else no_context
-    return Wanted(options.target, platform, arguments, bases.find, find_context)
+    return Wanted(options.target, platform, arguments, bases.find, find_context, options.uncached_stages)
 
 
 def _sources(store: Store, context: Context, named: Contexts | None, options: Options, emit: Emit) -> Sources:
@@ -163,7 +164,9 @@ def _solve(
     epoch: int,
     emit: Emit,
 ) -> list[Outcome]:
-    recorder = Recorder(store, sources, epoch, options.isolation, options.exact_cache)
+    since = None if options.refresh is None else time.time() - options.refresh
+    control = Control(options.no_cache, plan.uncached, since)
+    recorder = Recorder(store, sources, epoch, options.isolation, options.exact_cache, control)
 
     def executor() -> Executor:
         # Imported on the first step that has to be executed: it costs more than a build with nothing to do.
@@ -180,7 +183,7 @@ def _solve(
                 has_processes=any(isinstance(step.operation, Run) for step in plan.steps),
                 isolation=options.isolation,
                 snapshotter=options.snapshotter,
-                no_cache=options.no_cache,
+                control=control,
                 watched=frozenset() if options.exact_cache else watch.worth_watching(plan.steps),
                 surroundings=Surroundings(
                     options.host_ca, arguments.proxies(), options.network, options.conditions
@@ -191,7 +194,7 @@ def _solve(
             emit,
         )
 
-    worker = Worker(recorder, options.no_cache, executor)
+    worker = Worker(recorder, control, executor)
     if not options.no_cache:
         sources.look_up(plan.steps)
     outcomes: list[Outcome | None] = [None] * len(plan.steps)

@@ -14,6 +14,7 @@ from wherry.base.errors import WherryError, reason
 from wherry.base.events import Emit, Note
 from wherry.base.tuples import NamedTuple
 from wherry.build import left
+from wherry.build.control import Control
 from wherry.build.files import Trees
 from wherry.build.gather import Gathered, gather, unknown_bytes, with_digests
 from wherry.build.left import Left
@@ -58,7 +59,7 @@ class Settings(NamedTuple):
     """Whether any step is a RUN. Copying alone needs no mount, no namespace and no helper."""
     isolation: str = "auto"
     snapshotter: str = "auto"
-    no_cache: bool = False
+    control: Control = Control()
     watched: frozenset[int] = frozenset()
     """The numbers of the steps whose processes are observed."""
     surroundings: run.Surroundings = run.Surroundings()
@@ -259,7 +260,9 @@ class Executor:
         self, step: Step, parent: Chain, inputs: list[Chain], contents: tuple[str, ...]
     ) -> Made | None:
         """A result from the same files."""
-        return None if self._settings.no_cache else self._recorder.known(step, parent, inputs, contents)
+        if self._settings.control.executes(step):
+            return None
+        return self._recorder.known(step, parent, inputs, contents)
 
     def _process(self, container: Container, operation: Run, scratch: str, log: run.Log) -> None:
         """Run to the end; `run.Failure` where it did not succeed."""

@@ -32,6 +32,10 @@ class Options(NamedTuple):
     target: str = ""
     platform: Platform | None = None
     no_cache: bool = False
+    uncached_stages: tuple[str, ...] = ()
+    """Names or numbers of stages whose steps are executed."""
+    refresh: float | None = None
+    """Seconds: results that were made longer ago, by steps that used the network, are not taken."""
     exact_cache: bool = False
     """A result holds for the parent alone that it was made on, and no process is observed."""
     pull: bool = False

@@ -31,7 +31,8 @@ def no_context(_name: str, _platform: Platform) -> None:
 class Wanted(NamedTuple):
     """What planning is given beside the Dockerfile. `target` is a stage's name or number, "" the last one.
 
-    `find_context` gives the named context that stands for a stage or an image of that name.
+    `find_context` gives the named context that stands for a stage or an image of that name;
+    `uncached_stages` are names or numbers of stages.
     """
 
     target: str
@@ -39,6 +40,7 @@ class Wanted(NamedTuple):
     arguments: Arguments
     find_image: FindImage
     find_context: FindContext = no_context
+    uncached_stages: tuple[str, ...] = ()
 
 
 class Origin(NamedTuple):

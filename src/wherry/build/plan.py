@@ -41,6 +41,8 @@ class Plan(NamedTuple):
     history: tuple[Recorded, ...]
     author: str
     unused_arguments: tuple[str, ...]
+    uncached: frozenset[int] = frozenset()
+    """The numbers of the steps of those stages whose results are not to be looked up."""
 
 
 def plan(dockerfile: Dockerfile, wanted: Wanted) -> Plan:
@@ -62,6 +64,7 @@ def _plan(parsed: Program, dockerfile: Dockerfile, wanted: Wanted) -> Plan:
     stages = [_with_base(stage, dockerfile, arguments) for stage in parsed.stages]
     names = StageNames(stage.base.name for stage in stages)
     chosen = _target(stages, names, wanted.target)
+    uncached = [number for name in wanted.uncached_stages for number in _called(stages, names, name)]
     replaced = _replaced(stages, wanted)
 
     def parent(number: int) -> int:
@@ -102,6 +105,7 @@ def _plan(parsed: Program, dockerfile: Dockerfile, wanted: Wanted) -> Plan:
         last.history(),
         last.author,
         tuple(arguments.unused()),
+        frozenset(step for number in uncached if number in planners for step in planners[number].steps),
     )
 
 
@@ -158,11 +162,21 @@ def _replaced(stages: list[Stage], wanted: Wanted) -> dict[int, Named]:
 
 def _target(stages: list[Stage], names: StageNames, target: str) -> int:
     found = names.target(target)
-    if found >= 0:
-        return found
-    known = [stage.base.name for stage in stages if stage.base.name]
-    hint = did_you_mean(target, known) or f"stages: {', '.join(known) or 'none named'}"
-    raise NotFound(f"target stage {target!r} could not be found", hint=hint)
+    if found < 0:
+        raise NotFound(f"target stage {target!r} could not be found", hint=_meant(stages, target))
+    return found
+
+
+def _called(stages: list[Stage], names: StageNames, name: str) -> tuple[int, ...]:
+    found = names.called(name)
+    if not found:
+        raise NotFound(f"--no-cache-filter: there is no stage {name!r}", hint=_meant(stages, name))
+    return found
+
+
+def _meant(stages: list[Stage], name: str) -> str:
+    known = list(dict.fromkeys(stage.base.name for stage in stages if stage.base.name))
+    return did_you_mean(name, known) or f"stages: {', '.join(known) or 'none named'}"
 
 
 def _origin(names: StageNames, planners: dict[int, Planner], before: int, name: str) -> Planner | None:

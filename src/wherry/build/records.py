@@ -14,12 +14,14 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from wherry.base.rights import CAP_SYS_ADMIN, has_capability
 from wherry.build import recall
 from wherry.build.account import EXACT, OBSERVED, Went
 from wherry.build.context import Context
+from wherry.build.control import Control
 from wherry.build.files import Trees
 from wherry.build.gather import Gathered, content_of, gather, unknown_bytes, with_digests
 from wherry.build.solve import Chain, Made
@@ -50,7 +52,13 @@ class Recorder:
     """The records of one build's steps. With `exact` a result holds for the parent it was made on alone."""
 
     def __init__(
-        self, store: Store, sources: Sources, epoch: int, isolation: str = "auto", exact: bool = False
+        self,
+        store: Store,
+        sources: Sources,
+        epoch: int,
+        isolation: str,
+        exact: bool,
+        control: Control,
     ) -> None:
         self._store = store
         self._isolation = isolation
@@ -58,6 +66,7 @@ class Recorder:
         self._sources = sources
         self._epoch = epoch
         self._exact = exact
+        self._control = control
         self._reuse: Reuse | None = None
         self._chains = ChainIds()
         self._gathered: dict[int, Gathered] = {}
@@ -98,10 +107,14 @@ class Recorder:
 
     def _recorded(self, step: Step, parent: Chain, content: str) -> Record | None:
         """The record of that content; of a RUN also one that this mode alone may take for its result."""
-        record = self.at(self.key(step, parent, content))
+        record = self._taken(step, self.key(step, parent, content))
         if record is None and isinstance(step.operation, Run) and (mark := self._mark_of_mode()):
-            record = self.at(self.key(step, parent, content + mark))
+            record = self._taken(step, self.key(step, parent, content + mark))
         return record
+
+    def _taken(self, step: Step, key: Digest) -> Record | None:
+        record = self.at(key)
+        return record if record and self._control.takes(step, record.result) else None
 
     def _observed(
         self, step: Step, parent: Chain, inputs: list[Chain], contents: tuple[str, ...]
@@ -111,7 +124,7 @@ class Recorder:
             return None
         chains = [parent] if isinstance(step.operation, Copy) else [parent, *inputs]
         for key in self._trace_keys(step, contents[0]):
-            found = self.reuse.find(key, chains)
+            found = self.reuse.find(key, chains, partial(self._control.takes, step))
             if found is not None:
                 self.write(step, parent, inputs, found.result, contents)
                 return _observed(step, found)

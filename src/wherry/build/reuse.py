@@ -7,7 +7,7 @@ those of now, so the time that it takes depends on the difference and not on wha
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from wherry.base.errors import WherryError
 from wherry.base.tuples import NamedTuple
@@ -61,10 +61,10 @@ class Reuse:
         self.names = NameCache(self.layers)
         self._compared: dict[tuple[Chain, Chain], Mapping[str, int] | None] = {}
 
-    def find(self, key: Digest, chains: Sequence[Chain]) -> Found | None:
-        """A result of the step `key` that holds for the root filesystems `chains`."""
+    def find(self, key: Digest, chains: Sequence[Chain], takes: Callable[[Result], bool]) -> Found | None:
+        """A result of the step `key` that holds for the root filesystems `chains`, and that `takes` takes."""
         for trace in self._store.traces.of(key):
-            if self._is_there(trace.layer) and self._holds(trace, chains):
+            if takes(trace.result) and self._is_there(trace.layer) and self._holds(trace, chains):
                 self._store.traces.move(trace.id, tuple(chains))
                 return Found(trace.result, *self._read(trace, chains[0]))
         return None

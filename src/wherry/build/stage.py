@@ -46,13 +46,15 @@ FindStage = Callable[[str], "Planner | None"]
 
 
 class Planner:
-    """Follows a stage's instructions. When it is done, `step` is its last one and `execution` its config."""
+    """Follows a stage's instructions. When it is done, `step` is its last one and `execution` its config;
+    `steps` are the numbers of all that its own instructions make."""
 
     def __init__(self, graph: Graph, wanted: Wanted, escape: str, label: str) -> None:
         self.execution = Execution()
         self.base: ImageConfig | None = None
         self.author = ""
         self.step = -1
+        self.steps: set[int] = set()
         self.label = label
         self.platform = wanted.platform
         self._graph = graph
@@ -306,7 +308,9 @@ class Planner:
         where: Location,
     ) -> int:
         scene = self._scene(operation)
-        return self._graph.add(operation, parent, inputs, name, where, self.label, str(self.platform), scene)
+        step = self._graph.add(operation, parent, inputs, name, where, self.label, str(self.platform), scene)
+        self.steps.add(step)
+        return step
 
     # small helpers
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from wherry.base.errors import WherryError
+from wherry.build.control import Control
 from wherry.build.records import Recorder
 from wherry.build.solve import Chain, Made
 from wherry.build.step import Step
@@ -16,17 +17,18 @@ if TYPE_CHECKING:
 
 
 class Worker:
-    """`executor` is called once, by `prepare`. With `no_cache` records are written, and none is looked up."""
+    """`executor` is called once, by `prepare`. Records are always written; whether one is
+    looked up says `control`."""
 
-    def __init__(self, recorder: Recorder, no_cache: bool, executor: Callable[[], Executor]) -> None:
+    def __init__(self, recorder: Recorder, control: Control, executor: Callable[[], Executor]) -> None:
         self._recorder = recorder
-        self._no_cache = no_cache
+        self._control = control
         self._make_executor = executor
         self._executor: Executor | None = None
         self._failures: list[tuple[Step, WherryError]] = []
 
     def find(self, step: Step, parent: Chain, inputs: list[Chain]) -> Made | None:
-        if self._no_cache:
+        if self._control.executes(step):
             return None
         try:
             return self._recorder.find(step, parent, inputs)

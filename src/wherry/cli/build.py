@@ -66,6 +66,18 @@ def register(parser: argparse.ArgumentParser) -> None:
     add("--platform", metavar="OS/ARCH", help="the platform of the image (default: this machine's)")
     add("--no-cache", action="store_true", help="execute every step")
     add(
+        "--no-cache-filter",
+        action="append",
+        default=[],
+        metavar="STAGE[,STAGE]",
+        help="execute every step of these stages",
+    )
+    add(
+        "--refresh",
+        metavar="AGE",
+        help="execute steps that used the network again where their result is so old: 12h, 7d, 0",
+    )
+    add(
         "--cache",
         default="observed",
         choices=("observed", "exact", "off"),
@@ -157,6 +169,8 @@ def _options(args: argparse.Namespace) -> Options:
         target=args.target,
         platform=platforms.parse(args.platform) if args.platform else None,
         no_cache=args.no_cache or args.cache == "off",
+        uncached_stages=tuple(name for text in args.no_cache_filter for name in text.split(",")),
+        refresh=_age((settings.refresh or None) if args.refresh is None else args.refresh),
         exact_cache=args.cache == "exact",
         pull=args.pull,
         host_ca=args.host_ca or settings.host_ca,
@@ -170,6 +184,17 @@ def _options(args: argparse.Namespace) -> Options:
         contexts=_contexts(args.build_context),
         conditions=conditions.read(args, settings),
     )
+
+
+def _age(text: str | None) -> float | None:
+    if text is None:
+        return None
+    from wherry.base import ages
+
+    seconds = ages.parse(text)
+    if seconds is None:
+        raise UsageError(f"--refresh {text!r}: not an age", hint=ages.FORM)
+    return seconds
 
 
 def _contexts(texts: list[str]) -> tuple[tuple[str, str], ...]:

@@ -44,6 +44,11 @@ class StageNames:
         numbers = (number,) if number >= 0 else self._numbers.get(name.lower(), ())
         return next((number for number in numbers if number >= before), -1)
 
+    def called(self, name: str) -> tuple[int, ...]:
+        """All stages that a word of the command line may mean: by their name, else by their number."""
+        number = stage_number(name, self._count)
+        return tuple(self._numbers.get(name.lower(), ())) or ((number,) if number >= 0 else ())
+
     def target(self, name: str) -> int:
         """What `--target` may say; "" is the last stage. -1 where there is none."""
         if not name:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
+from wherry.base import ages
 from wherry.base.errors import WherryError
 
 _SIZES = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
-_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def size(count: float) -> str:
@@ -96,11 +96,11 @@ def parse_rfc3339(text: str) -> float | None:
 
 
 def duration(text: str) -> float:
-    """Seconds of Go's `24h`, `1h30m`, `1.5s`; WherryError for anything else."""
-    parts = re.findall(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)", text, re.ASCII)
-    if not parts or "".join(number + unit for number, unit in parts) != text.removeprefix("+"):
-        raise WherryError(f"not a span of time: {text!r}", hint="write it as 10m, 24h or 1h30m")
-    return sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    """Seconds of `24h`, `1h30m`, `7d`; WherryError for anything else."""
+    seconds = ages.parse(text)
+    if seconds is None:
+        raise WherryError(f"not a span of time: {text!r}", hint=ages.FORM)
+    return seconds
 
 
 def moment(text: str, now: float) -> float:
