@@ -1,19 +1,24 @@
-"""`wherry system df`: what takes how much disk, and how much of it `prune -a` would give back."""
+"""`wherry system df`: what takes how much disk, and how much of it could be given back.
+
+Everything in the store is counted once, in the first row that it belongs to, so the rows add up to what `du`
+says of the store. RECLAIMABLE is what `prune -a` frees; of containers and volumes, which `prune` leaves,
+what no running container uses.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterable
 
+from wherry.base.errors import UsageError
 from wherry.base.tuples import NamedTuple
-from wherry.container.containers import Containers, images_in_use
+from wherry.container.containers import Container, Containers
 from wherry.oci.digest import Digest
 from wherry.runtime import modes
+from wherry.store import parts
 from wherry.store.builds import Builds
-from wherry.store.images import Image
 from wherry.store.store import Store
-from wherry.store.usage import disk_usage
+from wherry.store.usage import Ledger
 from wherry.ui import format, units
 
 HEADERS = {
@@ -37,14 +42,37 @@ class Usage(NamedTuple):
 
 def register(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", default="", help="'table', 'table TEMPLATE', 'json' or a Go template")
+    parser.add_argument("-v", "--verbose", action="store_true", help="Show every image, container and volume")
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.verbose and args.format:
+        raise UsageError("--verbose prints several tables: --format does not go with it")
+    if args.verbose:
+        from wherry.cli import dfverbose
+
+        print(dfverbose.text(), end="")
+        return 0
+    print(format.listing(args.format, HEADERS, list(HEADERS), map(_row, _usages())), end="")
+    return 0
+
+
+def _usages() -> list[Usage]:
+    ledger = Ledger()
     with Store.open() as store:
         modes.enter_as_user()
-        usages = [_images(store), _containers(store), _volumes(store), _build_cache(store), _failures(store)]
-    print(format.listing(args.format, HEADERS, list(HEADERS), map(_row, usages)), end="")
-    return 0
+        containers = Containers(store.root).all()
+        usages = [
+            _images(store, containers, ledger),
+            _containers(store, containers, ledger),
+            _volumes(store, containers, ledger),
+            _build_cache(store, ledger),
+            _failures(store, ledger),
+        ]
+        spare = store.room_of_cache()
+        root = store.root
+    # The tables are counted once they are closed: what SQLite keeps beside open ones goes with this command.
+    return [*usages, _upkeep(root, spare, ledger)]
 
 
 def _row(usage: Usage) -> dict[str, object]:
@@ -58,60 +86,50 @@ def _row(usage: Usage) -> dict[str, object]:
     }
 
 
-def _images(store: Store) -> Usage:
+def _images(store: Store, containers: list[Container], ledger: Ledger) -> Usage:
+    """What images that containers use share with others is theirs."""
     images = store.images.all()
-    in_use = images_in_use(store).keys()
+    in_use = {Digest(container.spec.image) for container in containers}
     active = [image for image in images if image.id in in_use]
-    size = _size_of_layers(store, _layers(images))
-    return Usage("Images", len(images), len(active), size, size - _size_of_layers(store, _layers(active)))
+    held = ledger.count(*parts.of_images(store, active))
+    idle = ledger.count(*parts.of_images(store, images))
+    return Usage("Images", len(images), len(active), held + idle, idle)
 
 
-def _containers(store: Store) -> Usage:
-    sizes = [
-        (item.is_running, disk_usage(store.path("containers", item.id)))
-        for item in Containers(store.root).all()
-    ]
-    stopped = sum(size for running, size in sizes if not running)
-    running = sum(size for running, size in sizes if running)
-    return Usage("Containers", len(sizes), sum(running for running, _ in sizes), running + stopped, stopped)
+def _containers(store: Store, containers: list[Container], ledger: Ledger) -> Usage:
+    running = [container for container in containers if container.is_running]
+    used = ledger.count(*(store.path("containers", container.id) for container in running))
+    idle = ledger.count(*(store.path("containers", container.id) for container in containers))
+    return Usage("Containers", len(containers), len(running), used + idle, idle)
 
 
-def _volumes(store: Store) -> Usage:
-    in_use = {
-        volume.source
-        for item in Containers(store.root).all()
-        for volume in item.spec.volumes
-        if volume.kind == "volume"
-    }
-    sizes = {name: disk_usage(store.path("volumes", name)) for name in os.listdir(store.path("volumes"))}
-    idle = sum(size for name, size in sizes.items() if name not in in_use)
-    return Usage("Local Volumes", len(sizes), len(sizes.keys() & in_use), sum(sizes.values()), idle)
+def _volumes(store: Store, containers: list[Container], ledger: Ledger) -> Usage:
+    volumes = (volume for container in containers for volume in container.spec.volumes)
+    in_use = {volume.source for volume in volumes if volume.kind == "volume"}
+    names = os.listdir(store.path("volumes"))
+    used = [name for name in names if name in in_use]
+    held = ledger.count(*(store.path("volumes", name) for name in used))
+    idle = ledger.count(*(store.path("volumes", name) for name in names))
+    return Usage("Local Volumes", len(names), len(used), held + idle, idle)
 
 
-def _build_cache(store: Store) -> Usage:
+def _failures(store: Store, ledger: Ledger) -> Usage:
+    """The states of failed steps, for `wherry debug`."""
+    size = ledger.count(*parts.of_failures(store))
+    return Usage("Failed Steps", sum(build.failed for build in Builds(store).all()), 0, size, size)
+
+
+def _build_cache(store: Store, ledger: Ledger) -> Usage:
     """Records whose layer an image has are active, and take nothing of their own."""
-    kept = _layers(store.images.all())
+    kept = {diff_id for image in store.images.all() for diff_id in image.config.diff_ids}
     records = store.records.all()
-    own = {record.layer for record in records if record.layer and record.layer not in kept}
     active = sum(record.layer is None or record.layer in kept for record in records)
-    folders = sum(disk_usage(store.path(name)) for name in ("cache-mounts", "cache"))
-    size = _size_of_layers(store, own) + folders
+    size = ledger.count(*parts.of_cache(store))
     return Usage("Build Cache", len(records), active, size, size)
 
 
-def _failures(store: Store) -> Usage:
-    """The states of failed steps, for `wherry debug`."""
-    sizes = [build.size for build in Builds(store).all() if build.failed]
-    return Usage("Failed Steps", len(sizes), 0, sum(sizes), sum(sizes))
-
-
-def _layers(images: Iterable[Image]) -> set[Digest]:
-    return {diff_id for image in images for diff_id in image.config.diff_ids}
-
-
-def _size_of_layers(store: Store, diff_ids: Iterable[Digest]) -> int:
-    """Layers that several images share count once."""
-    return sum(
-        disk_usage(store.layers.folder(diff_id)) + sum(blob.size for blob in store.layers.blobs_of(diff_id))
-        for diff_id in diff_ids
-    )
+def _upkeep(root: str, spare: int, ledger: Ledger) -> Usage:
+    """All else: tables, the room that is kept for `prune`, unfinished work."""
+    unfinished = os.listdir(f"{root}/tmp")
+    size = ledger.count(root)
+    return Usage("Upkeep", 1 + len(unfinished), 1, size, min(spare, size))

@@ -139,6 +139,21 @@ class Database:
                 raise
             self._guarded("COMMIT")
 
+    def room_of(self, tables: Sequence[str]) -> int:
+        """About how many bytes `compact` would free if nothing were in the tables."""
+        marks = ", ".join("?" * len(tables))
+        with self._lock:
+            size, free = (self._guarded(f"PRAGMA {name}")[0][0] for name in ("page_size", "freelist_count"))
+            try:
+                pages = self._guarded(
+                    "SELECT sum(pageno - 1) FROM dbstat WHERE aggregate = 1 AND name IN"
+                    f" (SELECT name FROM sqlite_schema WHERE tbl_name IN ({marks}))",
+                    tables,
+                )[0][0]
+            except WherryError:
+                pages = 0  # an SQLite that was built without dbstat
+        return int((pages + free) * size)
+
     def compact(self) -> int:
         """Write the tables anew where much of their file is empty; the bytes that this frees, at the latest
         when the last connection is closed. On a full disk there is no room for that."""

@@ -146,6 +146,10 @@ class Store:
         """Give back to the disk what deleted rows have left of room in the tables; its bytes."""
         return self._database.compact()
 
+    def room_of_cache(self) -> int:
+        """About how many bytes the tables would take less without the build cache."""
+        return self._database.room_of(("records", "traces", "trace_parts", "layers", "layer_blobs"))
+
     def close(self) -> None:
         self._database.close()
 

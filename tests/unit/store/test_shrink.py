@@ -21,7 +21,8 @@ from wherry.store.records import Result
 from wherry.store.room import Room
 from wherry.store.store import Store
 
-BLOCK = 4096
+BLOCK = 1 << 16
+"""Bytes: a folder takes a sixteenth of that on some file systems, and nothing on others."""
 
 
 class Made(NamedTuple):
@@ -36,10 +37,16 @@ def name(number: int) -> Digest:
     return digests.of(b"layer %d" % number)
 
 
+def fill(path: Path, blocks: int) -> None:
+    with path.open("wb") as file:
+        if blocks:
+            os.posix_fallocate(file.fileno(), 0, blocks * BLOCK)
+
+
 def put_layer(store: Store, number: int, blocks: int) -> None:
     folder = Path(store.layers.folder(name(number)))
     (folder / "fs").mkdir(parents=True)
-    (folder / "fs" / "file").write_bytes(b"x" * BLOCK * blocks)
+    fill(folder / "fs" / "file", blocks)
     store.layers.add(name(number), blocks * BLOCK)
 
 
@@ -71,7 +78,7 @@ def test_the_least_recently_used_goes_first(store: Store) -> None:
     for number, used in enumerate((3.0, 1.0, 2.0)):
         put_layer(store, number, 10)
         put_record(store, Made((), number, used))
-    assert keep(store, Room(reserved=25 * BLOCK)) == 10 * BLOCK
+    assert keep(store, Room(reserved=25 * BLOCK)) // BLOCK == 10
     assert present(store) == {name(0), name(2)}
     assert [record.layer for record in store.records.all()] == [name(0), name(2)]
     assert keep(store, Room(reserved=25 * BLOCK)) == 0
@@ -81,9 +88,9 @@ def test_what_a_younger_result_stands_on_is_as_young(store: Store) -> None:
     for number, made in enumerate((Made((), 0, 1.0), Made((0,), 1, 9.0), Made((), 2, 5.0))):
         put_layer(store, number, 10)
         put_record(store, made)
-    keep(store, Room(most=20 * BLOCK))
+    keep(store, Room(most=25 * BLOCK))
     assert present(store) == {name(0), name(1)}
-    keep(store, Room(most=10 * BLOCK))
+    keep(store, Room(most=15 * BLOCK))
     assert present(store) == {name(0)}
 
 
@@ -92,7 +99,7 @@ def test_what_a_trace_speaks_of_is_as_young_as_the_trace(store: Store) -> None:
         put_layer(store, number, 10)
         put_record(store, Made((), number, float(number)))
     store.traces.put(name(9), ((name(0),),), Result(name(1), 1.0, 1.0), [{}])
-    keep(store, Room(most=20 * BLOCK))
+    keep(store, Room(most=25 * BLOCK))
     assert present(store) == {name(0), name(1)}
 
 
@@ -121,10 +128,10 @@ def test_folders_go_by_their_use_too(store: Store) -> None:
     put_layer(store, 0, 10)
     put_record(store, Made((), 0, 1000.0))
     with CacheFolders(store).use("npm", SHARED, os.mkdir, lambda _: None) as folder:
-        Path(folder, "file").write_bytes(b"x" * 10 * BLOCK)
+        fill(Path(folder, "file"), 10)
     fetched, log = Path(store.path("cache", "http")), Path(store.path("logs", "1.log"))
-    fetched.write_bytes(b"x" * 10 * BLOCK)
-    log.write_bytes(b"x" * 10 * BLOCK)
+    fill(fetched, 10)
+    fill(log, 10)
     os.utime(store.path("cache-mounts", "npm", "0.lock"), (500, 500))
     os.utime(fetched, (2000, 2000))
     os.utime(log, (600, 600))
@@ -147,7 +154,7 @@ def test_files_with_names_in_other_layers_free_nothing_until_the_last_one(store:
         path.hardlink_to(Path(store.layers.folder(name(0)), "fs", "file"))
     put_layer(store, 3, 10)
     put_record(store, Made((), 3, 9.0))
-    assert keep(store, Room(most=10 * BLOCK)) == 10 * BLOCK
+    assert keep(store, Room(most=15 * BLOCK)) // BLOCK == 10
     assert present(store) == {name(3)}
 
 
@@ -187,7 +194,7 @@ def test_trim_leaves_a_store_alone_that_is_small_enough(store: Store) -> None:
     put_layer(store, 0, 10)
     gone, used = trim(store, 20 * BLOCK, 0, set(), lambda _: ())
     assert (gone.size, present(store)) == (0, {name(0)})
-    assert 10 * BLOCK <= used <= 11 * BLOCK
+    assert used // BLOCK == 10
 
 
 def test_trim_does_not_wait(store: Store) -> None:
@@ -242,4 +249,4 @@ def test_whatever_stays_has_all_that_it_stands_on(
         assert all(young[one] <= young[other] for one in lost for other in kept)
         assert sum(sizes[number] for number in kept) <= blocks or not kept
         # No more went than had to: without the last one it would have been too much.
-        assert not lost or sum(sizes[number] for number in used - held) > blocks - len(images)
+        assert not lost or sum(sizes[number] for number in used - held) > blocks - 3

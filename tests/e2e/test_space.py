@@ -1,0 +1,100 @@
+"""What the store takes on the disk: `system df` against `du`, and what `prune` really frees."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from support import busybox, ordinary, programs
+from support.cli import Wherry, write_files
+
+_UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
+
+DOCKERFILE = """
+FROM busybox
+WORKDIR /app
+COPY big.bin small.txt ./
+RUN cp big.bin copy.bin && for i in $(seq 200); do echo $i > f$i; ln f$i g$i; done; chown 1000 f1
+RUN --mount=type=cache,target=/cache head -c 700000 /dev/urandom > /cache/a; true
+"""
+
+
+class Place(NamedTuple):
+    """The command line on a store with busybox, and a folder that its user may write to."""
+
+    wherry: Wherry
+    folder: Path
+
+
+@pytest.fixture(params=["root", "user"])
+def place(request: pytest.FixtureRequest, tmp_path: Path, wherry: Wherry) -> Iterator[Place]:
+    """For root and for an ordinary user."""
+    programs.require("root", "busybox", "newuidmap")
+    if request.param == "root":
+        busybox.put(wherry.root, "busybox")
+        yield Place(wherry, tmp_path)
+        return
+    with ordinary.user() as someone:
+        root = someone.home / "wherry"
+        ordinary.put_busybox(someone, root, "busybox")
+        yield Place(Wherry(root, someone.home / "docker", prefix=someone.prefix), someone.home)
+
+
+def du(wherry: Wherry) -> int:
+    """Bytes on disk, as another program counts them."""
+    out = subprocess.run(["du", "-s", "-B1", wherry.root], capture_output=True, text=True, check=True).stdout
+    return int(out.split()[0])
+
+
+def df(wherry: Wherry) -> dict[str, tuple[int, int]]:
+    """Size and reclaimable bytes of each row, as exact as three digits are."""
+    lines = wherry.ok("system", "df", "--format", "json").splitlines()
+    rows = (json.loads(line) for line in lines)
+    return {row["Type"]: (bytes_of(row["Size"]), bytes_of(row["Reclaimable"].split()[0])) for row in rows}
+
+
+def bytes_of(text: str) -> int:
+    number = text.rstrip("BkMG")
+    return round(float(number) * _UNITS[text[len(number) :]])
+
+
+def fill(place: Place) -> None:
+    """Images, trees, streams, compressed blobs, a failed step, a container, a volume, a cache mount."""
+    wherry, folder = place
+    context = write_files(
+        folder / "context",
+        {"Dockerfile": DOCKERFILE, "big.bin": bytes(range(256)) * 8000, "small.txt": "small"},
+    )
+    wherry.ok("build", "-t", "app", context)
+    (context / "small.txt").write_text("other")
+    wherry.ok("build", "-t", "app", context)
+    wherry.ok("save", "-o", folder / "app.tar", "app")
+    (context / "Failing").write_text("FROM busybox\nRUN head -c 300000 /dev/urandom > /left; false\n")
+    assert wherry("build", "-f", context / "Failing", context).code == 1
+    wherry.ok("run", "--name", "one", "-v", "data:/data", "app", "sh", "-c", "cp big.bin /data; cp big.bin /")
+
+
+def near(number: int, other: int) -> bool:
+    """To one per cent; three digits of each row are as many as are shown."""
+    return abs(number - other) <= 0.01 * other
+
+
+def test_df_says_what_du_says_and_prune_frees_what_it_says(place: Place) -> None:
+    fill(place)
+    builder = place.wherry
+    rows, before = df(builder), du(builder)
+    assert near(sum(size for size, _ in rows.values()), before), rows
+    promised = sum(rows[name][1] for name in ("Images", "Build Cache", "Failed Steps", "Upkeep"))
+    said = builder.ok("prune", "-a", "-f").splitlines()[-1].rpartition(" ")[2]
+    freed = before - du(builder)
+    assert near(promised, freed), (rows, freed)
+    assert near(bytes_of(said), freed)
+    stopped, volume = rows["Containers"][1], rows["Local Volumes"][0]
+    assert stopped > volume > 0
+    builder.ok("rm", "one")
+    assert near(before - freed - du(builder), stopped)
