@@ -180,6 +180,17 @@ def test_a_link_that_a_cache_has_leads_into_the_image(project: Project) -> None:
     assert project.built(look_once) == DONE
 
 
+def test_a_link_in_a_cache_goes_by_another_name_than_the_cache_s(project: Project) -> None:
+    mount = "--mount=type=cache,target=/cache"
+    step = f"RUN {mount} cat /cache/way/a > /out; ln -s cache /c; rm -f /c/way"
+    project.built(f"RUN {mount} ln -sf /app /cache/way")
+    assert project.built(step) == DONE
+    project.write(b="other")
+    assert project.built(step).startswith("CACHED, REUSED")
+    project.write(a="other")
+    assert project.built(step) == DONE
+
+
 def test_what_cannot_be_told_holds_for_its_own_parent_alone(project: Project) -> None:
     step = "RUN cat /proc/self/cwd/a > /out"
     assert project.built(step) == DONE

@@ -241,7 +241,7 @@ class Executor:
             layer = changes.commit(
                 self._layers,
                 mounted.upper,
-                view,
+                watch.view,  # what a layer has depends on what is below it: that was looked at too
                 clamp=self._settings.epoch,
                 mountpoints=lent.places,
                 told=mounted.told,

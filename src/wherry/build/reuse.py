@@ -64,8 +64,8 @@ class Reuse:
     def find(self, key: Digest, chains: Sequence[Chain], takes: Callable[[Result], bool]) -> Found | None:
         """A result of the step `key` that holds for the root filesystems `chains`, and that `takes` takes."""
         for trace in self._store.traces.of(key):
-            if takes(trace.result) and self._is_there(trace.layer) and self._holds(trace, chains):
-                self._store.traces.move(trace.id, tuple(chains))
+            holds = takes(trace.result) and self._is_there(trace.layer) and self._holds(trace, chains)
+            if holds and self._store.traces.move(trace.id, tuple(chains)):
                 return Found(trace.result, *self._read(trace, chains[0]))
         return None
 

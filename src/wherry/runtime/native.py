@@ -89,7 +89,7 @@ class Native(Runtime):
                 if container.watched
                 else {},
                 "sockets": observed.networks(),
-                "caches": container.caches,
+                "has_caches": bool(container.caches),
                 "result": container.observed,
                 "compiled": os.environ.get("WHERRY_LISTENER") != "python",
             }

@@ -17,8 +17,13 @@ from wherry.layer.links import MAX_LINKS, parts
 from wherry.snapshot.differences import ALL, CONTENT, FACE
 from wherry.snapshot.view import View
 
-_THROUGH = re.compile(r"(proc/(self|thread-self|\d+)(/task/\d+)?/(cwd|root|fd/\d+)|dev/fd/\d+)/.+")
-"""Names that mean something else than they say."""
+_THROUGH = re.compile(
+    r"(proc/(self|thread-self|\d+)(/task/\d+)?/(cwd|root|fd/\d+)|dev/(fd/\d+|stdin|stdout|stderr))/.+"
+    r"|(proc|sys|dev(?!/shm/))/(.+/)?\.\.(/.*)?",
+    re.DOTALL,
+)
+"""Names that mean something else than they say: by way of a descriptor or a folder of a process, and up from
+a link of the kernel's."""
 _MEANINGS = 1000
 """Of one name: who makes more links than that on the way to one file is not followed."""
 
@@ -92,12 +97,14 @@ class Tracks:
 
     def moved(self, old: str, new: str, root: str = "") -> None:
         """A file has the new name too, or instead; no plain file can be on the way of other names."""
-        for source in self._names(old, root):
+        for source in self._ends(old, root):
             self._look_below(source)
-            if source in self._meanings or source in self._made or self._was_more_than_file(source):
+            if source.done.startswith("proc/"):
+                raise Incomplete(f"a file got another name by way of /{source.done}")
+            if source.done in self._meanings or source.done in self._made or _was_more_than_file(source):
                 for name in self._names(new, root):
                     self._made.add(name)
-                    self._mean(name, f"/{source}")
+                    self._mean(name, f"/{source.done}")
 
     def look(self, path: str, bits: int, follow: bool = True, root: str = "") -> None:
         """`path` was looked at. With `follow`, a link at its end was followed."""
@@ -117,18 +124,18 @@ class Tracks:
             self._folders.clear()
 
     def _names(self, path: str, root: str) -> list[str]:
+        return [way.done for way in self._ends(path, root)]
+
+    def _ends(self, path: str, root: str) -> list[_Way]:
         """All that the last name of `path` may have been, its folder's links followed."""
         folder, name = _split(path)
-        return [f"{way.done}/{name}".lstrip("/") for way in self._folder(folder, root)] if name else []
+        return [self._below(way, name, ()) for way in self._folder(folder, root)] if name else []
 
-    def _look_below(self, path: str) -> None:
+    def _look_below(self, way: _Way) -> None:
         """A folder takes all that is in it along, also where nobody opens it (where it is not on overlay)."""
-        for found in self._tree.view.walk(path):
-            self._tree.note(found.entry.path, ALL)
-
-    def _was_more_than_file(self, path: str) -> bool:
-        found = self._tree.view.lookup(path)
-        return found is not None and found.entry.kind in (DIRECTORY, SYMLINK)
+        if way.tree is not None:
+            for found in way.tree.view.walk(way.inner):
+                way.tree.note(found.entry.path, ALL)
 
     def _folder(self, path: str, root: str) -> tuple[_Way, ...]:
         known = self._folders.get((path, root))
@@ -210,6 +217,11 @@ class Tracks:
         start = here.root if target.startswith("/") else here.done.rpartition("/")[0]
         pending = (*here.pending, *parts(target))
         return self._at(start)._replace(pending=pending, links=here.links + 1, root=here.root)
+
+
+def _was_more_than_file(way: _Way) -> bool:
+    found = way.tree.view.lookup(way.inner) if way.tree is not None else None
+    return found is not None and found.entry.kind in (DIRECTORY, SYMLINK)
 
 
 def _entered(way: _Way) -> _Way:

@@ -105,11 +105,16 @@ class Traces:
             self._database.execute("DELETE FROM trace_parts WHERE trace = ?", (number,))
             self._database.execute("DELETE FROM traces WHERE id = ?", (number,))
 
-    def move(self, trace: int, chains: Chains) -> None:
-        """What was looked at is the same in `chains`: they are nearer to what comes next."""
-        self._database.execute(
-            "UPDATE traces SET chains = ?, used = ? WHERE id = ?", (_text(chains), time.time(), trace)
+    def move(self, trace: int, chains: Chains) -> bool:
+        """What was looked at is the same in `chains`: they are nearer to what comes next.
+
+        False where the trace is gone: its parts may have been read when they were gone too.
+        """
+        rows = self._database.rows(
+            "UPDATE traces SET chains = ?, used = ? WHERE id = ? RETURNING id",
+            (_text(chains), time.time(), trace),
         )
+        return bool(rows)
 
 
 def _trace(row: tuple[Any, ...]) -> Trace:

@@ -19,13 +19,14 @@
 #include <unistd.h>
 
 #define PUBLIC __attribute__((visibility("default")))
-#define FORM 1       /* of the interface, as hearing.py knows it: another one is not used */
+#define FORM 2       /* of the interface, as hearing.py knows it: another one is not used */
 #define LONGEST 4096 /* PATH_MAX: what a name takes with its zero, and the longest target of a link in /proc */
 #define PAGE 4096    /* the smallest there is; what is read ends with it, as the next one need not be there */
 #define USUAL 256    /* most names are shorter */
 #define NOT_FOLLOWED 3
 #define FACE 1
-#define READ 5
+#define CONTENT 4
+#define ALL 7
 
 /* A row of wherry/runtime/observed.py, as hearing.py packs it; places of arguments are -1 where there is none. */
 struct call {
@@ -54,7 +55,6 @@ struct hearing {
     bool polls;
     uint32_t architecture, calls;
     const struct call *table;
-    const char *caches;  /* prefixes, each with its zero, and an empty one */
     struct slot *slots;
     size_t room, used;   /* of `slots`; `room` is a power of two */
     struct text seen;    /* of each name: what was looked at (observer.py, `seen`), the name, a zero */
@@ -70,7 +70,7 @@ struct path {
 PUBLIC const int hearing_form = FORM;
 
 PUBLIC struct hearing *hearing_new(int listener, int proc, bool polls, uint32_t architecture,
-                                   const struct call *table, uint32_t calls, const char *caches)
+                                   const struct call *table, uint32_t calls)
 {
     struct hearing *all = calloc(1, sizeof *all);
 
@@ -88,7 +88,6 @@ PUBLIC struct hearing *hearing_new(int listener, int proc, bool polls, uint32_t 
     all->architecture = architecture;
     all->table = table;
     all->calls = calls;
-    all->caches = caches;
     return all;
 }
 
@@ -205,7 +204,13 @@ PUBLIC size_t hearing_changes(struct hearing *all, const char **bytes)
 
 /* Names */
 
-/* False where there is no such memory, or no end: the call fails. */
+/* The kernel takes for no name either what begins here: nothing can be mapped so low. */
+static bool is_nothing(uint64_t address)
+{
+    return address < PAGE;
+}
+
+/* False where there is no end, or where the memory cannot be read. */
 static bool read_name(pid_t pid, uint64_t address, struct path *name)
 {
     name->length = 0;
@@ -229,7 +234,7 @@ static bool read_name(pid_t pid, uint64_t address, struct path *name)
     return false;
 }
 
-/* Put the folder before `path` that it starts from. False where the process is gone, or has no such folder. */
+/* Put the folder before `path` that it starts from. False where that cannot be told for sure. */
 static bool complete(const struct hearing *all, pid_t pid, uint32_t folder, struct path *path)
 {
     static const char deleted[] = " (deleted)";
@@ -249,7 +254,7 @@ static bool complete(const struct hearing *all, pid_t pid, uint32_t folder, stru
         return false;
     length = (size_t)read;
     if (length >= mark && !memcmp(base + length - mark, deleted, mark))
-        length -= mark;
+        return false; /* it was removed, or is called so */
     if (path->length) {
         memmove(path->bytes + length + 1, path->bytes, path->length);
         path->bytes[length] = '/';
@@ -260,14 +265,6 @@ static bool complete(const struct hearing *all, pid_t pid, uint32_t folder, stru
     return true;
 }
 
-static bool is_in_cache(const struct hearing *all, const struct path *path)
-{
-    for (const char *cache = all->caches; *cache; cache += strlen(cache) + 1)
-        if (path->length >= strlen(cache) && !memcmp(path->bytes, cache, strlen(cache)))
-            return true;
-    return false;
-}
-
 /* Calls */
 
 static uint32_t argument(const struct seccomp_notif *asked, int place, uint32_t otherwise)
@@ -275,7 +272,7 @@ static uint32_t argument(const struct seccomp_notif *asked, int place, uint32_t 
     return place >= 0 ? (uint32_t)asked->data.args[place] : otherwise;
 }
 
-/* What the name has become, for those who look names up later: as `Observer._rename`. */
+/* What the name has become, for those who look names up later: as `Observer._rename`. False as `put_down`. */
 static bool rename_it(struct hearing *all, const struct seccomp_notif *asked, const struct call *call,
                       const struct path *path)
 {
@@ -283,20 +280,21 @@ static bool rename_it(struct hearing *all, const struct seccomp_notif *asked, co
     pid_t pid = (pid_t)asked->pid;
 
     other.length = 0;
-    if (call->second_path >= 0 && !read_name(pid, asked->data.args[call->second_path], &other))
+    if (call->second_path >= 0 && is_nothing(asked->data.args[call->second_path]))
         return true;
+    if (call->second_path >= 0 && !read_name(pid, asked->data.args[call->second_path], &other))
+        return false;
     if (call->effect == MOVED) {
         uint32_t folder = argument(asked, call->second_folder, (uint32_t)AT_FDCWD);
 
-        if (!complete(all, pid, folder, &other))
-            return true;
-        if (!see(all, &other, READ << NOT_FOLLOWED))
+        if (!complete(all, pid, folder, &other) || !see(all, &other, ALL << NOT_FOLLOWED))
             return false;
     }
     return change(all, call->effect, path, &other);
 }
 
-/* Put down what a call looks at, as `Observer._put_down`. False where that is left to Python. */
+/* Put down what a call looks at, as `Observer._put_down`. False where that is left to Python: whatever is not
+ * plain, and whatever cannot be read or is in doubt. What was put down before it is put down again then. */
 static bool put_down(struct hearing *all, const struct seccomp_notif *asked)
 {
     static struct path path;
@@ -309,19 +307,19 @@ static bool put_down(struct hearing *all, const struct seccomp_notif *asked)
     if (call->effect == LEFT_TO_PYTHON || flags & call->odd)
         return false;
     path.length = 0;
-    if (call->path >= 0 && !read_name(pid, asked->data.args[call->path], &path))
+    if (call->path >= 0 && is_nothing(asked->data.args[call->path]))
         return true;
+    if (call->path >= 0 && !read_name(pid, asked->data.args[call->path], &path))
+        return false;
     if (!path.length && call->path >= 0 && call->effect == LOOKED)
         return true; /* fstat(2) and its like: whoever has a descriptor has opened the file */
     if (call->effect == OPENED) {
         bool is_new = (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL);
 
-        looks = is_new ? FACE : READ;
+        looks = is_new ? FACE : FACE | CONTENT;
         follows = !is_new && !(flags & O_NOFOLLOW);
     }
     if (!complete(all, pid, argument(asked, call->folder, (uint32_t)AT_FDCWD), &path))
-        return true;
-    if ((call->effect == MOVED || call->effect == REMOVED) && is_in_cache(all, &path))
         return false;
     if (!see(all, &path, follows ? looks : looks << NOT_FOLLOWED))
         return false;

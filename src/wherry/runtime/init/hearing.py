@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 LIBRARY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "libhearing.so")
-_FORM = 1
+_FORM = 2
 _NATIVE = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _CALL = struct.Struct("=5b3BII")
 _EFFECTS = {"": 1, "open": 2, "made": 3, "linked": 4, "moved": 5, "removed": 6}
@@ -35,8 +35,7 @@ def load() -> ctypes.CDLL | None:
         return None
     library.hearing_new.restype = ctypes.c_void_p
     library.hearing_new.argtypes = [
-        ctypes.c_int, ctypes.c_int, ctypes.c_bool, ctypes.c_uint32, ctypes.c_char_p, ctypes.c_uint32,
-        ctypes.c_char_p,
+        ctypes.c_int, ctypes.c_int, ctypes.c_bool, ctypes.c_uint32, ctypes.c_char_p, ctypes.c_uint32
     ]  # fmt: skip
     library.hearing_next.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
     for take in (library.hearing_seen, library.hearing_changes):
@@ -58,12 +57,9 @@ class Hearing:
     ) -> None:
         self._library = library
         architecture = _NATIVE.get(os.uname().machine, 0)
-        self._table = _table(order["calls"], architecture, answered)
-        caches = (os.fsencode(path) + b"\0" for path in order["caches"])
-        self._caches = b"".join(caches) + b"\0"
-        self._self = library.hearing_new(
-            *descriptors, polls, architecture, self._table, len(self._table) // _CALL.size, self._caches
-        )
+        self._table = _table(order, architecture, answered)
+        count = len(self._table) // _CALL.size
+        self._self = library.hearing_new(*descriptors, polls, architecture, self._table, count)
         if not self._self:
             raise MemoryError
 
@@ -93,17 +89,17 @@ class Hearing:
         return ctypes.string_at(place, length) if length else b""
 
 
-def _table(
-    calls: dict[tuple[int, int], tuple[Any, ...]], architecture: int, answered: Container[tuple[int, int]]
-) -> bytes:
+def _table(order: dict[str, Any], architecture: int, answered: Container[tuple[int, int]]) -> bytes:
     """As an array of `struct call`, by number."""
-    numbers = {number: call for (known, number), call in calls.items() if known == architecture}
+    numbers = {number: call for (known, number), call in order["calls"].items() if known == architecture}
     rows = [bytes(_CALL.size)] * (max(numbers, default=-1) + 1)
     for number, call in numbers.items():
         at_path, looks, at_folder, follows, at_flags, bit, name, second = call
         effect, odd = _EFFECTS.get(name, 0), 0
         if name == "moved":
             odd = _RENAME_EXCHANGE
+        if name in ("moved", "removed") and order["has_caches"]:
+            effect = 0  # what links there were in them is found out at once
         if (architecture, number) in answered:
             effect, odd = (effect, os.O_CREAT) if name == "open" else (0, 0)
         rows[number] = _CALL.pack(at_path, at_folder, at_flags, *second, looks, follows, effect, bit, odd)

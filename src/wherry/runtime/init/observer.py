@@ -6,12 +6,13 @@ cost one read of memory and an entry in a dictionary.
 
 The order has `calls`: where the arguments of each call are (wherry/runtime/observed.py), by architecture and
 number, none where files are no matter; `sockets`: the calls that make sockets, of which those are heard that
-may lead to a network; `caches`: folders in the container whose files are there before and count for nothing,
-links excepted.
+may lead to a network; `has_caches`: whether there are folders whose files are there before and count for
+nothing, links excepted.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 
@@ -29,14 +30,20 @@ _O_CREAT_EXCL = 0o300
 _O_NOFOLLOW = 0o100000 if os.uname().machine == "aarch64" else 0o400000
 _RESOLVE_IN_ROOT = 0x10
 _RENAME_EXCHANGE = 2
-_FACE, _READ = 1, 5
+_FACE, _READ, _ALL = 1, 5, 7
 _NOT_FOLLOWED = 3
 """By so many bits what was looked at without following a link is moved to the left."""
 _DELETED = b" (deleted)"
 _AF_UNIX, _LONGEST_ADDRESS = b"\x01\0", 110
+_32_BITS = "a program of 32 bits ran, whose system calls cannot be observed"
+_UNREADABLE = "a program that was executed could not be read"
 _SCRIPT_LINE = 256  # BINPRM_BUF_SIZE
 _DEEPEST_SCRIPT = 5
 _ELF_64, _PT_INTERP, _PROGRAM_HEADER = 2, 3, 56
+_OWN_32_BITS = {"x86_64": (3, 62), "aarch64": (40,)}
+"""What programs of 32 bits that this kernel executes by itself are for (e_machine, elf(5))."""
+_LOWEST = 4096
+"""Nothing can be mapped below this: who gives such an address asks whether there is a call."""
 
 
 class Observer:
@@ -53,7 +60,7 @@ class Observer:
         self._calls = order["calls"]
         self._sockets = order["sockets"]
         self._architectures = {architecture for architecture, _ in self._calls}
-        self._caches = tuple(path.encode("utf-8", "surrogateescape") for path in order["caches"])
+        self._has_caches = order["has_caches"]
         self.roots_changed = False
 
     def hear(self, pid: int, architecture: int, number: int, arguments: list[int]) -> None:
@@ -63,14 +70,14 @@ class Observer:
             if (architecture, number) in self._sockets:
                 self.networked = True
             if self._calls and architecture not in self._architectures:
-                self.problem = "a program of 32 bits ran, whose system calls cannot be observed"
+                self.problem = _32_BITS
             return
         try:
             self._put_down(pid, call, arguments)
-        except OSError:
+        except (ProcessLookupError, FileNotFoundError):
             pass  # the process is gone, or what it says is no name: the call itself fails
-        except ValueError:
-            self.problem = "a program that was executed could not be read"
+        except ValueError as error:
+            self.problem = str(error)
         except Exception as error:
             # Whatever happens here: the container goes on, and is not taken for observed.
             self.problem = f"a system call could not be understood ({error!r})"
@@ -78,7 +85,7 @@ class Observer:
     def _put_down(self, pid: int, call: tuple[Any, ...], arguments: list[int]) -> None:
         at_path, looks, at_folder, follows, at_flags, bit, effect, second = call
         folder = arguments[at_folder] & _LOW if at_folder >= 0 else _CWD
-        name = self._memory.read_path(pid, arguments[at_path]) if at_path >= 0 else b""
+        name = self._name(pid, arguments[at_path]) if at_path >= 0 else b""
         if effect == "address":
             name = self._socket_name(pid, arguments)
             if not name:
@@ -96,7 +103,7 @@ class Observer:
         path = self._path(pid, folder, name, root)
         self.see(root, path, looks if follows else looks << _NOT_FOLLOWED)
         if effect in ("made", "linked", "moved", "removed"):
-            second_name = self._memory.read_path(pid, arguments[second[1]]) if second[1] >= 0 else b""
+            second_name = self._name(pid, arguments[second[1]]) if second[1] >= 0 else b""
             second_folder = arguments[second[0]] & _LOW if second[0] >= 0 else _CWD
             self._rename(pid, effect, (root, path), (second_folder, second_name))
             if effect == "moved" and flags & _RENAME_EXCHANGE:
@@ -118,12 +125,23 @@ class Observer:
             self._keep_link(pid, path, root)
         if effect == "moved":
             new = self._path(pid, *second, root)
-            self.see(root, new, _READ << _NOT_FOLLOWED)
+            self.see(root, new, _ALL << _NOT_FOLLOWED)  # only an empty folder can be replaced
             self.changes.append((effect, path, new, root))
 
     def see(self, root: bytes, path: bytes, looks: int) -> None:
         key = root, path
         self.seen[key] = self.seen.get(key, 0) | looks
+
+    def _name(self, pid: int, address: int) -> bytes:
+        """FileNotFoundError where the kernel takes it for no name either."""
+        if address < _LOWEST:
+            raise FileNotFoundError
+        try:
+            return self._memory.read_path(pid, address)
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise FileNotFoundError from None
+            raise
 
     def _path(self, pid: int, folder: int, name: bytes, root: bytes) -> bytes:
         """`name` from the folder that it starts from, in the root `root` of the process."""
@@ -131,11 +149,23 @@ class Observer:
             return name
         start = b"%d/cwd" % pid if folder == _CWD else b"%d/fd/%d" % (pid, folder)
         base = os.readlink(start, dir_fd=self._proc)
-        if base.endswith(_DELETED):
+        if root and base != root and not base.startswith(root + b"/"):
+            raise ValueError("a program used a folder outside of its root (chroot)")
+        base = base[len(root) :]
+        if base.endswith(_DELETED) and not self._is_called(pid, start, base):
             base = base[: -len(_DELETED)]
-        if root and (base == root or base.startswith(root + b"/")):
-            base = base[len(root) :]
         return base + b"/" + name if name else base
+
+    def _is_called(self, pid: int, start: bytes, name: bytes) -> bool:
+        """Whether `name` is the name of what is open there, and not what the kernel says of a removed one."""
+        try:
+            file = self._open(pid, name, os.O_PATH | os.O_NOFOLLOW)
+        except OSError:
+            return False
+        try:
+            return os.path.samestat(os.fstat(file), os.stat(start, dir_fd=self._proc))
+        finally:
+            os.close(file)
 
     def _root(self, pid: int) -> bytes:
         """The folder that the process takes for its root; empty where it is the container's own."""
@@ -146,30 +176,38 @@ class Observer:
 
     def _opened_with(self, pid: int, address: int) -> tuple[int, bool]:
         """Of openat2: `struct open_how`."""
+        if address < _LOWEST:
+            raise FileNotFoundError
         flags, _, resolve = struct.unpack("=QQQ", self._memory.read(pid, address, 24))
         if resolve & _RESOLVE_IN_ROOT:
-            self.problem = "a program opened files in a root of its own (openat2, RESOLVE_IN_ROOT)"
+            raise ValueError("a program opened files in a root of its own (openat2, RESOLVE_IN_ROOT)")
         return _opened(flags)
 
     def _socket_name(self, pid: int, arguments: list[int]) -> bytes:
         """The name of a socket that is a file; empty for other addresses (unix(7))."""
+        if arguments[1] < _LOWEST:
+            return b""
         address = self._memory.read(pid, arguments[1], min(arguments[2] & _LOW, _LONGEST_ADDRESS))
         is_file = address[:2] == _AF_UNIX and address[2:3] != b"\0"
         return address[2:].partition(b"\0")[0] if is_file else b""
 
     def _keep_link(self, pid: int, path: bytes, root: bytes) -> None:
-        """A link in a cache goes, or gets another name: where it led must be known at the end."""
-        if not root and path.startswith(self._caches):
-            try:
-                file = self._open(pid, path, os.O_PATH | os.O_NOFOLLOW)
-            except OSError:
-                return
-            try:
-                self.changes.append(("linked", path, os.readlink(b"", dir_fd=file), root))
-            except OSError:
-                pass  # no link
-            finally:
-                os.close(file)
+        """A link in a cache goes, or gets another name: where it led must be known at the end.
+
+        By which names a process comes to a cache is not known here, so those of other links are kept too.
+        """
+        if not self._has_caches:
+            return
+        try:
+            file = self._open(pid, path, os.O_PATH | os.O_NOFOLLOW)
+        except OSError:
+            return
+        try:
+            self.changes.append(("linked", path, os.readlink(b"", dir_fd=file), root))
+        except OSError:
+            pass  # no link
+        finally:
+            os.close(file)
 
     # programs
 
@@ -187,7 +225,7 @@ class Observer:
             except (FileNotFoundError, NotADirectoryError):
                 return
             except OSError:
-                raise ValueError from None
+                raise ValueError(_UNREADABLE) from None
             interpreter = _interpreter(file)
             if not interpreter:
                 return
@@ -213,20 +251,30 @@ def _interpreter(file: int) -> bytes:
     """What the kernel opens for a program, which is closed; empty where it needs nothing else."""
     try:
         start = os.pread(file, _SCRIPT_LINE, 0)
+        line = start.partition(b"\n")[0]
         if start[:2] == b"#!":
-            words = start[2:].partition(b"\n")[0].split(None, 1)
-            return words[0] if words else b""
-        return _loader(file, start) if start[:4] == b"\x7fELF" else b""
+            return line[2:].partition(b"\0")[0].replace(b"\t", b" ").strip(b" ").partition(b" ")[0]
+        if start[:4] == b"\x7fELF":
+            return _loader(file, start)
+        if b"\0" in line:
+            raise ValueError(
+                "a file was executed that is neither a script nor a program of Linux (binfmt_misc)"
+            )
+        return b""  # a shell reads it itself
     except OSError:
-        raise ValueError from None
+        raise ValueError(_UNREADABLE) from None
     finally:
         os.close(file)
 
 
 def _loader(file: int, start: bytes) -> bytes:
     """The program's PT_INTERP (elf(5)), of 64 bits and this machine's byte order."""
-    if len(start) < 64 or start[4] != _ELF_64:
-        return b""  # a program of 32 bits is told by its calls
+    if len(start) < 64:
+        return b""
+    if start[4] != _ELF_64:
+        if int.from_bytes(start[18:20], "little") in _OWN_32_BITS.get(os.uname().machine, ()):
+            raise ValueError(_32_BITS)
+        return b""  # an emulator's
     (offset,) = struct.unpack_from("=Q", start, 32)
     size, count = struct.unpack_from("=HH", start, 54)
     table = os.pread(file, size * count, offset)
