@@ -206,7 +206,13 @@ def test_a_build_with_nothing_to_do_imports_little(tmp_path: Path) -> None:
     assert found & {"ctypes", "resource", "shutil", "zlib", "lzma"} == set()
     unneeded = (
         *("wherry.runtime.conditions", "wherry.runtime.idmap", "wherry.runtime.runtimes"),
-        *("wherry.build.contexts", "wherry.build.named", "wherry.build.fetching", "wherry.build.remote."),
+        *(
+            "wherry.build.carry",
+            "wherry.build.contexts",
+            "wherry.build.named",
+            "wherry.build.fetching",
+            "wherry.build.remote.",
+        ),
         "wherry.lint",
     )
     assert not {name for name in found if name.startswith(unneeded)}

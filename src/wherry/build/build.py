@@ -25,7 +25,7 @@ from wherry.build.options import Options
 from wherry.build.origins import Wanted, no_context
 from wherry.build.plan import Plan
 from wherry.build.records import Recorder
-from wherry.build.solve import Outcome, solve
+from wherry.build.solve import Outcome, look_up, solve
 from wherry.build.sources import Sources
 from wherry.build.stage import Recorded
 from wherry.build.step import Run
@@ -43,6 +43,8 @@ from wherry.runtime.spec import Conditions
 from wherry.store.store import Store
 
 if TYPE_CHECKING:
+    from wherry.build.carry.export import Exports
+    from wherry.build.carry.imports import Imports
     from wherry.build.execute import Executor
     from wherry.build.fetching import Fetcher
     from wherry.build.named import Contexts
@@ -74,7 +76,12 @@ def build(store: Store, options: Options, emit: Emit = ignore) -> Built:
     epoch = times.epoch(given.get("SOURCE_DATE_EPOCH"))
     with definitions.opened(store, options, emit) as definition:
         dockerfile = parser.parse(definition.text, definition.name)
-        with store.lease(), _sources_shown(dockerfile), linting.warned(store, options, emit) as check:
+        with (
+            store.lease(),
+            _sources_shown(dockerfile),
+            linting.warned(store, options, emit) as check,
+            _imports(store, options, platform, emit) as imports,
+        ):
             named = sources.contexts(options.contexts)
             plan = planning.plan(dockerfile, _wanted(store, options, platform, arguments, named, emit))
             with (
@@ -82,11 +89,17 @@ def build(store: Store, options: Options, emit: Emit = ignore) -> Built:
                 closing(_sources(store, context, named, options, emit)) as opened,
             ):
                 check(dockerfile, given, definition)
-                outcomes = _solve(store, plan, opened, options, arguments, epoch, emit)
+                recorder = _recorder(store, plan, opened, options, epoch, imports)
+                outcomes = _solve(store, plan, recorder, opened, options, arguments, emit)
+            exports = _exports(store, plan, outcomes, recorder, options, emit)
             config = _config(plan, outcomes, options, epoch)
+            if exports:
+                config = exports.inlined(config)
             image = _export(store, config, options, len(plan.steps) + 1, emit)
             account = accounts.account(outcomes, time.monotonic() - began)
             kept.succeeded(store, plan, outcomes, options, image)
+            if exports:
+                exports.write()
             emit(accounts.tally([step.name for step in plan.steps], account))
     for name in plan.unused_arguments:
         emit(Note("warning", f"build argument {name!r} is not used by the Dockerfile"))
@@ -155,19 +168,51 @@ def _sources(store: Store, context: Context, named: Contexts | None, options: Op
     return Sources(store, context, named, fetcher)
 
 
+@contextmanager
+def _imports(store: Store, options: Options, platform: Platform, emit: Emit) -> Iterator[Imports | None]:
+    if not options.cache_from:
+        yield None
+        return
+    from wherry.build.carry.imports import Imports
+
+    with closing(Imports(store, options.cache_from, platform, emit)) as imports:
+        yield imports
+
+
+def _exports(
+    store: Store,
+    plan: Plan,
+    outcomes: list[Outcome],
+    recorder: Recorder,
+    options: Options,
+    emit: Emit,
+) -> Exports | None:
+    if not options.cache_to:
+        return None
+    from wherry.build.carry.export import Exports
+    from wherry.runtime import modes
+
+    modes.enter_as_user()
+    return Exports(store, plan, outcomes, recorder, options.cache_to, emit)
+
+
+def _recorder(
+    store: Store, plan: Plan, sources: Sources, options: Options, epoch: int, imports: Imports | None
+) -> Recorder:
+    since = None if options.refresh is None else time.time() - options.refresh
+    control = Control(options.no_cache, plan.uncached, since)
+    return Recorder(store, sources, epoch, options.isolation, options.exact_cache, control, imports)
+
+
 def _solve(
     store: Store,
     plan: Plan,
+    recorder: Recorder,
     sources: Sources,
     options: Options,
     arguments: scope.Arguments,
-    epoch: int,
     emit: Emit,
 ) -> list[Outcome]:
-    since = None if options.refresh is None else time.time() - options.refresh
-    control = Control(options.no_cache, plan.uncached, since)
-    recorder = Recorder(store, sources, epoch, options.isolation, options.exact_cache, control)
-
     def executor() -> Executor:
         # Imported on the first step that has to be executed: it costs more than a build with nothing to do.
         from wherry.build import execute, watch
@@ -179,11 +224,11 @@ def _solve(
             sources,
             execute.Settings(
                 build=time.strftime("%Y%m%d-%H%M%S-") + os.urandom(3).hex(),
-                epoch=epoch,
+                epoch=recorder.epoch,
                 has_processes=any(isinstance(step.operation, Run) for step in plan.steps),
                 isolation=options.isolation,
                 snapshotter=options.snapshotter,
-                control=control,
+                control=recorder.control,
                 watched=frozenset() if options.exact_cache else watch.worth_watching(plan.steps),
                 surroundings=Surroundings(
                     options.host_ca, arguments.proxies(), options.network, options.conditions
@@ -194,11 +239,13 @@ def _solve(
             emit,
         )
 
-    worker = Worker(recorder, control, executor)
+    worker = Worker(recorder, recorder.control, executor)
     if not options.no_cache:
         sources.look_up(plan.steps)
     outcomes: list[Outcome | None] = [None] * len(plan.steps)
     try:
+        if recorder.imports and not options.no_cache:
+            recorder.imports.look_up(plan, outcomes, partial(look_up, plan.steps, worker, emit, outcomes))
         return solve(plan.steps, worker, emit, options.jobs, outcomes)
     except WherryError as error:
         if step := worker.failed(error):

@@ -11,8 +11,7 @@ from collections.abc import Mapping
 
 from wherry.base.errors import UsageError, WherryError
 from wherry.base.tuples import NamedTuple
-from wherry.dockerfile.errors import DockerfileError
-from wherry.dockerfile.values import fields
+from wherry.build.pairs import pairs
 
 _MOST = 500 * 1024
 """Bytes of a secret, as BuildKit has it: it is kept in memory."""
@@ -53,7 +52,7 @@ def secret(text: str, environment: Mapping[str, str]) -> Secret:
 
     Raises UsageError, for a file that is not there too.
     """
-    given = _options("--secret", text, ("id", "src", "source", "env", "type"))
+    given = pairs("--secret", text, ("id", "src", "source", "env", "type"))
     name = given.get("id", "")
     if not name:
         raise UsageError(
@@ -104,22 +103,6 @@ def agent(text: str, environment: Mapping[str, str]) -> Agent:
             hint='eval "$(ssh-agent)" && ssh-add KEY, then --ssh default',
         )
     return Agent(name, path)
-
-
-def _options(flag: str, text: str, known: tuple[str, ...]) -> dict[str, str]:
-    given: dict[str, str] = {}
-    try:
-        words = fields(text)
-    except DockerfileError as error:
-        raise UsageError(f"{flag} {text}: {error.message}") from None
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not equals:
-            raise UsageError(f"{flag} {text}: {word!r} is not of the form key=value")
-        if key.lower() not in known:
-            raise UsageError(f"{flag} {text}: unknown option {key!r}", hint=f"known: {', '.join(known)}")
-        given[key.lower()] = value
-    return given
 
 
 def _is_pipe(path: str) -> bool:

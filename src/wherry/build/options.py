@@ -10,6 +10,7 @@ from wherry.oci.reference import Reference
 from wherry.runtime.spec import Conditions
 
 if TYPE_CHECKING:
+    from wherry.build.carry.spec import Place, Target
     from wherry.build.lending import Agent, Secret
 
 
@@ -51,3 +52,6 @@ class Options(NamedTuple):
     contexts: tuple[tuple[str, str], ...] = ()
     """Named ones, name and value, as `--build-context` has them: `("src", "../src")`."""
     conditions: Conditions = Conditions()
+    cache_from: tuple[Place, ...] = ()
+    """Caches of other machines that are asked for results, in this order."""
+    cache_to: tuple[Target, ...] = ()

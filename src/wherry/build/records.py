@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,8 @@ from wherry.store.records import Record, Result
 from wherry.store.store import Store
 
 if TYPE_CHECKING:
+    from wherry.build.carry.cache import Hit
+    from wherry.build.carry.imports import Imports
     from wherry.build.reuse import Found, Reuse
     from wherry.runtime.modes import Mode
     from wherry.snapshot.tracks import Tree
@@ -59,14 +61,18 @@ class Recorder:
         isolation: str,
         exact: bool,
         control: Control,
+        imports: Imports | None = None,
     ) -> None:
         self._store = store
         self._isolation = isolation
         self._mark: str | None = None
         self._sources = sources
-        self._epoch = epoch
+        self.epoch = epoch
         self._exact = exact
-        self._control = control
+        self.control = control
+        self.imports = imports
+        self.taken: dict[int, tuple[str, ...]] = {}
+        """What is known of the content that each step's keys stand for, by the steps' numbers."""
         self._reuse: Reuse | None = None
         self._chains = ChainIds()
         self._gathered: dict[int, Gathered] = {}
@@ -79,20 +85,28 @@ class Recorder:
         content = self._cheap_content(step, inputs)
         if content is None:
             return None
+        self.taken[step.number] = (content,)
         record = self._recorded(step, parent, content)
-        return _reused(record) if record else self._observed(step, parent, inputs, (content,))
+        return _reused(record.result) if record else self._elsewhere(step, parent, inputs, (content,))
 
     def known(self, step: Step, parent: Chain, inputs: list[Chain], contents: tuple[str, ...]) -> Made | None:
         """As `find`, once all is read; what holds is found at once from now on."""
         record = self._recorded(step, parent, contents[0])
         if record is None:
-            return self._observed(step, parent, inputs, contents)
+            return self._elsewhere(step, parent, inputs, contents)
         self.write(step, parent, inputs, record.result, contents)
-        return _reused(record)
+        return _reused(record.result)
+
+    def _elsewhere(
+        self, step: Step, parent: Chain, inputs: list[Chain], contents: tuple[str, ...]
+    ) -> Made | None:
+        """A result that was made on another parent or another machine."""
+        made = self._observed(step, parent, inputs, contents)
+        return made or self._imported(step, parent, inputs, contents)
 
     def trace(self, step: Step, trees: Sequence[Tree], result: Result, content: str = "") -> None:
         """Keep what the step looked at: in its parent, and in each of its inputs if it is a RUN."""
-        if not self._exact and (keys := self._trace_keys(step, content)):
+        if not self._exact and (keys := self.trace_keys(step, content)):
             self.reuse.keep(keys[-1], trees, result)
 
     @property
@@ -107,14 +121,17 @@ class Recorder:
 
     def _recorded(self, step: Step, parent: Chain, content: str) -> Record | None:
         """The record of that content; of a RUN also one that this mode alone may take for its result."""
-        record = self._taken(step, self.key(step, parent, content))
-        if record is None and isinstance(step.operation, Run) and (mark := self._mark_of_mode()):
-            record = self._taken(step, self.key(step, parent, content + mark))
-        return record
+        for key in self.keys(step, parent, content):
+            record = self.at(key)
+            if record is not None and self.control.takes(step, record.result):
+                return record
+        return None
 
-    def _taken(self, step: Step, key: Digest) -> Record | None:
-        record = self.at(key)
-        return record if record and self._control.takes(step, record.result) else None
+    def keys(self, step: Step, parent: Chain, content: str) -> Iterator[Digest]:
+        """The keys of the records that may be taken for that content."""
+        yield self.key(step, parent, content)
+        if isinstance(step.operation, Run) and (mark := self._mark_of_mode()):
+            yield self.key(step, parent, content + mark)
 
     def _observed(
         self, step: Step, parent: Chain, inputs: list[Chain], contents: tuple[str, ...]
@@ -122,15 +139,35 @@ class Recorder:
         """A result that was made on another parent and holds here; it is recorded as one of this parent."""
         if self._exact:
             return None
-        chains = [parent] if isinstance(step.operation, Copy) else [parent, *inputs]
-        for key in self._trace_keys(step, contents[0]):
-            found = self.reuse.find(key, chains, partial(self._control.takes, step))
+        for key in self.trace_keys(step, contents[0]):
+            takes = partial(self.control.takes, step)
+            found = self.reuse.find(key, looked_at(step, parent, inputs), takes)
             if found is not None:
                 self.write(step, parent, inputs, found.result, contents)
                 return _observed(step, found)
         return None
 
-    def _trace_keys(self, step: Step, content: str) -> tuple[Digest, ...]:
+    def _imported(
+        self, step: Step, parent: Chain, inputs: list[Chain], contents: tuple[str, ...]
+    ) -> Made | None:
+        """A result that another machine's cache has."""
+        if self.imports is None:
+            return None
+
+        def adopt(hit: Hit) -> None:
+            self.write(step, parent, inputs, hit.result, contents)
+            for key, looked in hit.looked:
+                self._store.traces.put(key, looked.chains, looked.result, looked.observations)
+
+        keys = tuple(self.keys(step, parent, contents[0]))
+        trace_keys = () if self._exact else self.trace_keys(step, contents[0])
+        takes = partial(self.control.takes, step)
+        hit = self.imports.find(keys, trace_keys, looked_at(step, parent, inputs), takes, adopt)
+        if hit is None:
+            return None
+        return _observed(step, hit.found) if hit.found else _reused(hit.result)
+
+    def trace_keys(self, step: Step, content: str) -> tuple[Digest, ...]:
         """The keys that a step's traces may have, the last one for a new trace; none where it has none."""
         operation = step.operation
         if isinstance(operation, Copy):
@@ -150,16 +187,17 @@ class Recorder:
     def at(self, key: Digest) -> Record | None:
         """The record, if its layer is still in the store."""
         record = self._store.records.get(key)
-        if record is None or record.layer is None:
-            return record
-        return record if os.path.isdir(self._store.layers.folder(record.layer)) else None
+        return record if record is not None and self._is_there(record) else None
+
+    def _is_there(self, record: Record) -> bool:
+        return record.layer is None or os.path.isdir(self._store.layers.folder(record.layer))
 
     def key(self, step: Step, parent: Chain, content: str = "") -> Digest:
         operation = step.operation
         if isinstance(operation, Copy) and not content.startswith(_BY_NAME):
             # What the sources are called does not matter where their content is in the key.
             operation = operation._replace(patterns=(), inline=(), excludes=(), parents=False, remotes=())
-        return exact_key(recipe(operation, step.platform, self._epoch), self._chains.of(parent), content)
+        return exact_key(recipe(operation, step.platform, self.epoch), self._chains.of(parent), content)
 
     def write(
         self,
@@ -170,14 +208,20 @@ class Recorder:
         contents: tuple[str, ...] = ("",),
     ) -> None:
         """Record a result under every key by which it may be asked for: one for each of `contents`."""
+        self.taken[step.number] = contents
         mark = self._mark_of_mode() if isinstance(step.operation, Run) else ""
         keys = {self.key(step, parent, content + mark) for content in contents}
         if inputs:
             keys.add(self.key(step, parent, self._chain_content(inputs) + mark))
-        done = recipe(step.operation, step.platform, self._epoch)
+        done = recipe(step.operation, step.platform, self.epoch)
         chain = self._chains.of(parent)
         for key in keys:
             self._store.records.put(key, done, chain, result, step.name)
+
+    def written(self, step: Step, parent: Chain) -> list[Record]:
+        """All records of the step on that parent, whatever it took in, whose layers are in the store."""
+        done = recipe(step.operation, step.platform, self.epoch)
+        return list(filter(self._is_there, self._store.records.of(done, self._chains.of(parent))))
 
     def _mark_of_mode(self) -> str:
         """What keeps results of a mode apart. Of root little is asked: this is on every build's way."""
@@ -260,13 +304,18 @@ class Recorder:
         unknown = unknown_bytes(gathered)
         if unknown is None:
             return gathered
-        if unknown > _HASH_AT_ONCE and not operation.unpack:
+        if unknown > _HASH_AT_ONCE and not operation.unpack and self.imports is None:
             return None
         return with_digests(gathered, trees)
 
 
-def _reused(record: Record) -> Made:
-    return Made(record.layer, reused=True, went=Went(EXACT, record.result.seconds, record.layer))
+def looked_at(step: Step, parent: Chain, inputs: Sequence[Chain]) -> tuple[Chain, ...]:
+    """The root filesystems that a step's traces are about: what a COPY takes is in its key."""
+    return (parent,) if isinstance(step.operation, Copy) else (parent, *inputs)
+
+
+def _reused(result: Result) -> Made:
+    return Made(result.layer, reused=True, went=Went(EXACT, result.seconds, result.layer))
 
 
 def _observed(step: Step, found: Found) -> Made:

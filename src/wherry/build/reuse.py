@@ -7,7 +7,8 @@ those of now, so the time that it takes depends on the difference and not on wha
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
 
 from wherry.base.errors import WherryError
 from wherry.base.tuples import NamedTuple
@@ -16,7 +17,7 @@ from wherry.layer.entry import FILE
 from wherry.layer.layers import Layers
 from wherry.oci.digest import Digest
 from wherry.snapshot.differences import CONTENT, differences, unlike
-from wherry.snapshot.names import NameCache
+from wherry.snapshot.names import Contents, NameCache
 from wherry.snapshot.observations import broken, joined, split, top
 from wherry.snapshot.tracks import Tree
 from wherry.snapshot.view import View
@@ -49,25 +50,47 @@ class Found(NamedTuple):
         return f"(read {len(self.read)} of {self.copied} file{'' if self.copied == 1 else 's'} copied{names})"
 
 
+class Traces(Protocol):
+    """What is asked of `store.traces.Traces`."""
+
+    def of(self, key: Digest) -> list[Trace]: ...
+
+    def parts(self, trace: int, tree: int, tops: Iterable[str] | None = None) -> list[bytes]: ...
+
+
 class Reuse:
     """Finds and keeps the traces of a build's steps; for several threads.
 
     `layers` and `names` are for who executes steps too: an index is read once.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, contents: Contents | None = None, traces: Traces | None = None) -> None:
+        """With `contents` and `traces` those of others take the place of the store's."""
         self._store = store
         self.layers = Layers(store)
-        self.names = NameCache(self.layers)
-        self._compared: dict[tuple[Chain, Chain], Mapping[str, int] | None] = {}
+        self._contents = contents or self.layers
+        self.names = NameCache(self._contents)
+        self._traces = traces or store.traces
+        self._compared: dict[tuple[Chain, Chain], Mapping[str, int]] = {}
 
     def find(self, key: Digest, chains: Sequence[Chain], takes: Callable[[Result], bool]) -> Found | None:
         """A result of the step `key` that holds for the root filesystems `chains`, and that `takes` takes."""
-        for trace in self._store.traces.of(key):
-            holds = takes(trace.result) and self._is_there(trace.layer) and self._holds(trace, chains)
-            if holds and self._store.traces.move(trace.id, tuple(chains)):
-                return Found(trace.result, *self._read(trace, chains[0]))
+        for trace in self.fitting(key, chains, lambda result: takes(result) and self._is_there(result.layer)):
+            if self._store.traces.move(trace.id, tuple(chains)):
+                return self.found(trace, chains)
         return None
+
+    def fitting(
+        self, key: Digest, chains: Sequence[Chain], takes: Callable[[Result], bool]
+    ) -> Iterator[Trace]:
+        """The traces of the step `key` that hold for `chains`, of those whose result is taken."""
+        for trace in self._traces.of(key):
+            if takes(trace.result) and self._holds(trace, chains):
+                yield trace
+
+    def found(self, trace: Trace, chains: Sequence[Chain]) -> Found:
+        """What there is to say of a trace that holds for `chains`."""
+        return Found(trace.result, *self._read(trace, chains[0]))
 
     def keep(self, key: Digest, trees: Sequence[Tree], result: Result) -> None:
         """Keep what the step `key` looked at in `trees`, and what it gave."""
@@ -89,7 +112,7 @@ class Reuse:
         found = self._differences(old, new)
         if found is None:
             return False
-        parts = self._store.traces.parts(trace.id, tree, {top(path) for path in found})
+        parts = self._traces.parts(trace.id, tree, {top(path) for path in found})
         return broken(found, joined(parts)) is None
 
     def _read(self, trace: Trace, chain: Chain) -> tuple[int, tuple[str, ...]]:
@@ -102,21 +125,21 @@ class Reuse:
             for path, entry in self.names.of(diff_id).entries.items()
             if entry.kind == FILE
         }
-        parts = self._store.traces.parts(trace.id, 0, {top(path) for path in files})
+        parts = self._traces.parts(trace.id, 0, {top(path) for path in files})
         looked = joined(parts)
         return len(files), tuple(sorted(path for path in files if looked.get(path, 0) & CONTENT))
 
     def _differences(self, old: Chain, new: Chain) -> Mapping[str, int] | None:
-        """None where a layer is not in the store any more, so that nothing can be said."""
+        """None where a layer is not in the store (any more, or yet), so that nothing can be said."""
         if (old, new) not in self._compared:
             try:
                 self._compared[old, new] = differences(self._view(old), self._view(new))
             except WherryError:
-                self._compared[old, new] = None
+                return None
         return self._compared[old, new]
 
     def _view(self, chain: Chain) -> View:
-        return View(self.layers, chain, self.names)
+        return View(self._contents, chain, self.names)
 
     def _is_there(self, layer: Digest | None) -> bool:
         return layer is None or os.path.isdir(self._store.layers.folder(layer))

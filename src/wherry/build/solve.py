@@ -80,12 +80,18 @@ def solve(
     `outcomes`, one None for each step, is filled on the way: so far a failed build has come.
     """
     outcomes = [None] * len(steps) if outcomes is None else outcomes
-    for step in steps:
-        _try_cache(step, outcomes, worker, emit)
+    look_up(steps, worker, emit, outcomes)
     if any(outcome is None for outcome in outcomes):
         worker.prepare()
         _Crew(steps, outcomes, worker, emit, jobs or os.cpu_count() or 1).work()
     return [outcome for outcome in outcomes if outcome is not None]
+
+
+def look_up(steps: Sequence[Step], worker: Worker, emit: Emit, outcomes: list[Outcome | None]) -> None:
+    """Fill in the outcomes that are missing, where there are results."""
+    for step in steps:
+        if outcomes[step.number] is None:
+            _try_cache(step, outcomes, worker, emit)
 
 
 def _ready(step: Step, outcomes: Sequence[Outcome | None]) -> bool:

@@ -20,6 +20,7 @@ from wherry.store.store import Store
 from wherry.ui.progress import MODES, display
 
 if TYPE_CHECKING:
+    from wherry.build.carry.spec import Place, Target
     from wherry.build.lending import Agent, Secret
 
 
@@ -82,6 +83,20 @@ def register(parser: argparse.ArgumentParser) -> None:
         default="observed",
         choices=("observed", "exact", "off"),
         help="observed: a result holds where all that its step looked at is the same; exact; off",
+    )
+    add(
+        "--cache-from",
+        action="append",
+        default=[],
+        metavar="NAME|type=TYPE,...",
+        help="use another machine's results too: type=registry,ref=NAME or type=local,src=FOLDER",
+    )
+    add(
+        "--cache-to",
+        action="append",
+        default=[],
+        metavar="type=TYPE,...",
+        help="keep the results for others: type=registry,ref=NAME, type=local,dest=FOLDER or type=inline",
     )
     add("--pull", action="store_true", help="ask the registry for newer base images")
     add("-q", "--quiet", action="store_true", help="print the image ID and nothing else")
@@ -183,6 +198,8 @@ def _options(args: argparse.Namespace) -> Options:
         agents=_agents(args.ssh),
         contexts=_contexts(args.build_context),
         conditions=conditions.read(args, settings),
+        cache_from=_caches_from(args.cache_from),
+        cache_to=_caches_to(args.cache_to),
     )
 
 
@@ -195,6 +212,22 @@ def _age(text: str | None) -> float | None:
     if seconds is None:
         raise UsageError(f"--refresh {text!r}: not an age", hint=ages.FORM)
     return seconds
+
+
+def _caches_from(texts: list[str]) -> tuple[Place, ...]:
+    if not texts:
+        return ()
+    from wherry.build.carry import spec
+
+    return tuple(map(spec.source, texts))
+
+
+def _caches_to(texts: list[str]) -> tuple[Target, ...]:
+    if not texts:
+        return ()
+    from wherry.build.carry import spec
+
+    return tuple(map(spec.target, texts))
 
 
 def _contexts(texts: list[str]) -> tuple[tuple[str, str], ...]:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 GZIP = "gzip"
 ZSTD = "zstd"
 NONE = "none"
-GZIP_LEVEL = 6
-ZSTD_LEVEL = 3
+_LEVELS = {GZIP: 6, ZSTD: 3}
+"""Where none is asked for."""
 
 _MEDIA_TYPES = {
     GZIP: (media.LAYER_GZIP, media.DOCKER_LAYER_GZIP),
@@ -39,16 +39,17 @@ _XZ_MEMORY = 256 << 20
 """Bytes that an xz stream may ask for; `xz -9` needs 65 MiB."""
 
 
-def compressor(compression: str) -> str:
+def compressor(compression: str, level: int | None = None) -> str:
     """Program, version and settings that determine the bytes, as `zlib-ng 2.3.3 level 6 block 1048576`."""
     _check(compression)
+    if compression == NONE:
+        return NONE
+    level = _LEVELS[compression] if level is None else level
     if compression == GZIP:
         from zlib_ng import zlib_ng
 
-        return f"zlib-ng {zlib_ng.ZLIBNG_RUNTIME_VERSION} level {GZIP_LEVEL} block {_BLOCKS[GZIP]}"
-    if compression == ZSTD:
-        return f"zstd {_zstd().zstd_version} level {ZSTD_LEVEL} block {_BLOCKS[ZSTD]}"
-    return NONE
+        return f"zlib-ng {zlib_ng.ZLIBNG_RUNTIME_VERSION} level {level} block {_BLOCKS[GZIP]}"
+    return f"zstd {_zstd().zstd_version} level {level} block {_BLOCKS[ZSTD]}"
 
 
 def accepted_types(compression: str) -> tuple[str, ...]:
@@ -60,13 +61,19 @@ def accepted_types(compression: str) -> tuple[str, ...]:
 class Compressing:
     """Bytes in, compressed bytes out to `sink`, in order and from the caller's thread."""
 
-    def __init__(self, sink: Callable[[bytes], object], compression: str = GZIP, threads: int = 0) -> None:
+    def __init__(
+        self,
+        sink: Callable[[bytes], object],
+        compression: str = GZIP,
+        threads: int = 0,
+        level: int | None = None,
+    ) -> None:
         """`compression` is gzip, zstd or none; `threads` is 0 for one a processor."""
         from concurrent.futures import ThreadPoolExecutor
 
         _check(compression)
         self._sink = sink
-        self._one = _one(compression)
+        self._one = _one(compression, level)
         self._size = _BLOCKS.get(compression, BLOCK)
         self._threads = threads or len(os.sched_getaffinity(0))
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="compress")
@@ -281,16 +288,17 @@ def _zstd() -> Any:
     return zstd
 
 
-def _one(compression: str) -> Callable[[bytes], bytes]:
+def _one(compression: str, level: int | None) -> Callable[[bytes], bytes]:
     """The function that makes a block a member or a frame."""
+    chosen = _LEVELS.get(compression, 0) if level is None else level
     if compression == GZIP:
         from zlib_ng import zlib_ng
 
-        return lambda block: zlib_ng.compress(block, GZIP_LEVEL, 31)
+        return lambda block: zlib_ng.compress(block, chosen, 31)
     if compression == ZSTD:
         zstd = _zstd()
         flags = zstd.CompressionParameter
-        options = {flags.compression_level: ZSTD_LEVEL, flags.checksum_flag: 1}
+        options = {flags.compression_level: chosen, flags.checksum_flag: 1}
         return lambda block: cast(bytes, zstd.compress(block, options=options))
     return lambda block: block
 

@@ -197,8 +197,9 @@ class Layers:
 
     # what goes out
 
-    def compressed(self, diff_id: Digest, compression: str = "gzip") -> Descriptor:
-        """The layer as a blob of the store, made if need be; its media type is OCI's."""
+    def compressed(self, diff_id: Digest, compression: str = "gzip", level: int | None = None) -> Descriptor:
+        """The layer as a blob of the store, made if need be; its media type is OCI's. One that is there is
+        taken, whatever its level."""
         from wherry.layer import compress
 
         accepted = compress.accepted_types(compression)
@@ -206,13 +207,13 @@ class Layers:
             if blob.media_type in accepted and self._store.blobs.has(blob.digest):
                 return blob._replace(media_type=accepted[0])
         with self._store.blobs.writer() as writer, self.open_tar(diff_id) as tar:
-            with compress.Compressing(writer.write, compression) as compressing:
+            with compress.Compressing(writer.write, compression, level=level) as compressing:
                 while data := tar.read(1 << 20):
                     compressing.write(data)
                 compressing.finish()
             size = writer.size
             blob = Descriptor(accepted[0], writer.commit(), size)
-        self._store.layers.add_blob(diff_id, blob, compress.compressor(compression))
+        self._store.layers.add_blob(diff_id, blob, compress.compressor(compression, level))
         return blob
 
     # within

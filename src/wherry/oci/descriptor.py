@@ -69,11 +69,14 @@ def make_manifest(
     config: Descriptor,
     layers: tuple[Descriptor, ...],
     annotations: Mapping[str, str] | None = None,
+    artifact: str = "",
 ) -> Manifest:
-    """A new OCI manifest; its bytes depend on nothing but the arguments."""
+    """A new OCI manifest; its bytes depend on nothing but the arguments. `artifact` is the type of what is no
+    image."""
     document: dict[str, Any] = {
         "schemaVersion": 2,
         "mediaType": media.MANIFEST,
+        **({"artifactType": artifact} if artifact else {}),
         "config": config.to_json(),
         "layers": [layer.to_json() for layer in layers],
     }

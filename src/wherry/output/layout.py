@@ -33,7 +33,7 @@ def write_folder(store: Store, image: Image, names: Sequence[Reference], folder:
     """A new layout, or one that is there already: blobs are added to it, and its index is replaced."""
     try:
         os.makedirs(f"{folder}/blobs/sha256", exist_ok=True)
-        _write(store, image, names, _Folder(folder))
+        _write(store, image, names, Folder(folder))
     except OSError as error:
         raise WherryError(f"cannot write {folder}: {error.strerror or error}") from None
 
@@ -56,7 +56,7 @@ def _write(store: Store, image: Image, names: Sequence[Reference], files: _Files
     files.file("index.json", len(index), [index])
 
 
-class _Folder:
+class Folder:
     """Files in a folder; each has its name only when it is whole."""
 
     def __init__(self, folder: str) -> None:

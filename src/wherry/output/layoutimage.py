@@ -53,7 +53,7 @@ def place(text: str) -> Place:
 
 def image(store: Store, where: Place, platform: Platform) -> Image:
     """The image of the layout for `platform`, now in the store. The caller holds the store's lease."""
-    layout = _Layout(where.folder)
+    layout = Layout(where.folder)
     manifest, raw = layout.find(where, platform)
     config = configs.parse(raw)
     if len(config.diff_ids) != len(manifest.layers):
@@ -75,43 +75,47 @@ def image(store: Store, where: Place, platform: Platform) -> Image:
 
 def config(where: Place, platform: Platform) -> ImageConfig:
     """The config of the same image; the store has no part in it."""
-    return configs.parse(_Layout(where.folder).find(where, platform)[1])
+    return configs.parse(Layout(where.folder).find(where, platform)[1])
 
 
-class _Layout:
+class Layout:
+    """A folder with a layout, read by what its index names."""
+
     def __init__(self, folder: str) -> None:
         self._folder = folder
 
     def find(self, where: Place, platform: Platform) -> tuple[Manifest, bytes]:
         """The manifest and the config that are meant, checked."""
-        manifest = self._manifest(_picked(self._index(), where, platform), platform)
+        manifest = self.manifest(picked(self.index(), where, platform), platform)
         check_config_type(manifest)
-        return manifest, self._document(manifest.config)
+        return manifest, self.document(manifest.config)
 
-    def _index(self) -> Index:
+    def index(self) -> Index:
         with self._open("index.json") as file:
             index = parse(file.read(MAX_DOCUMENT + 1), media.INDEX)
         if not isinstance(index, Index):
             raise Corrupt(f"{self._folder}/index.json is not an image index")
         return index
 
-    def _document(self, descriptor: Descriptor) -> bytes:
-        """A manifest, an index or a config, checked."""
+    def document(self, descriptor: Descriptor) -> bytes:
+        """A small blob whole: a manifest, an index or a config, checked."""
         with self._open(blob_name(descriptor.digest)) as file:
             raw = file.read(MAX_DOCUMENT + 1)
         if len(raw) > MAX_DOCUMENT or digests.of(raw) != descriptor.digest:
             raise self._wrong(descriptor)
         return raw
 
-    def _manifest(self, entry: Descriptor, platform: Platform) -> Manifest:
+    def manifest(self, entry: Descriptor, platform: Platform) -> Manifest:
+        """The manifest that an entry of the index means; of one for several platforms, that of `platform`."""
         for _ in range(_MAX_INDEXES):
-            document = parse(self._document(entry), entry.media_type)
+            document = parse(self.document(entry), entry.media_type)
             if isinstance(document, Manifest):
                 return document
             entry = _chosen(self._folder, document.manifests, platform)
         raise Unsupported(f"{self._folder}: an index of indexes, more than {_MAX_INDEXES} deep")
 
     def copy(self, store: Store, blob: Descriptor) -> None:
+        """Bring a blob into the store, checked."""
         if store.blobs.has(blob.digest):
             return
         with self._open(blob_name(blob.digest)) as file, store.blobs.writer() as writer:
@@ -144,7 +148,7 @@ class _Layout:
         return Corrupt(f"{self._folder}/{blob_name(descriptor.digest)} has other content than its name says")
 
 
-def _picked(index: Index, where: Place, platform: Platform) -> Descriptor:
+def picked(index: Index, where: Place, platform: Platform) -> Descriptor:
     """By digest, by tag, or the one that is called latest; one image alone needs no tag."""
     if where.digest:
         digest = digests.parse(where.digest)

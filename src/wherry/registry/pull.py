@@ -73,7 +73,7 @@ def retrieve(
     reference = reference.with_default_tag()
     client = Client(reference, credentials=credentials, retries=retries)
     with store.lease(), store.scratch("pull") as unfinished, client:
-        digest, manifest = _resolve(client, reference, platform)
+        digest, manifest = resolve(client, reference, platform)
         config_raw = _config(store, client, manifest)
         config = configs.parse(config_raw)
         _check(reference, manifest, config, platform, emit)
@@ -81,7 +81,7 @@ def retrieve(
         return _enter(store, reference, digest, manifest, config_raw)
 
 
-def _resolve(client: Client, reference: Reference, platform: Platform | None) -> tuple[Digest, Manifest]:
+def resolve(client: Client, reference: Reference, platform: Platform | None) -> tuple[Digest, Manifest]:
     """The digest of what bears the name, and the manifest for the platform."""
     document = client.manifest(reference.digest or reference.tag)
     digest = document.digest

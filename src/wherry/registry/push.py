@@ -6,6 +6,9 @@ Any other gets a new OCI manifest; its layers keep the compressed blobs that the
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+from typing import BinaryIO
+
 from wherry.base.errors import WherryError
 from wherry.base.events import Emit, Transfer, ignore
 from wherry.layer.layers import Layers
@@ -43,12 +46,12 @@ def push(
     if reference.digest:
         raise WherryError(f"cannot push to {reference.familiar}: a digest cannot be chosen, only a tag")
     with store.lease():
-        sources = _sources(store, image, reference)
+        sources = known_sources(store, image.config.diff_ids, reference)
         with Client(reference, True, sorted(set(sources.values())), credentials, retries) as client:
             pulled = original(store, image)
             layers = _Push(store, client, image, pulled, sources, emit, vertex).layers()
             manifest = pulled or manifest_of(image, store.blobs.size(image.id), layers)
-            _send_config(store, client, manifest.config)
+            send(client, manifest.config, lambda: store.blobs.open(manifest.config.digest))
             digest = client.put_manifest(reference.tag, manifest.raw, manifest.media_type)
         store.images.add_repo_digest(reference.name, digest, image.id)
     return digest
@@ -95,33 +98,39 @@ class _Push:
             stop.check()
             self._emit(Transfer(self._vertex, name, done, size))
 
-        self._send_blob(diff_id, blob, report)
+        send(
+            self._client,
+            blob,
+            lambda: self._store.blobs.open(blob.digest),
+            report,
+            self._sources.get(diff_id, ""),
+        )
         self._sent[diff_id] = blob
 
-    def _send_blob(self, diff_id: Digest, blob: Descriptor, report: Report) -> None:
-        client = self._client
-        if client.has_blob(blob.digest):
-            report(blob.size)
-        elif location := client.mount(blob.digest, self._sources.get(diff_id, "")):
-            report(0)
-            client.upload(
-                blob.digest, blob.size, lambda: self._store.blobs.open(blob.digest), report, location
-            )
-        else:
-            report(blob.size)
+
+def send(
+    client: Client,
+    blob: Descriptor,
+    open_blob: Callable[[], BinaryIO],
+    report: Report = lambda _: None,
+    source: str = "",
+) -> None:
+    """A blob to a registry, if it has not got it; from its repository `source`, if it will."""
+    if client.has_blob(blob.digest):
+        report(blob.size)
+    elif location := client.mount(blob.digest, source):
+        report(0)
+        client.upload(blob.digest, blob.size, open_blob, report, location)
+    else:
+        report(blob.size)
 
 
-def _send_config(store: Store, client: Client, config: Descriptor) -> None:
-    if not client.has_blob(config.digest):
-        client.upload(config.digest, config.size, lambda: store.blobs.open(config.digest))
-
-
-def _sources(store: Store, image: Image, reference: Reference) -> dict[Digest, str]:
-    """For layers of `image`, another repository of the same registry that has them, as far as we know.
+def known_sources(store: Store, diff_ids: Collection[Digest], reference: Reference) -> dict[Digest, str]:
+    """For some of the layers, another repository of the same registry that has them, as far as we know.
 
     A registry that has not (any more) answers a mount by taking an upload.
     """
-    wanted = set(image.config.diff_ids)
+    wanted = set(diff_ids)
     found: dict[Digest, str] = {}
     for other in store.images.all():
         shared = wanted.intersection(other.config.diff_ids)

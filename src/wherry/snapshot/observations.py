@@ -11,6 +11,9 @@ from collections.abc import Iterable, Mapping
 
 from wherry.base.errors import Corrupt
 
+_MOST = 64 << 20
+"""Bytes of one part, uncompressed: it may come from a stranger's cache."""
+
 Observations = Mapping[str, int]
 """By path, the sum of FACE, NAMES and CONTENT."""
 
@@ -52,10 +55,14 @@ def _encode(part: Mapping[str, int]) -> bytes:
 
 
 def _decode(data: bytes) -> dict[str, int]:
+    inflating = zlib.decompressobj()
     try:
-        bits, mark, text = zlib.decompress(data).partition(b"\xff")
+        plain = inflating.decompress(data, _MOST)
     except zlib.error:
         raise Corrupt("a record of observations is damaged") from None
+    if not inflating.eof:
+        raise Corrupt(f"a record of observations is cut off, or has more than {_MOST} bytes")
+    bits, mark, text = plain.partition(b"\xff")
     paths = text.decode("utf-8", "surrogateescape").split("\0")
     if not mark or len(paths) != len(bits):
         raise Corrupt("a record of observations is damaged")

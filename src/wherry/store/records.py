@@ -70,6 +70,11 @@ class Records:
             (key, recipe, parent, now, now, text, *result),
         )
 
+    def of(self, recipe: Digest, parent: Digest) -> list[Record]:
+        """All of a step on a parent: one for each content that it may have taken in."""
+        rows = self._database.rows(f"{_SELECT} WHERE recipe = ? AND parent = ?", (recipe, parent))
+        return [_record(row) for row in rows]
+
     def all(self) -> list[Record]:
         return [_record(row) for row in self._database.rows(f"{_SELECT} ORDER BY created")]
 

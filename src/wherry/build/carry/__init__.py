@@ -1,0 +1,1 @@
+"""The cache on other machines: `--cache-to` and `--cache-from`."""
