@@ -12,7 +12,6 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
 
 from wherry.base.errors import NotFound, WherryError
 from wherry.build import recall
@@ -29,7 +28,7 @@ from wherry.build.filedigests import (
     packed,
     stamp,
 )
-from wherry.build.recall import Answer, Seen
+from wherry.build.recall import Seen
 from wherry.dockerfile.ignore import Patterns
 from wherry.layer.entry import DIRECTORY, FIFO, FILE, SYMLINK, Entry
 from wherry.layer.folders import Folders
@@ -57,7 +56,7 @@ class Context:
         self.root = root
         self.label = label
         self.ignored = ignored
-        self._digests = digests
+        self.digests = digests
         digests.ignored = tuple(ignored.patterns)
         self.seen = Seen()
         self._listings: dict[str, Listing] = {}
@@ -75,7 +74,7 @@ class Context:
             return Entry("", DIRECTORY, found[MODE] & 0o7777, mtime=found[MTIME])
         folder, _, name = path.rpartition("/")
         try:
-            known = self._digests.get(path, found) if stat.S_ISREG(found[MODE]) else b""
+            known = self.digests.get(path, found) if stat.S_ISREG(found[MODE]) else b""
             return self._entry(path, name, self._folder(folder), found, known or UNKNOWN)
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -126,14 +125,6 @@ class Context:
                 pending += reversed(self._folders_in(listing))
         return walk.end()[-1]
 
-    def known_copy(self, key: str) -> Any:
-        return self._digests.copy(key)
-
-    def keep_copy(self, key: str, known: tuple[list[Answer], str]) -> None:
-        """`known` is kept if it still holds: nothing that was read since was found changed."""
-        if self._digests.is_firm and not self._settled:
-            self._digests.keep_copy(key, known)
-
     def walk(self, path: str) -> Iterator[Entry]:
         """Not recursive, and with few descriptors: a folder may be two thousand folders deep."""
         with Folders(f"/proc/self/fd/{self._folder(path)}", make=False) as folders:
@@ -164,7 +155,7 @@ class Context:
         """What is in the folder `path`, and of each whether it is a folder that is ignored itself."""
         listing = self._listings.pop(path, None) or self._listing(folders, top, path)
         walk.listed(listing)
-        digests = bytes(self._digests.of(listing))
+        digests = bytes(self.digests.of(listing))
         excludes = self.ignored.excludes if self.ignored.keeps_any() else None
         prefix = f"{path}/" if path else ""
         found = []
@@ -198,7 +189,7 @@ class Context:
         ignored = self.ignored
         if not ignored:
             return names
-        looked = self._digests.looked(path, names)
+        looked = self.digests.looked(path, names)
         if looked is None:
             prefix = f"{path}/" if path else ""
             inner = ((name, prefix + name) for name in names)
@@ -243,16 +234,16 @@ class Context:
         began = now()
         with open(self._open(path), "rb", buffering=0) as file:
             digest = hashlib.file_digest(file, "sha256").digest()
-            self._digests.put(path, stamp(os.fstat(file.fileno())), digest, began)
+            self.digests.put(path, stamp(os.fstat(file.fileno())), digest, began)
         return digest
 
     def learn(self, path: str, content: object, digest: bytes, read_at: int) -> None:
         if isinstance(content, int):
-            self._digests.put(path, stamp(os.fstat(content)), digest, read_at)
+            self.digests.put(path, stamp(os.fstat(content)), digest, read_at)
 
     def save(self) -> None:
         if not self._settled:
-            self._digests.save()
+            self.digests.save()
 
     def missing(self, pattern: str) -> NotFound:
         clean = posixpath.normpath(pattern.lstrip("/"))
@@ -316,7 +307,7 @@ class Context:
 
         with open(os.open(name, _FILE_FLAGS, dir_fd=folder), "rb", buffering=0) as file:
             digest = hashlib.file_digest(file, "sha256").digest()
-            self._digests.put_settled(path, stamp(os.fstat(file.fileno())), digest)
+            self.digests.put_settled(path, stamp(os.fstat(file.fileno())), digest)
         return digest
 
     def _folder(self, path: str) -> int:
@@ -353,7 +344,7 @@ class Context:
 
     def reader(self) -> Context:
         """Another view of the same context, for another thread."""
-        return Context(self.root, self.ignored, self._digests, self.label, settled=self._settled)
+        return Context(self.root, self.ignored, self.digests, self.label, settled=self._settled)
 
     def close(self) -> None:
         os.close(self._root_fd)

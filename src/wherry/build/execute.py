@@ -172,8 +172,13 @@ class Executor:
                 if made is not None:
                     return made
             tree = Tree(self._view(parent))
-            copied = copying.execute(operation, gathered, trees, NotingView(tree), self._layers, self._mtime)
+            earlier = None if self._settings.no_cache else self._recorder.earlier(step, trees.files)
+            copied = copying.execute(
+                operation, gathered, trees, NotingView(tree), self._layers, self._mtime, earlier
+            )
             contents = self._recorder.contents(step, copied.gathered)
+            if copied.layer is not None and not copied.is_foreign:
+                self._recorder.made(step, trees.files, copied.layer.diff_id)
         result = began.ended(copied.layer)
         self._recorder.write(step, parent, inputs, result, contents)
         for content in contents:

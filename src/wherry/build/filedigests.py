@@ -121,6 +121,7 @@ class FileDigests:
         self._rows: dict[str, _Row] = {}
         self._files: dict[str, tuple[Stamp, bytes]] = {}
         self._copies: dict[str, Any] = {}
+        self._layers: dict[str, str] = {}
         self.ignored: tuple[str, ...] = ()
         """The patterns of the ignore file; to be set before anything is asked."""
         self.is_firm = True
@@ -187,10 +188,17 @@ class FileDigests:
 
     def keep_copy(self, key: str, known: Any) -> None:
         self._load()
-        self._copies.pop(key, None)
-        self._copies[key] = known
-        for surplus in list(self._copies)[:-_COPIES]:
-            del self._copies[surplus]
+        _keep(self._copies, key, known)
+        self._changed = True
+
+    def layer(self, key: str) -> str | None:
+        """What `keep_layer` kept."""
+        self._load()
+        return self._layers.get(key)
+
+    def keep_layer(self, key: str, layer: str) -> None:
+        self._load()
+        _keep(self._layers, key, layer)
         self._changed = True
 
     def save(self) -> None:
@@ -202,6 +210,7 @@ class FileDigests:
             "folders": rows,
             "files": {path: known for path, known in self._files.items() if known[1]},
             "copies": self._copies,
+            "layers": self._layers,
         }
         memory.save(self._path, document)
         self._changed = False
@@ -237,6 +246,7 @@ class FileDigests:
             return
         found = memory.load(self._path)
         self._files = found.get("files", {})
+        self._layers = found.get("layers", {})
         is_same = tuple(found.get("ignored", ())) == self.ignored
         self._copies = found.get("copies", {}) if is_same else {}
         # What was looked at under another ignore file says nothing; its digests do.
@@ -245,6 +255,14 @@ class FileDigests:
             for path, (listed, names, raw, digests) in found.get("folders", {}).items()
         }
         self._is_loaded = True
+
+
+def _keep(kept: dict[str, Any], key: str, value: Any) -> None:
+    """The last one; those that nobody has kept for longest go."""
+    kept.pop(key, None)
+    kept[key] = value
+    for surplus in list(kept)[:-_COPIES]:
+        del kept[surplus]
 
 
 def is_settled(changed: int, read_at: int) -> bool:

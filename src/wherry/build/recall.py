@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from wherry import __version__
 from wherry.build.filedigests import CTIME, Listing, Stamp, is_settled, now, packed
 from wherry.build.step import Copy
+from wherry.oci.digest import Digest
 
 if TYPE_CHECKING:
     from wherry.build.context import Context
@@ -91,7 +92,7 @@ def listed(names: list[str]) -> bytes:
 
 def recalled(operation: Copy, context: Context) -> str | None:
     """The digest of what the operation copies, where the context answers as it did when that was known."""
-    known = context.known_copy(_key(operation))
+    known = context.digests.copy(_key(operation))
     if known is None:
         return None
     answers, content = known
@@ -101,8 +102,24 @@ def recalled(operation: Copy, context: Context) -> str | None:
 
 
 def remember(operation: Copy, context: Context, answers: list[Answer], content: str) -> None:
-    """Keep the digest for the next build."""
-    context.keep_copy(_key(operation), (answers, content))
+    """Keep the digest for the next build, unless something was found changed when it was read since."""
+    if context.digests.is_firm:
+        context.digests.keep_copy(_key(operation), (answers, content))
+
+
+def earlier(recipe: Digest, context: Context) -> Digest | None:
+    """The layer that was made last of the recipe, from whatever the context had then; it may be gone."""
+    layer = context.digests.layer(_versioned(recipe))
+    return Digest(layer) if layer else None
+
+
+def made(recipe: Digest, context: Context, layer: Digest) -> None:
+    context.digests.keep_layer(_versioned(recipe), layer)
+
+
+def _versioned(recipe: Digest) -> str:
+    """Another version may write a layer otherwise."""
+    return f"{__version__} {recipe}"
 
 
 def _key(operation: Copy) -> str:

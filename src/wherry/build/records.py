@@ -22,7 +22,7 @@ from wherry.build import recall
 from wherry.build.account import EXACT, OBSERVED, Went
 from wherry.build.context import Context
 from wherry.build.control import Control
-from wherry.build.files import Trees
+from wherry.build.files import Files, Trees
 from wherry.build.gather import Gathered, content_of, gather, unknown_bytes, with_digests
 from wherry.build.solve import Chain, Made
 from wherry.build.sources import Sources
@@ -76,6 +76,8 @@ class Recorder:
         self._reuse: Reuse | None = None
         self._chains = ChainIds()
         self._gathered: dict[int, Gathered] = {}
+        self._contents: dict[int, tuple[Gathered, str]] = {}
+        """The digest of what each step copies, with what it is of."""
         self._answers: dict[int, list[recall.Answer]] = {}
         """What the context said when that was gathered, where it proves something."""
         self._lock = threading.Lock()
@@ -250,7 +252,7 @@ class Recorder:
         """All that a COPY's keys may say of its content, once every digest is known."""
         operation = step.operation
         assert isinstance(operation, Copy)
-        content = content_of(gathered, operation.unpack)
+        content = self._content(step, gathered, operation)
         if step.inputs:
             return (content,)
         if not self._sources.has_to_fetch(operation):
@@ -261,6 +263,18 @@ class Recorder:
         has_local = bool(self._sources.at_hand(operation))
         local = tuple(item for item in gathered.items if has_local and not item.origin and item.data is None)
         return (content, _fetched_content(fetched, Gathered(local), operation))
+
+    def earlier(self, step: Step, files: Files) -> Digest | None:
+        """The layer that the step gave when it copied other files of its context."""
+        return recall.earlier(self._recipe(step), files) if isinstance(files, Context) else None
+
+    def made(self, step: Step, files: Files, layer: Digest) -> None:
+        """Keep the layer, made by `operations/copy.py` alone, for `earlier`."""
+        if isinstance(files, Context):
+            recall.made(self._recipe(step), files, layer)
+
+    def _recipe(self, step: Step) -> Digest:
+        return recipe(step.operation, step.platform, self._epoch)
 
     def _cheap_content(self, step: Step, inputs: list[Chain]) -> str | None:
         operation = step.operation
@@ -278,6 +292,13 @@ class Recorder:
             return None
         self._gathered[step.number] = gathered
         return self.contents(step, gathered)[0]
+
+    def _content(self, step: Step, gathered: Gathered, operation: Copy) -> str:
+        """Made once for what is not read again."""
+        known = self._contents.get(step.number)
+        if known is None or known[0] is not gathered:
+            known = self._contents[step.number] = (gathered, content_of(gathered, operation.unpack))
+        return known[1]
 
     def _remember(self, step: Step, operation: Copy, content: str) -> None:
         """For the next build; see `recall.py`."""

@@ -34,6 +34,7 @@ from wherry.oci.descriptor import Descriptor
 from wherry.oci.digest import Digest
 
 if TYPE_CHECKING:
+    from wherry.layer.splice import Earlier
     from wherry.store.store import Store
 
 Opener = Callable[[], BinaryIO]
@@ -117,6 +118,19 @@ class Layers:
                 return open(root.open(entry.path), "rb")
             except OSError as error:
                 raise damaged(entry, error.strerror) from None
+
+    def earlier(self, diff_id: Digest) -> Earlier | None:
+        """The stream of a layer that `add_tar` has written, to take parts of; to be closed. None where it is
+        gone."""
+        from wherry.layer.splice import Earlier
+
+        layer = self._read_index(diff_id)
+        if layer is None:
+            return None
+        try:
+            return Earlier(layer, open(self._place(diff_id, "tar"), "rb", buffering=0))
+        except FileNotFoundError:
+            return None
 
     # what comes in
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from wherry.base.errors import Corrupt
@@ -64,6 +64,19 @@ class LayerWriter:
             entry = entry._replace(digest=self._copy(entry, content), offset=offset)
         self._entries.append(entry)
         return entry
+
+    def splice(self, entries: Iterable[Entry], blocks: Iterable[bytes], begin: int) -> None:
+        """Appends entries as they stand in another stream of a writer's: `blocks` are all of their bytes
+        there, which start at `begin`."""
+        shift = self._flushed + self._pending_size - begin
+        for block in blocks:
+            self._put(block)
+        if shift:
+            entries = (
+                entry._replace(offset=entry.offset + shift) if entry.kind == FILE else entry
+                for entry in entries
+            )
+        self._entries += entries
 
     def finish(self) -> Layer:
         """Ends the stream. The writer takes no more."""

@@ -233,8 +233,8 @@ def test_a_file_that_changes_while_it_is_copied_is_not_remembered(tmp_path: Path
     settle()
     content = content_of(with_digests(gathered, trees))
     recall.remember(COPIES[0], build.context, answers, content)
-    assert not build.digests.is_firm
-    assert build.digests._copies == {}
+    assert not build.context.digests.is_firm
+    assert build.context.digests._copies == {}
     build.close()
 
 

@@ -7,6 +7,9 @@ takes files by their names.
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Sequence
+from contextlib import closing
+from functools import partial
 
 from wherry.base.errors import WherryError
 from wherry.base.tuples import NamedTuple
@@ -19,7 +22,9 @@ from wherry.build.step import Copy
 from wherry.dockerfile import modes
 from wherry.layer.entry import DIRECTORY, FILE, HARDLINK, SYMLINK, Entry
 from wherry.layer.layers import Layers
+from wherry.layer.splice import Damaged, Earlier
 from wherry.layer.writer import Layer, LayerWriter
+from wherry.oci.digest import Digest
 from wherry.snapshot import pyc
 from wherry.snapshot.view import View
 
@@ -31,43 +36,128 @@ class Copied(NamedTuple):
     """None where there was nothing to copy."""
     gathered: Gathered
     """As it was read: with every digest."""
+    is_foreign: bool = False
+    """Whether the layer has parts that a stranger wrote."""
 
 
 def execute(
-    operation: Copy, gathered: Gathered, trees: Trees, parent: View, layers: Layers, mtime: int
+    operation: Copy,
+    gathered: Gathered,
+    trees: Trees,
+    parent: View,
+    layers: Layers,
+    mtime: int,
+    earlier: Digest | None = None,
 ) -> Copied:
-    """The layer of the copied files on `parent`; `mtime` in nanoseconds."""
+    """The layer of the copied files on `parent`; `mtime` in nanoseconds.
+
+    `earlier` is a layer that this function made of the same operation: what is the same in it is taken from
+    there. The new layer does not depend on it.
+    """
     if gathered.nothing:
         return Copied(None, gathered)
     archives = _archives(operation, gathered, trees)
     placement = _Placement(operation, gathered, parent, mtime, bool(archives))
     if not gathered.items and parent.exists(operation.target):
         return Copied(None, gathered)
-    read: dict[tuple[str, str, str], Item] = {}
-    shared: dict[str, Entry] = {}
+    if archives:
+        return _unpacked(archives, placement, gathered, trees, layers)
+    copying = _Copying(placement, gathered, trees)
+    if earlier is not None and (old := layers.earlier(earlier)):
+        try:
+            with closing(old):
+                return copying.copied(layers.add_tar(partial(copying.write_from, old)))
+        except Damaged:
+            copying = _Copying(placement, gathered, trees)
+    return copying.copied(layers.add_tar(copying.write))
+
+
+def _unpacked(
+    archives: list[Item], placement: _Placement, gathered: Gathered, trees: Trees, layers: Layers
+) -> Copied:
+    """ADD where some of the files are archives."""
+    copying = _Copying(placement, gathered, trees, archives)
 
     def write(writer: LayerWriter) -> None:
         for folder in placement.folders:
             writer.add(folder)
         for item in archives:
             files = trees.of(item.origin)
+            parent, mtime = placement.parent, placement.mtime
             unpack(files, item.entry.path, placement.target, parent, writer, placement.owner, mtime)
             _check_unchanged(item, files)
-        for path, item in placement.targets(archives):
-            entry = placement.entry(path, item)
-            first = shared.setdefault(item.entry.link, entry) if item.entry.kind == FILE else entry
-            if item.entry.link and first is not entry and first[2:6] == entry[2:6]:
-                writer.add(Entry(path, HARDLINK, *entry[2:6], link=first.path))
-            elif entry.kind == FILE:
-                added = _add_file(writer, entry, item, trees.of(item.origin))
-                item = item._replace(entry=item.entry._replace(digest=added.digest))
-            else:
-                writer.add(entry)
-            read[_identity(item)] = item
+        copying.write_files(writer)
 
-    layer = layers.add_tar(write, foreign=bool(archives))
-    items = tuple(read.get(_identity(item), item) for item in gathered.items)
-    return Copied(layer, gathered._replace(items=items))
+    return copying.copied(layers.add_tar(write, foreign=True))._replace(is_foreign=True)
+
+
+class _Copying:
+    """The entries of a COPY's layer, and what is read for them."""
+
+    def __init__(
+        self, placement: _Placement, gathered: Gathered, trees: Trees, archives: Sequence[Item] = ()
+    ) -> None:
+        self._trees = trees
+        self._gathered = gathered
+        self._folders = placement.folders
+        self._items = placement.targets(archives)
+        self._entries = [placement.entry(path, item) for path, item in self._items]
+        self._read: dict[tuple[str, str, str], bytes] = {}
+        """Digests that reading found to be others than were known, by `_identity`."""
+        self._shared: dict[str, Entry] = {}
+        """Of files with several names in the source, the first copy."""
+
+    def write(self, writer: LayerWriter) -> None:
+        for folder in self._folders:
+            writer.add(folder)
+        self.write_files(writer)
+
+    def write_files(self, writer: LayerWriter) -> None:
+        for place in range(len(self._entries)):
+            self._write_one(writer, place)
+
+    def write_from(self, earlier: Earlier, writer: LayerWriter) -> None:
+        """As `write`, with all that the earlier layer has as it is to be."""
+        entries = [*self._folders, *self._entries]
+        place = 0
+        for run in earlier.runs(entries):
+            self._write_between(writer, place, run.new)
+            writer.splice(earlier.entries(run), earlier.blocks(run.begin, run.end), run.begin)
+            place = run.new + run.length
+        self._write_between(writer, place, len(entries))
+        earlier.verify()
+
+    def copied(self, layer: Layer) -> Copied:
+        if not self._read:
+            return Copied(layer, self._gathered)
+        items = tuple(map(self._as_read, self._gathered.items))
+        return Copied(layer, self._gathered._replace(items=items))
+
+    def _write_between(self, writer: LayerWriter, begin: int, end: int) -> None:
+        """The entries from `begin` to `end`, the folders counted."""
+        for place in range(begin, end):
+            if place < len(self._folders):
+                writer.add(self._folders[place])
+            else:
+                self._write_one(writer, place - len(self._folders))
+
+    def _write_one(self, writer: LayerWriter, place: int) -> None:
+        (path, item), entry = self._items[place], self._entries[place]
+        if entry.kind != FILE:
+            writer.add(entry)
+            return
+        if item.entry.link:
+            first = self._shared.setdefault(item.entry.link, entry)
+            if first is not entry and first[2:6] == entry[2:6]:
+                writer.add(Entry(path, HARDLINK, *entry[2:6], link=first.path))
+                return
+        digest = _add_file(writer, entry, item, self._trees.of(item.origin)).digest
+        if digest != item.entry.digest:
+            self._read[_identity(item)] = digest
+
+    def _as_read(self, item: Item) -> Item:
+        digest = self._read.get(_identity(item))
+        return item if digest is None else item._replace(entry=item.entry._replace(digest=digest))
 
 
 def _identity(item: Item) -> tuple[str, str, str]:
@@ -102,8 +192,8 @@ class _Placement:
 
     def __init__(self, operation: Copy, gathered: Gathered, parent: View, mtime: int, unpacks: bool) -> None:
         self._operation = operation
-        self._parent = parent
-        self._mtime = mtime
+        self.parent = parent
+        self.mtime = mtime
         self._mode = modes.parse(operation.mode) if operation.mode else None
         self.owner = owner_ids(parent, operation.owner) if operation.owner else None
         self._gathered = gathered
@@ -120,16 +210,16 @@ class _Placement:
         above = target if self._is_folder else posixpath.dirname(target)
         self.folders = folders_to(parent, above, uid, gid, mtime)
 
-    def targets(self, archives: list[Item]) -> list[tuple[str, Item]]:
+    def targets(self, archives: Sequence[Item]) -> list[tuple[str, Item]]:
         """All but the archives. Sorted, so parents come before what is in them."""
         paths: dict[str, Item] = {}
+        prefix = f"{self.target}/" if self.target else ""
         for item in self._gathered.items:
             if item in archives:
                 continue
-            name = item.name if self._is_folder else ""
-            path = posixpath.join(self.target, name) if name else self.target
-            is_free = path != self.target and self._is_bare(posixpath.dirname(path))
-            if not is_free and (found := self._parent.lookup(path)):
+            path = prefix + item.name if self._is_folder and item.name else self.target
+            is_free = path != self.target and self._is_bare(path.rpartition("/")[0])
+            if not is_free and (found := self.parent.lookup(path)):
                 refuse_clash(f"/{path}", found.entry, item.entry)
             if path in paths:
                 refuse_two(paths[path], item)
@@ -140,26 +230,28 @@ class _Placement:
         """Whether the parent has nothing in the folder: then no name in it needs to be looked up."""
         if folder not in self._bare:
             above = bool(folder) and folder != self.target and self._is_bare(posixpath.dirname(folder))
-            self._bare[folder] = above or not self._parent.children(folder)
+            self._bare[folder] = above or not self.parent.children(folder)
         return self._bare[folder]
 
     def entry(self, path: str, item: Item) -> Entry:
+        """Of a file with the digest that is known of it: its content is yet to be had."""
         source = item.entry
         uid, gid = self.owner or (source.uid, source.gid)
         mode = source.mode
         if self._mode is not None and source.kind != SYMLINK:
             mode = self._mode.apply(mode, folder=source.kind == DIRECTORY)
-        mtime = self._time_of(path) if path.endswith(".py") else self._mtime
+        mtime = self._time_of(path) if path.endswith(".py") else self.mtime
         link = "" if source.kind == FILE else source.link
-        return source._replace(
-            path=path, uid=uid, gid=gid, mode=mode, mtime=mtime, link=link, digest=b"", offset=-1
-        )
+        face = (path, source.kind, mode, uid, gid, mtime, source.size, link)
+        return Entry(*face, source.device, source.xattrs, source.digest, -1)
 
     def _time_of(self, path: str) -> int:
         """A Python source must not get the time that bytecode in the parent records: Python would take the
         bytecode, which is another version's, for the new source's."""
-        mtime = self._mtime
-        recorded = pyc.recorded_times(self._parent, path)
+        mtime = self.mtime
+        if path != self.target and self._is_bare(path.rpartition("/")[0]):
+            return mtime
+        recorded = pyc.recorded_times(self.parent, path)
         while mtime // SECOND & 0xFFFF_FFFF in recorded:
             mtime += SECOND
         return mtime
