@@ -172,7 +172,7 @@ class Executor:
                 if made is not None:
                     return made
             tree = Tree(self._view(parent))
-            earlier = None if self._settings.no_cache else self._recorder.earlier(step, trees.files)
+            earlier = self._recorder.earlier(step, trees.files)
             copied = copying.execute(
                 operation, gathered, trees, NotingView(tree), self._layers, self._mtime, earlier
             )

@@ -215,14 +215,14 @@ class Recorder:
         keys = {self.key(step, parent, content + mark) for content in contents}
         if inputs:
             keys.add(self.key(step, parent, self._chain_content(inputs) + mark))
-        done = recipe(step.operation, step.platform, self.epoch)
+        done = self._recipe(step)
         chain = self._chains.of(parent)
         for key in keys:
             self._store.records.put(key, done, chain, result, step.name)
 
     def written(self, step: Step, parent: Chain) -> list[Record]:
         """All records of the step on that parent, whatever it took in, whose layers are in the store."""
-        done = recipe(step.operation, step.platform, self.epoch)
+        done = self._recipe(step)
         return list(filter(self._is_there, self._store.records.of(done, self._chains.of(parent))))
 
     def _mark_of_mode(self) -> str:
@@ -266,7 +266,9 @@ class Recorder:
 
     def earlier(self, step: Step, files: Files) -> Digest | None:
         """The layer that the step gave when it copied other files of its context."""
-        return recall.earlier(self._recipe(step), files) if isinstance(files, Context) else None
+        if self.control.executes(step) or not isinstance(files, Context):
+            return None
+        return recall.earlier(self._recipe(step), files)
 
     def made(self, step: Step, files: Files, layer: Digest) -> None:
         """Keep the layer, made by `operations/copy.py` alone, for `earlier`."""
@@ -274,7 +276,7 @@ class Recorder:
             recall.made(self._recipe(step), files, layer)
 
     def _recipe(self, step: Step) -> Digest:
-        return recipe(step.operation, step.platform, self._epoch)
+        return recipe(step.operation, step.platform, self.epoch)
 
     def _cheap_content(self, step: Step, inputs: list[Chain]) -> str | None:
         operation = step.operation
