@@ -12,6 +12,7 @@ import pytest
 
 from support import busybox, ordinary, programs
 from support.cli import Wherry, write_files
+from wherry.store.store import Store
 
 _UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
 
@@ -98,3 +99,60 @@ def test_df_says_what_du_says_and_prune_frees_what_it_says(place: Place) -> None
     assert stopped > volume > 0
     builder.ok("rm", "one")
     assert near(before - freed - du(builder), stopped)
+
+
+def edit(place: Place, number: int) -> Path:
+    """A context whose build takes 4 MB that no other number has, in two results."""
+    return write_files(
+        place.folder / "context",
+        {
+            "Dockerfile": "FROM busybox\nCOPY number .\nRUN head -c 2000000 /dev/urandom > a; cat number\n"
+            "RUN head -c 2000000 /dev/urandom > b\nRUN cat number; head -c 100000 /dev/zero > c\n",
+            "number": str(number),
+        },
+    )
+
+
+def build_sized(place: Place, number: int, size: str, *words: str) -> str:
+    result = place.wherry(
+        *("build", "--progress", "plain", *words, edit(place, number)), env={"WHERRY_STORE_SIZE": size}
+    )
+    assert result.code == 0, result.err
+    return result.err
+
+
+def test_a_store_stays_below_its_size(place: Place) -> None:
+    """With or without a name: an image that has lost it holds nothing."""
+    said = [build_sized(place, number, "15MB", "-t", "app") for number in range(6)]
+    told = [text for text in said if "store_size: " in text]
+    assert 1 <= len(told) < 5, said
+    assert all("WARNING" not in text for text in told)
+    assert du(place.wherry) < 18_000_000  # the tables and what is kept for prune are beside it
+    assert "steps: all reused" in build_sized(place, 5, "15MB", "-t", "app")
+    assert place.wherry.ok("run", "--rm", "app", "cat", "number") == "5"
+
+
+def test_what_is_in_use_stays_whatever_the_size(place: Place) -> None:
+    for number in range(3):
+        said = build_sized(place, number, "1MB", "-t", f"app{number}")
+        assert "WARNING: store_size: " in said
+    for number in range(3):
+        assert place.wherry.ok("run", "--rm", f"app{number}", "cat", "number") == str(number)
+    (place.folder / "context" / "number").write_text("none")
+    text = "FROM busybox\nRUN true\n"
+    (place.folder / "context" / "Dockerfile").write_text(text)
+    again = place.wherry("build", place.folder / "context", env={"WHERRY_STORE_SIZE": "1MB"})
+    assert (again.code, "store_size" in again.err) == (0, False), "said again, though little was added"
+
+
+def test_a_build_beside_others_leaves_the_store_alone(wherry: Wherry, tmp_path: Path) -> None:
+    busybox.put(wherry.root, "busybox")
+    place = Place(wherry, tmp_path)
+    build_sized(place, 0, "1GB")
+    with Store.open(str(wherry.root)) as store:
+        layers = store.layers.all()
+        with store.lease():
+            assert "store_size" not in build_sized(place, 1, "1MB")
+        assert set(layers) < set(store.layers.all())
+        assert "store_size: " in build_sized(place, 2, "1MB")
+        assert not set(layers) <= set(store.layers.all())

@@ -6,6 +6,7 @@
     runtime = "crun"        # --runtime for every build and run
     network = "private"     # --network for every build
     refresh = "7d"          # --refresh for every build
+    store_size = "20GB"     # after a build the store is brought below that; see cli/trimming.py
 
 `WHERRY_<KEY>` in the environment overrides a key; a flag of the command line overrides both. A key that
 does not exist, or a value of the wrong type, is an error: a typing mistake must not pass for a setting.
@@ -47,6 +48,7 @@ class Settings(NamedTuple):
     runtime: str = "native"
     network: str = "default"
     refresh: str = ""
+    store_size: str = ""
 
 
 def load(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -130,16 +132,23 @@ def _expected(key: str, value: object) -> str:
     """What the setting must be; empty where `value` is that."""
     if type(value) is not _kind(key):
         return "true or false" if _kind(key) is bool else "a word in quotes"
-    if key == "refresh" and value and not _is_age(str(value)):
-        return "an age: 12h, 7d"
+    if value and (form := _misread(key, str(value))):
+        return form
     choices = _CHOICES.get(key)
     return f"one of {', '.join(choices)}" if choices and value not in choices else ""
 
 
-def _is_age(text: str) -> bool:
-    from wherry.base import ages
+def _misread(key: str, text: str) -> str:
+    """The form that the setting must have; empty where `text` has it, or all is well with any word."""
+    if key == "refresh":
+        from wherry.base import ages
 
-    return ages.parse(text) is not None
+        return "an age: 12h, 7d" if ages.parse(text) is None else ""
+    if key == "store_size":
+        from wherry.base import sizes
+
+        return "a size: 500MB, 20GB" if sizes.parse(text) is None else ""
+    return ""
 
 
 def _default(key: str) -> Value:

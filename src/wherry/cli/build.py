@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from wherry.base.errors import UsageError, WherryError
 from wherry.base.proxies import configured
-from wherry.base.settings import ISOLATIONS, NETWORKS, SNAPSHOTTERS, load
+from wherry.base.settings import ISOLATIONS, NETWORKS, SNAPSHOTTERS, Settings, load
 from wherry.build.build import Built, build
 from wherry.build.options import Options
 from wherry.cli import conditions, ends
@@ -137,14 +137,15 @@ def register(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    options = _options(args)
+    settings = load()
+    options = _options(args, settings)
     if args.call or args.check or args.strict or args.format:
         from wherry.cli import call
 
         asked = call.asked(args)
         if asked:
             return call.run(asked, options)
-    built = _built(args, options)
+    built = _built(args, options, settings.store_size)
     if args.iidfile:
         _write(args.iidfile, built.image)
     if args.metadata_file:
@@ -154,24 +155,28 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _built(args: argparse.Namespace, options: Options) -> Built:
+def _built(args: argparse.Namespace, options: Options, store_size: str) -> Built:
     if args.on_failure == "shell" and not (os.isatty(0) and os.isatty(1)):
         raise UsageError("--on-failure=shell needs a terminal", hint="enter the step later: wherry debug")
     mode = "quiet" if args.quiet else args.progress
     with ends.raised(), Store.open() as store:
         try:
             with display(mode, sys.stderr) as emit:
-                return build(store, options, emit)
+                built = build(store, options, emit)
         except WherryError as error:
             if args.on_failure == "shell" and error.kept:
                 from wherry.cli import debug
 
                 debug.at_once(store, error, options)
             raise
+        if store_size and built.executed:
+            from wherry.cli import trimming
+
+            trimming.after_build(store, store_size, built.image, quiet=mode in ("quiet", "rawjson"))
+    return built
 
 
-def _options(args: argparse.Namespace) -> Options:
-    settings = load()
+def _options(args: argparse.Namespace, settings: Settings) -> Options:
     network = args.network or settings.network
     if args.jobs is not None and args.jobs < 1:
         raise UsageError(f"--jobs {args.jobs}: at least one step has to be executed at a time")

@@ -47,6 +47,7 @@ def test_the_environment_overrides_the_file(tmp_path: Path, value: str, expected
         ("[build]\ncache = 1\n", "unknown setting 'build'", 1),
         ("# x\nhost_ca = 'yes'\n", "the setting host_ca must be true or false", 2),
         ("isolation = true\n", "the setting isolation must be a word in quotes", 1),
+        ("store_size = 'much'\n", "the setting store_size must be a size: 500MB, 20GB", 1),
         ("\nhost_ca =\n", "not TOML: Invalid value", 2),
         ("host_ca = tru", "not TOML", 1),
         ("a = [", "not TOML", 1),
