@@ -114,9 +114,9 @@ def edit(place: Place, number: int) -> Path:
 
 
 def build_sized(place: Place, number: int, size: str, *words: str) -> str:
-    result = place.wherry(
-        *("build", "--progress", "plain", *words, edit(place, number)), env={"WHERRY_STORE_SIZE": size}
-    )
+    context = edit(place, number)
+    sized = {"WHERRY_STORE_SIZE": size}
+    result = place.wherry("build", "--progress", "plain", *words, context, env=sized)
     assert result.code == 0, result.err
     return result.err
 
