@@ -14,7 +14,7 @@ from wherry.base.events import Done, Emit, Note, Output, Started, ignore
 from wherry.base.tuples import NamedTuple
 from wherry.build import account as accounts
 from wherry.build import definition as definitions
-from wherry.build import kept, linting, scope, sources, times
+from wherry.build import keeping, linting, scope, sources, times
 from wherry.build import plan as planning
 from wherry.build.bases import Bases
 from wherry.build.context import Context
@@ -96,8 +96,8 @@ def build(store: Store, options: Options, emit: Emit = ignore) -> Built:
             if exports:
                 config = exports.inlined(config)
             image = _export(store, config, options, len(plan.steps) + 1, emit)
-            account = accounts.account(outcomes, time.monotonic() - began)
-            kept.succeeded(store, plan, outcomes, options, image)
+            account = accounts.account(outcomes, time.monotonic() - began, epoch)
+            keeping.succeeded(store, plan, outcomes, options, image, account)
             if exports:
                 exports.write()
             emit(accounts.tally([step.name for step in plan.steps], account))
@@ -213,6 +213,8 @@ def _solve(
     arguments: scope.Arguments,
     emit: Emit,
 ) -> list[Outcome]:
+    began = time.monotonic()
+
     def executor() -> Executor:
         # Imported on the first step that has to be executed: it costs more than a build with nothing to do.
         from wherry.build import execute, watch
@@ -229,6 +231,7 @@ def _solve(
                 isolation=options.isolation,
                 snapshotter=options.snapshotter,
                 control=recorder.control,
+                exact_cache=options.exact_cache,
                 watched=frozenset() if options.exact_cache else watch.worth_watching(plan.steps),
                 surroundings=Surroundings(
                     options.host_ca, arguments.proxies(), options.network, options.conditions
@@ -249,7 +252,9 @@ def _solve(
         return solve(plan.steps, worker, emit, options.jobs, outcomes)
     except WherryError as error:
         if step := worker.failed(error):
-            kept.failed(store, plan, outcomes, options, step, error, worker.left_by(step))
+            account = accounts.account(outcomes, time.monotonic() - began, recorder.epoch)
+            account = accounts.with_step(account, step.number, worker.failure_of(step))
+            keeping.failed(store, plan, outcomes, options, step, error, worker.left_by(step), account)
         raise
     finally:
         worker.close()

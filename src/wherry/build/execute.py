@@ -5,6 +5,7 @@ Kept apart from `worker.py` because importing this costs more than a whole build
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from wherry.base.errors import WherryError, reason
 from wherry.base.events import Emit, Note
 from wherry.base.tuples import NamedTuple
 from wherry.build import left
+from wherry.build.account import Went
 from wherry.build.control import Control
 from wherry.build.files import Trees
 from wherry.build.gather import Gathered, gather, unknown_bytes, with_digests
@@ -26,7 +28,7 @@ from wherry.build.solve import Cancelled, Chain, Made
 from wherry.build.sources import Sources
 from wherry.build.step import Copy, Folder, Run, Step
 from wherry.build.viewfiles import ViewFiles
-from wherry.build.watch import Watch
+from wherry.build.watch import Watch, unwatched
 from wherry.layer.writer import Layer
 from wherry.oci import platform as platforms
 from wherry.runtime import emulation, modes
@@ -36,7 +38,7 @@ from wherry.runtime.mounts import remove_created
 from wherry.runtime.native import UNHEARD
 from wherry.runtime.runtime import Runtime
 from wherry.runtime.runtimes import open_runtime
-from wherry.runtime.spec import Container
+from wherry.runtime.spec import NATIVE, Container
 from wherry.snapshot import changes
 from wherry.snapshot.noting import NotingView
 from wherry.snapshot.overlay import Mounted
@@ -62,6 +64,8 @@ class Settings(NamedTuple):
     control: Control = Control()
     watched: frozenset[int] = frozenset()
     """The numbers of the steps whose processes are observed."""
+    exact_cache: bool = False
+    """Whether none is, because nobody would ask."""
     surroundings: run.Surroundings = run.Surroundings()
     secrets: tuple[Secret, ...] = ()
     agents: tuple[Agent, ...] = ()
@@ -84,12 +88,13 @@ class _Begin(NamedTuple):
 
 
 class _Ran(NamedTuple):
-    """What a process changed, what it looked at (nothing where that cannot be told), and whether it may have
-    used the network."""
+    """What a process changed, what it looked at (nothing where that cannot be told, for the reason
+    `unobserved`), and whether it may have used the network."""
 
     layer: Layer | None
     looked: list[Tree]
     networked: bool
+    unobserved: str
 
 
 class Executor:
@@ -128,6 +133,7 @@ class Executor:
         """What failed processes left, by the numbers of their steps; until `close`."""
         self._cancelled = False
         self._is_exact = mode is None or mode.is_exact
+        self._obstacle = self._obstacle_in(mode) if mode else ""
         self._has_told = False
         self._lock = threading.Lock()
 
@@ -135,6 +141,15 @@ class Executor:
         self._recorder.executes_in(mode)
         if mode.loss:
             self._emit(Note("info", f"{mode.loss}; `wherry info` says how to get a better one"))
+
+    def _obstacle_in(self, mode: modes.Mode) -> str:
+        """What lets no process be observed."""
+        if not mode.may_mount:
+            return f"the mode {mode.name} lets no process be observed"
+        runtime = self._settings.surroundings.conditions.runtime
+        if runtime not in ("", NATIVE):
+            return f"{os.path.basename(runtime)} lets no process be observed"
+        return ""
 
     def _open_snapshots(self, mode: modes.Mode) -> Snapshotter:
         choice = choose(self._store, self._settings.snapshotter, may_mount=mode.may_mount)
@@ -152,6 +167,7 @@ class Executor:
             if isinstance(step.operation, Run):
                 return self._run(step, step.operation, parent, inputs)
             assert isinstance(step.operation, Folder)
+            self._recorder.missed(step, parent, inputs)
             began = _Begin.now()
             tree = Tree(self._view(parent))
             layer = folder.execute(step.operation, NotingView(tree), self._layers, self._mtime)
@@ -166,11 +182,13 @@ class Executor:
     def _copy(self, step: Step, operation: Copy, parent: Chain, inputs: list[Chain]) -> Made:
         began = _Begin.now()
         with self._taken(step, operation, inputs) as (trees, gathered):
+            contents: tuple[str, ...] = ()
             if unknown_bytes(gathered) is None:
                 contents = self._recorder.contents(step, gathered)
                 made = self._known(step, parent, inputs, contents)
                 if made is not None:
                     return made
+            self._recorder.missed(step, parent, inputs, contents)
             tree = Tree(self._view(parent))
             earlier = self._recorder.earlier(step, trees.files)
             copied = copying.execute(
@@ -207,6 +225,7 @@ class Executor:
         made = self._known(step, parent, inputs, contents) if shown else None
         if made is not None:
             return made
+        self._recorder.missed(step, parent, inputs, contents)
         log = run.Log(self._log_path(step), step.number + 1, self._emit)
         failed = True
         try:
@@ -214,11 +233,11 @@ class Executor:
             failed = False
         finally:
             log.close(keep=failed)
-        result = began.ended(ran.layer, ran.networked)
+        result = began.ended(ran.layer, ran.networked)._replace(unobserved=ran.unobserved)
         self._recorder.write(step, parent, inputs, result, contents)
         if ran.looked:
             self._recorder.trace(step, ran.looked, result)
-        return Made(result.layer)
+        return Made(result.layer, went=Went(unobserved=ran.unobserved))
 
     def _ran(
         self, step: Step, operation: Run, parent: Chain, shown: list[mounts.Input], log: run.Log
@@ -252,14 +271,19 @@ class Executor:
                 told=mounted.told,
                 ownership=_ownership(container),
             )
-            looked = self._looked(watch, container, operation) if is_watched else []
-            return _Ran(layer, looked, watch.networked(container))
+            looked, unobserved = self._looked(step, watch, container, operation)
+            return _Ran(layer, looked, watch.networked(container), unobserved)
 
-    def _looked(self, watch: Watch, container: Container, operation: Run) -> list[Tree]:
+    def _looked(
+        self, step: Step, watch: Watch, container: Container, operation: Run
+    ) -> tuple[list[Tree], str]:
+        """What was looked at, or why that cannot be told."""
+        if step.number not in self._settings.watched:
+            return [], unwatched(operation, self._settings.exact_cache)
         try:
-            return watch.trees(container, operation)
-        except Incomplete:
-            return []
+            return watch.trees(container, operation), ""
+        except Incomplete as problem:
+            return [], self._obstacle or str(problem)
 
     def _known(
         self, step: Step, parent: Chain, inputs: list[Chain], contents: tuple[str, ...]

@@ -6,18 +6,25 @@ import re
 
 from wherry.base import values
 from wherry.base.errors import NotFound, UsageError, WherryError
-from wherry.build import document
-from wherry.build.kept import Build, Place
+from wherry.build import account, document
+from wherry.build.account import BASE, EXACT, EXECUTED, OBSERVED
+from wherry.build.kept import CACHED, DONE, FAILED, Build, Place
 from wherry.oci import reference as references
 from wherry.oci.reference import Reference
 from wherry.store.builds import Builds, Kept
 
+_STATES = {EXECUTED: DONE, EXACT: CACHED, OBSERVED: CACHED, BASE: CACHED, account.FAILED: FAILED}
 _LABEL = re.compile(r"\[((?:(.+) )?([0-9]+)/[0-9]+)\] ")
 _VERTEX = re.compile(r"#([0-9]{1,6})")
 
 
 def build_of(kept: Kept) -> Build:
-    return values.decode(Build, document.whole(kept.document))
+    build = values.decode(Build, document.whole(kept.document))
+    results = [step.get("result") for step in kept.account.get("steps", ())]
+    if len(results) != len(build.places):
+        return build
+    places = zip(build.places, map(_STATES.get, results), strict=True)
+    return build._replace(places=tuple(place._replace(state=state or "") for place, state in places))
 
 
 def label(place: Place) -> str:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from wherry.base.rights import CAP_SYS_ADMIN, has_capability
 from wherry.build import recall
-from wherry.build.account import EXACT, OBSERVED, Went
+from wherry.build.account import EXACT, OBSERVED, REFUSED, Miss, Went
 from wherry.build.context import Context
 from wherry.build.control import Control
 from wherry.build.files import Files, Trees
@@ -81,6 +81,8 @@ class Recorder:
         self._answers: dict[int, list[recall.Answer]] = {}
         """What the context said when that was gathered, where it proves something."""
         self._lock = threading.Lock()
+        self.misses: dict[int, Miss] = {}
+        """Why steps were executed, by their numbers."""
 
     def find(self, step: Step, parent: Chain, inputs: list[Chain]) -> Made | None:
         """The result that holds for the step, as far as that can be told without reading much."""
@@ -110,6 +112,30 @@ class Recorder:
         """Keep what the step looked at: in its parent, and in each of its inputs if it is a RUN."""
         if not self._exact and (keys := self.trace_keys(step, content)):
             self.reuse.keep(keys[-1], trees, result)
+
+    def missed(
+        self, step: Step, parent: Chain, inputs: list[Chain], contents: tuple[str, ...] = ("",)
+    ) -> None:
+        """Note why a step has to be executed; before it is. A COPY's `contents` may not be known yet."""
+        self.misses[step.number] = self._miss(step, parent, inputs, contents)
+
+    def _miss(self, step: Step, parent: Chain, inputs: list[Chain], contents: tuple[str, ...]) -> Miss:
+        if self.control.executes(step):
+            return Miss(REFUSED, "--no-cache" if self.control.no_cache else "--no-cache-filter")
+        chains = looked_at(step, parent, inputs)
+        keys = self.trace_keys(step, contents[0]) if contents and not self._exact else ()
+        from wherry.build import misses
+
+        if self.control.since is not None and contents:
+            exact = [
+                record.result for key in self.keys(step, parent, contents[0]) if (record := self.at(key))
+            ]
+            if exact or misses.holds(self.reuse, keys, chains):
+                return Miss(REFUSED, "it used the network, too long ago for --refresh")
+        done = recipe(step.operation, step.platform, self.epoch)
+        asked = misses.Asked(done, keys, tuple(chains), self._chains.of(parent))
+        why = misses.why_copied if isinstance(step.operation, Copy) else misses.why
+        return why(self._store, self.reuse, asked)
 
     @property
     def reuse(self) -> Reuse:

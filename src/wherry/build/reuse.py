@@ -75,7 +75,7 @@ class Reuse:
 
     def find(self, key: Digest, chains: Sequence[Chain], takes: Callable[[Result], bool]) -> Found | None:
         """A result of the step `key` that holds for the root filesystems `chains`, and that `takes` takes."""
-        for trace in self.fitting(key, chains, lambda result: takes(result) and self._is_there(result.layer)):
+        for trace in self.fitting(key, chains, lambda result: takes(result) and self.is_there(result.layer)):
             if self._store.traces.move(trace.id, tuple(chains)):
                 return self.found(trace, chains)
         return None
@@ -107,13 +107,22 @@ class Reuse:
 
     def _same(self, trace: Trace, tree: int, old: Chain, new: Chain) -> bool:
         """Whether all that was looked at in one of the trace's root filesystems is the same in `new`."""
+        found = self._broken(trace, tree, old, new)
+        return found is not None and next(found, None) is None
+
+    def broken(self, trace: Trace, tree: int, old: Chain, new: Chain) -> dict[str, int] | None:
+        """The paths that were looked at and differ, and in what; None where that cannot be told."""
+        found = self._broken(trace, tree, old, new)
+        return None if found is None else dict(found)
+
+    def _broken(self, trace: Trace, tree: int, old: Chain, new: Chain) -> Iterator[tuple[str, int]] | None:
         if old == new:
-            return True
+            return iter(())
         found = self._differences(old, new)
         if found is None:
-            return False
+            return None
         parts = self._traces.parts(trace.id, tree, {top(path) for path in found})
-        return broken(found, joined(parts)) is None
+        return broken(found, joined(parts))
 
     def _read(self, trace: Trace, chain: Chain) -> tuple[int, tuple[str, ...]]:
         """How many files the layers of COPY and ADD have that are new in `chain`, and which were read."""
@@ -133,13 +142,13 @@ class Reuse:
         """None where a layer is not in the store (any more, or yet), so that nothing can be said."""
         if (old, new) not in self._compared:
             try:
-                self._compared[old, new] = differences(self._view(old), self._view(new))
+                self._compared[old, new] = differences(self.view(old), self.view(new))
             except WherryError:
                 return None
         return self._compared[old, new]
 
-    def _view(self, chain: Chain) -> View:
+    def view(self, chain: Chain) -> View:
         return View(self._contents, chain, self.names)
 
-    def _is_there(self, layer: Digest | None) -> bool:
+    def is_there(self, layer: Digest | None) -> bool:
         return layer is None or os.path.isdir(self._store.layers.folder(layer))

@@ -16,7 +16,7 @@ from typing import Protocol
 from wherry.base.errors import WherryError, reason
 from wherry.base.events import Cached, Done, Emit, Failed, Started
 from wherry.base.tuples import NamedTuple
-from wherry.build.account import EXECUTED, Went
+from wherry.build.account import BASE, EXECUTED, Went
 from wherry.build.step import Base, Step
 from wherry.oci.digest import Digest
 
@@ -118,7 +118,7 @@ def _try_cache(step: Step, outcomes: list[Outcome | None], worker: Worker, emit:
         return False
     parent, inputs = _chains(step, outcomes)
     if isinstance(step.operation, Base):
-        outcomes[step.number] = Outcome(step.operation.diff_ids, None, True)
+        outcomes[step.number] = Outcome(step.operation.diff_ids, None, True, Went(BASE))
     else:
         made = worker.find(step, parent, inputs)
         if made is None:

@@ -325,10 +325,11 @@ class Planner:
 
     def _scene(self, operation: Operation) -> Scene:
         config = self._config
-        if not isinstance(operation, RunOperation):
-            folder = config.working_dir or "/"
-            operation = RunOperation((), tuple(config.environment.items()), config.user, folder)
-        return Scene(operation, config.shell or ())
+        shell = config.shell or ()
+        if isinstance(operation, RunOperation):
+            return Scene(operation, shell, tuple(self._scope.visible(config.environment)))
+        folder = config.working_dir or "/"
+        return Scene(RunOperation((), tuple(config.environment.items()), config.user, folder), shell)
 
     def _record(self, text: str) -> None:
         self._history.append(Recorded(text))

@@ -116,10 +116,11 @@ Operation = Base | Run | Copy | Folder
 
 class Scene(NamedTuple):
     """What one who enters a step finds: its process, or one without words in the same surroundings; `shell`
-    is that of SHELL, empty where there is none."""
+    is that of SHELL, empty where there is none; `arguments` are the variables that are build arguments."""
 
     run: Run = Run((), (), "", "/")
     shell: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
 
 
 class Step(NamedTuple):

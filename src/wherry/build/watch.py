@@ -40,6 +40,15 @@ def worth_watching(steps: Sequence[Step]) -> frozenset[int]:
     return frozenset(found)
 
 
+def unwatched(operation: Run, exact_cache: bool) -> str:
+    """Why a RUN is not among those that are worth watching, for people."""
+    if exact_cache:
+        return "--cache=exact observes nothing"
+    if has_filled_cache(operation):
+        return "a cache of it begins with files of another step"
+    return "nothing was copied or mounted below it, so it was not observed"
+
+
 class _Told(NamedTuple):
     """See `runtime/init/observer.py`."""
 

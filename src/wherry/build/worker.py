@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from wherry.base.errors import WherryError
+from wherry.build.account import FAILED, Went
 from wherry.build.control import Control
 from wherry.build.records import Recorder
 from wherry.build.solve import Chain, Made
@@ -26,6 +28,7 @@ class Worker:
         self._make_executor = executor
         self._executor: Executor | None = None
         self._failures: list[tuple[Step, WherryError]] = []
+        self._failed: dict[int, float] = {}
 
     def find(self, step: Step, parent: Chain, inputs: list[Chain]) -> Made | None:
         if self._control.executes(step):
@@ -42,15 +45,24 @@ class Worker:
 
     def execute(self, step: Step, parent: Chain, inputs: list[Chain]) -> Made:
         assert self._executor is not None
+        began = time.monotonic()
         try:
-            return self._executor.execute(step, parent, inputs)
+            made = self._executor.execute(step, parent, inputs)
         except WherryError as error:
             self._failures.append((step, error))
+            self._failed[step.number] = time.monotonic() - began
             raise
+        if made.reused:
+            return made
+        return made._replace(went=made.went._replace(miss=self._recorder.misses.get(step.number)))
 
     def failed(self, error: WherryError) -> Step | None:
         """The step that raised `error`."""
         return next((step for step, raised in self._failures if raised is error), None)
+
+    def failure_of(self, step: Step) -> Went:
+        """How a step went that failed."""
+        return Went(FAILED, self._failed.get(step.number, 0), miss=self._recorder.misses.get(step.number))
 
     def left_by(self, step: Step) -> Left | None:
         """What the failed process of a step left; None where there is nothing."""

@@ -118,6 +118,35 @@ def _difference(old: View, new: View, path: str) -> int:
     return difference
 
 
+def ways(old: View, new: View, path: str, bits: int = ALL) -> tuple[str, ...]:
+    """In what a path differs, for people, as far as `bits` ask: new, removed, kind, content, link, device,
+    hard links, mode, owner, attributes. Nothing of the names in a folder."""
+    before, after = old.lookup(path), new.lookup(path)
+    if before is None or after is None:
+        return () if before is after else ("new",) if before is None else ("removed",)
+    a, b = before.entry, after.entry
+    if a.kind != b.kind:
+        return ("kind",)
+    found = []
+    if bits & CONTENT and a.link != b.link and a.kind != FILE:
+        found.append("link")
+    elif bits & CONTENT and (a.size, a.digest, a.device) != (b.size, b.digest, b.device):
+        found.append("content" if a.kind == FILE else "device")
+    elif bits & CONTENT and _difference(old, new, path) & CONTENT:
+        found.append("hard links")
+    if bits & FACE:
+        found += [
+            word
+            for word, one, other in (
+                ("mode", a.mode, b.mode),
+                ("owner", (a.uid, a.gid), (b.uid, b.gid)),
+                ("attributes", a.xattrs, b.xattrs),
+            )
+            if one != other
+        ]
+    return tuple(found)
+
+
 def _face(entry: Entry) -> tuple[object, ...]:
     return (entry.mode, entry.uid, entry.gid, entry.xattrs)
 

@@ -7,7 +7,7 @@ nothing was, the observation is that there was nothing. Paths are as in entries,
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from wherry.base.errors import Corrupt
 
@@ -18,12 +18,11 @@ Observations = Mapping[str, int]
 """By path, the sum of FACE, NAMES and CONTENT."""
 
 
-def broken(differences: Mapping[str, int], observations: Observations) -> str | None:
-    """A path that was looked at and is not the same any more; None if all that was looked at is."""
+def broken(differences: Mapping[str, int], observations: Observations) -> Iterator[tuple[str, int]]:
+    """The paths that were looked at and are not the same any more, and in what that was looked at."""
     for path, difference in differences.items():
-        if difference & observations.get(path, 0):
-            return path
-    return None
+        if bits := difference & observations.get(path, 0):
+            yield path, bits
 
 
 def top(path: str) -> str:

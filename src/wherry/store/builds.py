@@ -2,6 +2,7 @@
 
     builds/<id>/             id: 12 hex digits
       build.json             the envelope below, with the build's own document in it
+      account.json           how its steps went the last time; replaced by a rename whenever it is built again
       upper/                 what a process that failed had changed, in overlay's form; or
       root/                  the root filesystem that it left, where that was a copy; both may be missing
 
@@ -17,7 +18,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,6 +29,7 @@ from wherry.store.store import Store
 from wherry.store.usage import disk_usage
 
 _DOCUMENT = "build.json"
+_ACCOUNT = "account.json"
 _PREFIX = "0123456789abcdef"
 _LEAST_FREE = 64 << 20
 """Bytes, on a disk of which they are not more than a hundredth part."""
@@ -40,7 +42,8 @@ MOST_BYTES = 4 << 30
 
 class Kept(NamedTuple):
     """`created` is unix seconds; `layers` are those that the state of a failed step stands on; `size` is the
-    bytes on disk of what its process left; `document` is whatever the build says of itself."""
+    bytes on disk of what its process left; `document` is whatever the build says of itself, and `account` how
+    it went the last time; empty where that is not known."""
 
     id: str
     created: float
@@ -48,6 +51,7 @@ class Kept(NamedTuple):
     layers: tuple[Digest, ...]
     size: int
     document: dict[str, Any]
+    account: dict[str, Any]
 
 
 class Builds:
@@ -57,19 +61,22 @@ class Builds:
         self._store = store
         self._root = store.path("builds")
 
-    def keep_succeeded(self, document: dict[str, Any]) -> str:
-        """Keep the plan of a build that succeeded; its ID. The same build again is the same entry."""
+    def keep_succeeded(self, document: dict[str, Any], account: dict[str, Any]) -> str:
+        """Keep the plan of a build that succeeded, and its account; its ID. The same build again is the same
+        entry, young again."""
         text = json.dumps(document, sort_keys=True)
         name = hashlib.sha256(text.encode("ascii")).hexdigest()[:12]
         try:
-            os.utime(f"{self._root}/{name}")
+            self._tell(name, account)
         except FileNotFoundError:
-            self._write(Kept(name, time.time(), False, (), 0, document), "")
+            self._write(Kept(name, time.time(), False, (), 0, document, account), "")
             if len(self._names()) > 2 * (MOST_FAILED + MOST_SUCCEEDED):
                 self._trim()  # now and then: it reads every entry
         return name
 
-    def keep_failed(self, document: dict[str, Any], layers: tuple[Digest, ...], left: str = "") -> str:
+    def keep_failed(
+        self, document: dict[str, Any], account: dict[str, Any], layers: tuple[Digest, ...], left: str = ""
+    ) -> str:
         """Keep a build with the state of the step that failed; its ID. `left` is taken over by a rename: the
         folder `upper` or `root`.
 
@@ -80,20 +87,31 @@ class Builds:
         if disk.f_bavail * disk.f_frsize < min(_LEAST_FREE, disk.f_blocks * disk.f_frsize // 100):
             raise WherryError("the disk is full")
         size = disk_usage(left) if left else 0
-        kept = Kept(os.urandom(6).hex(), time.time(), True, layers, size, document)
+        kept = Kept(os.urandom(6).hex(), time.time(), True, layers, size, document, account)
         self._write(kept, left)
         self._trim()
         return kept.id
 
     def all(self) -> list[Kept]:
         """The newest first. A folder that a power failure has spoilt is passed over."""
-        found = []
+        return sorted(self._each(self._names()), key=lambda kept: kept.created, reverse=True)
+
+    def newest(self) -> Iterator[Kept]:
+        """As `all`, each read when it is asked for: whoever wants the last one reads one."""
+        ages = []
         for name in self._names():
             try:
-                found.append(self._read(name))
+                ages.append((os.stat(f"{self._root}/{name}").st_mtime, name))
+            except FileNotFoundError:
+                continue
+        return self._each(name for _, name in sorted(ages, reverse=True))
+
+    def _each(self, names: Iterable[str]) -> Iterator[Kept]:
+        for name in names:
+            try:
+                yield self._read(name)
             except (OSError, ValueError, KeyError, TypeError):
                 continue
-        return sorted(found, key=lambda kept: kept.created, reverse=True)
 
     def shortest(self, name: str) -> str:
         """The beginning of an ID, of four characters at least, that no other one has."""
@@ -139,6 +157,7 @@ class Builds:
         os.makedirs(self._root, mode=0o711, exist_ok=True)
         with self._store.scratch("build") as scratch:
             self._dump(kept, f"{scratch}/{_DOCUMENT}")
+            _write_json(kept.account, f"{scratch}/{_ACCOUNT}")
             if left:
                 os.rename(left, f"{scratch}/{os.path.basename(left)}")
             try:
@@ -150,16 +169,37 @@ class Builds:
 
     @staticmethod
     def _dump(kept: Kept, path: str) -> None:
-        with open(path, "w", encoding="ascii") as file:
-            json.dump(kept._asdict(), file)
+        envelope = kept._asdict()
+        del envelope["account"]
+        _write_json(envelope, path)
 
     def _read(self, name: str) -> Kept:
         path = f"{self._root}/{name}/{_DOCUMENT}"
         with open(path, encoding="ascii") as file:
-            kept = Kept(**json.load(file))
+            kept = Kept(**json.load(file), account={})
         # A build that is made again is as young as its last time.
         created = kept.created if kept.failed else os.stat(f"{self._root}/{name}").st_mtime
-        return kept._replace(id=name, created=created, layers=tuple(map(Digest, kept.layers)))
+        layers = tuple(map(Digest, kept.layers))
+        return kept._replace(id=name, created=created, layers=layers, account=self._account(name))
+
+    def _account(self, name: str) -> dict[str, Any]:
+        """Nothing of a build that an earlier version kept, or where a power failure took it."""
+        try:
+            with open(f"{self._root}/{name}/{_ACCOUNT}", encoding="ascii") as file:
+                found = json.load(file)
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def _tell(self, name: str, account: dict[str, Any]) -> None:
+        """Replace an account. FileNotFoundError where there is no such build."""
+        unfinished = self._store.path("tmp", f"account-{os.getpid()}-{os.urandom(4).hex()}")
+        _write_json(account, unfinished)
+        try:
+            os.rename(unfinished, f"{self._root}/{name}/{_ACCOUNT}")
+        except OSError:
+            os.unlink(unfinished)
+            raise
 
     def _names(self) -> list[str]:
         try:
@@ -197,6 +237,11 @@ class Builds:
             yield path
         finally:
             os.close(descriptor)
+
+
+def _write_json(value: Any, path: str) -> None:
+    with open(path, "w", encoding="ascii") as file:
+        file.write(json.dumps(value))
 
 
 class Busy(WherryError):

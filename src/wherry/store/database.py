@@ -62,7 +62,11 @@ ALTER TABLE traces ADD COLUMN networked INTEGER NOT NULL DEFAULT 1;
 """
 """Of older results nobody knows whether they used the network, and when: the defaults make no promise."""
 
-_CHANGES = (_VERSION_1, _SINCE_2, _SINCE_3)
+_SINCE_4 = """
+ALTER TABLE records ADD COLUMN unobserved TEXT NOT NULL DEFAULT '';
+"""
+
+_CHANGES = (_VERSION_1, _SINCE_2, _SINCE_3, _SINCE_4)
 """What brings the tables of each version to the next one, from 0 on: there are none."""
 
 SCHEMA_VERSION = len(_CHANGES)

@@ -16,7 +16,7 @@ from wherry.store.database import Database
 _USED_PRECISION = 3600
 """Seconds by which `used` may lag: a build with nothing to do should not have to write."""
 
-_COLUMNS = "key, recipe, parent, created, used, description, layer, seconds, made, networked"
+_COLUMNS = "key, recipe, parent, created, used, description, layer, seconds, made, networked, unobserved"
 _SELECT = f"SELECT {_COLUMNS} FROM records"
 
 
@@ -24,13 +24,15 @@ class Result(NamedTuple):
     """What an execution gave: a layer, None where it changed nothing.
 
     `seconds` is how long it took, `made` when it began: they stay, wherever the result holds later.
-    `networked`: it may have used the network, so its result may be another one today.
+    `networked`: it may have used the network, so its result may be another one today. `unobserved` says, for
+    people, why it is not known what it looked at.
     """
 
     layer: Digest | None
     seconds: float
     made: float
     networked: bool = False
+    unobserved: str = ""
 
 
 class Record(NamedTuple):
@@ -62,11 +64,16 @@ class Records:
             self._database.execute("UPDATE records SET used = ? WHERE key = ?", (time.time(), key))
         return record
 
+    def of_recipe(self, recipe: Digest) -> Record | None:
+        """The youngest one of a step that does the same, whatever it stands on."""
+        row = self._database.row(f"{_SELECT} WHERE recipe = ? ORDER BY created DESC LIMIT 1", (recipe,))
+        return _record(row) if row else None
+
     def put(self, key: Digest, recipe: Digest, parent: Digest, result: Result, text: str) -> None:
         """Write a record, in place of an older one of the same key (`--no-cache` makes these)."""
         now = time.time()
         self._database.execute(
-            f"INSERT OR REPLACE INTO records ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT OR REPLACE INTO records ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (key, recipe, parent, now, now, text, *result),
         )
 
@@ -93,5 +100,5 @@ class Records:
 
 
 def _record(row: tuple[Any, ...]) -> Record:
-    *fields, layer, seconds, made, networked = row
-    return Record._make((*fields, Result(layer, seconds, made, bool(networked))))
+    *fields, layer, seconds, made, networked, unobserved = row
+    return Record._make((*fields, Result(layer, seconds, made, bool(networked), unobserved)))

@@ -51,7 +51,7 @@ class Traces:
             rows = self._database.rows(
                 "INSERT INTO traces (key, chains, layer, seconds, made, networked, used)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id",
-                (key, _text(chains), *result, time.time()),
+                (key, _text(chains), *result[:4], time.time()),
             )
             for tree, parts in enumerate(observations):
                 for top, data in parts.items():

@@ -9,7 +9,8 @@ import pytest
 
 from wherry.base import values
 from wherry.base.errors import WherryError
-from wherry.build import kept, picking
+from wherry.build import keeping, kept, picking
+from wherry.build.account import EXACT, EXECUTED, FAILED, Account, Went
 from wherry.build.options import Options
 from wherry.build.plan import Plan
 from wherry.build.solve import Outcome
@@ -32,6 +33,10 @@ PLAN = Plan(STEPS, 2, Execution(), None, platforms.host(), (), "", ())
 BEGUN = [Outcome((A,), None, True), Outcome((A, B), B), None]
 
 
+def account(*results: str) -> Account:
+    return Account(1.5, tuple(map(Went, results)))
+
+
 def only(store: Store) -> kept.Build:
     (found,) = Builds(store).all()
     return picking.build_of(found)
@@ -40,7 +45,8 @@ def only(store: Store) -> kept.Build:
 def test_where_each_step_began_is_kept(store: Store) -> None:
     outcomes = [*BEGUN[:2], Outcome((A, B))]
     options = Options(tags=(references.parse("app:v1"),))
-    kept.succeeded(store, PLAN, [outcome for outcome in outcomes if outcome], options, B)
+    went = account(EXACT, EXECUTED, EXECUTED)
+    keeping.succeeded(store, PLAN, [outcome for outcome in outcomes if outcome], options, B, went)
     build = only(store)
     assert [(place.parent, place.inputs, place.state) for place in build.places] == [
         ((A,), (), "cached"),
@@ -59,7 +65,8 @@ def test_where_each_step_began_is_kept(store: Store) -> None:
 
 def test_a_failed_step_holds_the_layers_that_it_stands_on(store: Store) -> None:
     error = WherryError("why", hint="first")
-    kept.failed(store, PLAN, BEGUN, Options(), STEPS[2], error, None)
+    went = account(EXACT, EXECUTED, FAILED)
+    keeping.failed(store, PLAN, BEGUN, Options(), STEPS[2], error, None, went)
     build = only(store)
     assert [place.state for place in build.places] == ["cached", "done", "failed"]
     assert build.failure == kept.Failure(2, "why")
@@ -72,10 +79,10 @@ def test_a_failed_step_holds_the_layers_that_it_stands_on(store: Store) -> None:
 def test_where_nothing_can_be_kept_the_error_is_the_steps_own(store: Store) -> None:
     Path(store.path("builds")).write_text("in the way")
     error = WherryError("why", hint="first")
-    kept.failed(store, PLAN, BEGUN, Options(), STEPS[2], error, None)
+    keeping.failed(store, PLAN, BEGUN, Options(), STEPS[2], error, None, account())
     assert (error.message, error.kept) == ("why", "")
     assert error.hint.startswith("first\nits state could not be kept: ")
-    kept.succeeded(store, PLAN, [Outcome((A,))] * 3, Options(), B)
+    keeping.succeeded(store, PLAN, [Outcome((A,))] * 3, Options(), B, account())
 
 
 @pytest.mark.parametrize(
@@ -83,6 +90,8 @@ def test_where_nothing_can_be_kept_the_error_is_the_steps_own(store: Store) -> N
     [("https://me:secret@host/x.git", "https://xxxxx@host/x.git"), ("/", "/"), ("-", "-")],
 )
 def test_the_context_is_called_without_passwords(store: Store, context: str, shown: str) -> None:
-    kept.failed(store, PLAN, BEGUN, Options(context=context), STEPS[2], WherryError("why"), None)
+    keeping.failed(
+        store, PLAN, BEGUN, Options(context=context), STEPS[2], WherryError("why"), None, account()
+    )
     assert only(store).context == shown
     assert "secret" not in json.dumps(values.encode(only(store)))

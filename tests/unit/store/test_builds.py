@@ -25,8 +25,8 @@ def left(store: Store, size: int) -> str:
 def test_what_is_kept_is_found_again(store: Store) -> None:
     builds = Builds(store)
     layer = Digest("sha256:" + "1" * 64)
-    first = builds.keep_failed({"n": 1}, (layer,), left(store, 10))
-    second = builds.keep_failed({"n": 2}, ())
+    first = builds.keep_failed({"n": 1}, {}, (layer,), left(store, 10))
+    second = builds.keep_failed({"n": 2}, {}, ())
     assert [kept.id for kept in builds.all()] == [second, first]
     found = builds.find(first)
     assert (found.document, found.layers, found.failed) == ({"n": 1}, (layer,), True)
@@ -42,19 +42,19 @@ def test_what_is_kept_is_found_again(store: Store) -> None:
 
 def test_the_same_build_again_is_the_same_entry_and_young_again(store: Store) -> None:
     builds = Builds(store)
-    first = builds.keep_succeeded({"n": 1})
+    first = builds.keep_succeeded({"n": 1}, {})
     os.utime(store.path("builds", first), (1, 1))
-    second = builds.keep_succeeded({"n": 2})
+    second = builds.keep_succeeded({"n": 2}, {})
     assert [kept.id for kept in builds.all()] == [second, first]
     os.utime(store.path("builds", second), (2, 2))
-    assert builds.keep_succeeded({"n": 1}) == first
+    assert builds.keep_succeeded({"n": 1}, {}) == first
     assert [kept.id for kept in builds.all()] == [first, second]
 
 
 def test_only_so_many_are_kept_and_those_of_the_others_do_not_count(store: Store) -> None:
     builds = Builds(store)
-    failed = [builds.keep_failed({"n": n}, ()) for n in range(module.MOST_FAILED + 3)]
-    succeeded = [builds.keep_succeeded({"n": n}) for n in range(100)]
+    failed = [builds.keep_failed({"n": n}, {}, ()) for n in range(module.MOST_FAILED + 3)]
+    succeeded = [builds.keep_succeeded({"n": n}, {}) for n in range(100)]
     kept = {kept.id for kept in builds.all()}
     assert kept >= set(failed[3:])
     assert not kept & set(failed[:3])
@@ -71,25 +71,25 @@ def test_large_states_push_out_old_ones_but_never_the_newest(
 ) -> None:
     monkeypatch.setattr(module, "MOST_BYTES", 100_000)
     builds = Builds(store)
-    first, second = (builds.keep_failed({}, (), left(store, 40_000)) for _ in range(2))
+    first, second = (builds.keep_failed({}, {}, (), left(store, 40_000)) for _ in range(2))
     assert {kept.id for kept in builds.all()} == {first, second}
-    third = builds.keep_failed({}, (), left(store, 40_000))
+    third = builds.keep_failed({}, {}, (), left(store, 40_000))
     assert {kept.id for kept in builds.all()} == {second, third}
-    huge = builds.keep_failed({}, (), left(store, 500_000))
+    huge = builds.keep_failed({}, {}, (), left(store, 500_000))
     assert {kept.id for kept in builds.all()} == {huge}
     assert os.listdir(store.path("builds")) == [huge]
 
 
 def test_what_is_used_is_not_deleted_and_what_is_changed_is_used_by_one(store: Store) -> None:
     builds = Builds(store)
-    name = builds.keep_failed({}, (), left(store, 10))
+    name = builds.keep_failed({}, {}, (), left(store, 10))
     with builds.use(name), builds.use(name):
         with pytest.raises(Busy):
             builds.delete(name)
         with pytest.raises(Busy), builds.use(name, alone=True):
             raise AssertionError
         for n in range(module.MOST_FAILED + 1):
-            builds.keep_failed({"n": n}, ())
+            builds.keep_failed({"n": n}, {}, ())
         assert name in {kept.id for kept in builds.all()}
     with builds.use(name, alone=True), pytest.raises(Busy), builds.use(name):
         raise AssertionError
@@ -101,8 +101,8 @@ def test_what_is_used_is_not_deleted_and_what_is_changed_is_used_by_one(store: S
 
 def test_a_damaged_entry_is_passed_over(store: Store) -> None:
     builds = Builds(store)
-    name = builds.keep_failed({}, ())
-    other = builds.keep_failed({}, ())
+    name = builds.keep_failed({}, {}, ())
+    other = builds.keep_failed({}, {}, ())
     Path(store.path("builds", name, "build.json")).write_bytes(b"\0" * 50)
     Path(store.path("builds", "stray")).mkdir()
     assert [kept.id for kept in builds.all()] == [other]

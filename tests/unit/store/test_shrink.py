@@ -110,7 +110,7 @@ def test_images_and_failed_steps_hold_their_layers(store: Store) -> None:
         put_layer(store, number, 10)
         put_record(store, Made((), number, 1.0))
     put_image(store, (0,))
-    Builds(store).keep_failed({}, (name(1),))
+    Builds(store).keep_failed({}, {}, (name(1),))
     keep(store, Room(reserved=0))
     assert present(store) == {name(0), name(1)}
     assert len(Builds(store).all()) == 1

@@ -68,7 +68,8 @@ def test_a_trace_stays_with_its_layers_and_goes_with_all_records(store: Store) -
     assert store.traces.of(KEY) == []
 
 
-_SINCE_3 = "".join(
+_SINCE_4 = "ALTER TABLE records DROP COLUMN unobserved;"
+_SINCE_3 = _SINCE_4 + "".join(
     f"ALTER TABLE {table} DROP COLUMN {column};"
     for table in ("records", "traces")
     for column in ("made", "networked")
@@ -76,6 +77,7 @@ _SINCE_3 = "".join(
 _BACK = {
     1: _SINCE_3 + "DROP TABLE trace_parts; DROP TABLE traces; PRAGMA user_version=1",
     2: _SINCE_3 + "PRAGMA user_version=2",
+    3: _SINCE_4 + "PRAGMA user_version=3",
 }
 
 
@@ -87,10 +89,10 @@ def test_a_store_of_a_version_before_is_taken_over(tmp_path: Path, version: int)
     with sqlite3.connect(tmp_path / "store" / "store.db") as old:
         old.executescript(_BACK[version])
     old.close()
-    unknown = Result(LAYER, 1.5, made=0, networked=True)
+    unknown = Result(LAYER, 1.5, 60) if version == 3 else Result(LAYER, 1.5, made=0, networked=True)
     with Store.open(str(tmp_path / "store")) as store:
         assert [(record.description, record.result) for record in store.records.all()] == [("kept", unknown)]
         kept = [trace.result for trace in store.traces.of(KEY)]
-        assert kept == ([unknown] if version == 2 else [])
+        assert kept == {1: [], 2: [unknown], 3: [RESULT]}[version]
         put(store, BASE)
         assert store.traces.of(KEY)[0].result == RESULT
