@@ -9,7 +9,7 @@ import pytest
 
 pytestmark = pytest.mark.needs("root", "busybox")
 
-DOCKERFILE = "FROM busybox\nWORKDIR /app\nCOPY a.txt b.txt ./\nRUN sleep 1; cat a.txt > /tmp/{name}\n"
+DOCKERFILE = "FROM busybox\nWORKDIR /{name}\nCOPY a.txt b.txt ./\nRUN sleep 1; cat a.txt > /tmp/{name}\n"
 
 
 def line(told: str) -> str:
@@ -19,7 +19,7 @@ def line(told: str) -> str:
 
 
 def test_what_was_reused_and_what_that_saved(built: Callable[..., str]) -> None:
-    dockerfile = DOCKERFILE.format(name="tally")
+    dockerfile = DOCKERFILE.format(name="tally-of-a-build")
     assert line(built(dockerfile, a_txt="1", b_txt="2")) == "3 steps: all run, X"
     assert line(built(dockerfile, a_txt="1", b_txt="3")) == "3 steps: 2 reused, 1 run, X; saved X"
     told = built(dockerfile, a_txt="1", b_txt="3")
