@@ -59,11 +59,11 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
             image = store.images.put(ImageConfig(Platform("linux", "amd64"), diff_ids=stack).encode())
             if name:
                 store.images.tag(references.parse(name), image)
-        Builds(store).keep_succeeded({"image": "x"})
+        Builds(store).keep_succeeded({"image": "x"}, {})
         left = Path(store.path("tmp", "left", "upper"))
         left.mkdir(parents=True)
         (left / "file").write_bytes(bytes(5000))
-        Builds(store).keep_failed({}, chain[:3], str(left))
+        Builds(store).keep_failed({}, {}, chain[:3], str(left))
         with CacheFolders(store).use("npm", SHARED, os.mkdir, lambda _: None) as folder:
             for number in range(FILES):
                 Path(folder, str(number)).write_bytes(b"kept")
