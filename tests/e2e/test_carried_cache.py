@@ -152,6 +152,50 @@ def test_layers_that_nobody_needs_are_not_fetched(here: World) -> None:
     assert len(list((ci.root / "layers").iterdir())) == len(image["RootFS"]["Layers"])
 
 
+def test_what_was_not_fetched_goes_on_all_the_same(here: World) -> None:
+    """As in CI: the same cache is read and written."""
+    laptop, ci, next_ci = map(here.machine, ("laptop", "ci", "next"))
+    here.built(laptop, f"{here.to_local},mode=max")
+    here.built(ci, here.from_local, f"{here.to_local},mode=max")
+    image = json.loads(ci.ok("inspect", "app"))[0]
+    assert len(list((ci.root / "layers").iterdir())) == len(image["RootFS"]["Layers"])
+    assert set(here.built(next_ci, here.from_local).values()) == {CACHED}
+    here.edit(tool="other\n")
+    found = here.built(next_ci, here.from_local)
+    assert {found[step] for step in TOOLS} == {DONE}
+    other = here.folder / "elsewhere"
+    here.edit(tool="echo\n")
+    last = here.machine("last")
+    here.built(last, here.from_local, f"--cache-to=type=local,dest={other},mode=max")
+    again = here.built(here.machine("again"), f"--cache-from=type=local,src={other}")
+    assert set(again.values()) == {CACHED}
+
+
+def test_a_newer_base_is_no_reason_to_run(here: World) -> None:
+    laptop, ci = here.machine("laptop"), here.machine("ci")
+    base = here.folder / "base"
+    for wherry, version in ((laptop, "1"), (ci, "2")):
+        cli.write_files(base, {"Dockerfile": "FROM busybox\nCOPY version /etc/\n", "version": version})
+        wherry.ok("build", "-t", "base", base)
+    here.edit(Dockerfile="FROM base\nCOPY app /\nRUN cat /app > /out\nRUN cat /etc/version > /seen\n")
+    here.built(laptop, here.to_local)
+    found = here.built(ci, here.from_local)
+    assert found["COPY app /"].startswith("CACHED, REUSED")
+    assert found["RUN cat /app > /out"].startswith("CACHED, REUSED")
+    assert found["RUN cat /etc/version > /seen"] == DONE
+
+
+def test_a_cache_of_network_results_keeps_their_age(here: World) -> None:
+    laptop, ci = here.machine("laptop"), here.machine("ci")
+    step = "RUN wget -q -O /dev/null http://127.0.0.1:1/; true"
+    here.edit(Dockerfile=f"FROM busybox\nCOPY app /\n{step}\n")
+    here.built(laptop, here.to_local)
+    assert here.built(ci, here.from_local, "--refresh=1h")[step] == CACHED
+    third = here.machine("third")
+    assert here.built(third, here.from_local, "--refresh=0s")[step] == DONE
+    assert here.built(third, here.from_local, "--refresh=1h")[step] == CACHED
+
+
 @pytest.mark.needs("docker-registry", "skopeo")
 def test_a_cache_in_a_registry(world: World, host: str) -> None:
     laptop, ci = world.machine("laptop"), world.machine("ci")

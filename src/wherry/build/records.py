@@ -73,6 +73,8 @@ class Recorder:
         self.imports = imports
         self.taken: dict[int, tuple[str, ...]] = {}
         """What is known of the content that each step's keys stand for, by the steps' numbers."""
+        self.borrowed: dict[int, tuple[tuple[Digest, ...], Hit]] = {}
+        """What caches gave, and the keys that were asked for."""
         self._reuse: Reuse | None = None
         self._chains = ChainIds()
         self._gathered: dict[int, Gathered] = {}
@@ -193,6 +195,7 @@ class Recorder:
         hit = self.imports.find(keys, trace_keys, looked_at(step, parent, inputs), takes, adopt)
         if hit is None:
             return None
+        self.borrowed[step.number] = keys, hit
         return _observed(step, hit.found) if hit.found else _reused(hit.result)
 
     def trace_keys(self, step: Step, content: str) -> tuple[Digest, ...]:

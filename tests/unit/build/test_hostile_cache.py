@@ -139,9 +139,11 @@ def test_a_damaged_cache_does_no_harm(world: World, data: st.DataObject) -> None
 
 
 def _nonsense_looked_at(data: bytes, results: dict[str, Any]) -> None:
-    text = base64.b64encode(data).decode()
+    """At the root, and below what the copies write into."""
+    tops = [base64.b64encode(top).decode() for top in (b"", b"app", b"bin", b"src")]
+    parts = [[top, base64.b64encode(data).decode()] for top in tops]
     for trace in results["traces"]:
-        trace["looked"] = [[[base64.b64encode(b"nowhere").decode(), text]] for _ in trace["chains"]]
+        trace["looked"] = [parts for _ in trace["chains"]]
 
 
 def _each(table: str, change: Change, results: dict[str, Any]) -> None:
@@ -206,19 +208,28 @@ def _packed(world: World, layer: Layer) -> dict[str, Any]:
     return {"mediaType": "application/vnd.wherry.cache.index.v1+gzip", **world.put(packed)}
 
 
-@pytest.mark.parametrize(
-    "entries",
-    [
-        (),
-        (Entry("app", DIRECTORY), Entry("app/a", FILE, size=6)),
-        (Entry("/", DIRECTORY),),
-        (Entry("a//b", FILE),),
-        (Entry("..", DIRECTORY), Entry("../etc", DIRECTORY)),
-        (Entry("a/b", FILE),),
-        (Entry("a", "?"),),
-    ],
-    ids=lambda entries: ",".join(entry.path for entry in entries) or "nothing",
-)
+IMPOSSIBLE = [
+    (Entry("/", DIRECTORY),),
+    (Entry("a", DIRECTORY), Entry("a//b", FILE)),
+    (Entry("a", DIRECTORY), Entry("a/", FILE)),
+    (Entry(".", DIRECTORY),),
+    (Entry("..", DIRECTORY), Entry("../etc", DIRECTORY)),
+    (Entry("a/b", FILE),),
+    (Entry("a", FILE), Entry("a/b", FILE)),
+    (Entry("a", "?"),),
+]
+LIES = [(), (Entry("app", DIRECTORY), Entry("app/a", FILE, size=6)), *IMPOSSIBLE]
+
+
+@pytest.mark.parametrize("entries", IMPOSSIBLE, ids=lambda entries: entries[-1].path)
+def test_an_index_that_no_layer_has_is_refused(entries: tuple[Entry, ...]) -> None:
+    packed = indexes.pack(Layer(digests.of(b""), 0, entries))
+    assert packed is not None
+    with pytest.raises(Corrupt, match="an entry that no layer has"):
+        indexes.unpack(packed, digests.of(b""))
+
+
+@pytest.mark.parametrize("entries", LIES, ids=lambda entries: ",".join(entry.path for entry in entries))
 def test_an_index_that_lies_is_not_kept(world: World, entries: tuple[Entry, ...]) -> None:
     """It decides over results of the same cache alone, and the layers that come have indexes of their own."""
 
@@ -236,6 +247,37 @@ def test_an_index_that_lies_is_not_kept(world: World, entries: tuple[Entry, ...]
             if diff_id in honest.layers.all():
                 found, true = Layers(store).index(diff_id), Layers(honest).index(diff_id)
                 assert [entry.path for entry in found.entries] == [entry.path for entry in true.entries]
+
+
+def test_an_index_that_lies_does_not_decide_over_the_stores_own_traces(tmp_path: Path) -> None:
+    """The store's own copy to /app, made where that is a folder, and a base where it is a link in truth."""
+    dockerfile = "FROM scratch\nCOPY base /\nCOPY x /app/\n"
+    project = tmp_path / "project"
+    cli.write_files(project, {"Dockerfile": dockerfile, "base/else/": "", "base/app/": "", "x": "x"})
+    machine, laptop = Machine(tmp_path, "ci"), Machine(tmp_path, "laptop")
+    machine.build()
+    with Store.open(str(machine.root)) as store:
+        known = map(Layers(store).index, store.layers.all())
+        (folders,) = (layer for layer in known if any(entry.path == "else" for entry in layer.entries))
+    (project / "base/app").rmdir()
+    (project / "base/app").symlink_to("else")
+    cache = tmp_path / "cache"
+    honest = laptop.build(to=cache)
+    world = World.__new__(World)
+    world.cache = cache
+
+    def change(results: dict[str, Any]) -> None:
+        """The link's layer is said to have a folder, and of the second copy nothing is said."""
+        layer = results["layers"][0]
+        claim = folders._replace(diff_id=Digest(layer["diffID"]))
+        layer["index"] = _packed(world, claim)
+        results["records"] = [row for row in results["records"] if row.get("layer") == 0]
+        results["traces"] = [row for row in results["traces"] if row.get("layer") == 0]
+
+    world.lie(change)
+    assert machine.build(by=cache) == honest
+    assert not machine.warnings
+    assert machine.build() == honest
 
 
 def test_an_index_is_not_unpacked_without_end() -> None:

@@ -90,9 +90,13 @@ class Cache:
                 if trace.chains == tuple(chains) and trace.layer == result.layer:
                     yield key, self._traces.looked(trace, chains)
 
+    def content(self, diff_id: Digest) -> Content:
+        """What it says that it has of a layer."""
+        return self._contents.get(diff_id, Content())
+
     def has(self, diff_id: Digest) -> bool:
         """Whether it has the layer's content, or says so."""
-        return self._contents.get(diff_id, Content()).blob is not None
+        return self.content(diff_id).blob is not None
 
     def _is_to_be_had(self, layer: Digest | None) -> bool:
         return layer is None or self.has(layer) or self._layers.has(layer)
@@ -111,7 +115,7 @@ class Cache:
             return self._layers.index(diff_id)
         except NotFound:
             pass
-        content = self._contents.get(diff_id, Content())
+        content = self.content(diff_id)
         if content == Content():
             raise NotFound(f"layer {digests.short(diff_id)} is not in it")
         if diff_id not in self._claims:

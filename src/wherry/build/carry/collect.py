@@ -20,7 +20,7 @@ from wherry.build.viewfiles import ViewFiles
 from wherry.oci.digest import Digest
 from wherry.snapshot.observations import joined, split
 from wherry.snapshot.view import View
-from wherry.store.records import Record, Result
+from wherry.store.records import Result
 from wherry.store.store import Store
 from wherry.store.traces import Trace
 
@@ -33,7 +33,7 @@ def collect(
     found = [
         _Known(store, recorder, outcomes, step) for step in chosen if not isinstance(step.operation, Base)
     ]
-    records = {record.key: record.result for known in found for record in known.records()}
+    records = {key: result for known in found for key, result in known.records()}
     traces = {key: [looked] for known in found for key, looked in known.traces()}
     layers = [result.layer for result in records.values() if result.layer]
     layers += [layer for (looked,) in traces.values() for chain in looked.chains for layer in chain]
@@ -59,16 +59,27 @@ class _Known:
         self._inputs = [outcomes[number].chain for number in step.inputs]
         self._layer = outcomes[step.number].layer
         self._contents = tuple(self._known_contents())
+        self._borrowed = recorder.borrowed.get(step.number)
+        """What another machine's cache says. Where its layer is not here, nothing of it is the store's."""
 
-    def records(self) -> Iterator[Record]:
-        """Those that say what came out."""
+    def records(self) -> Iterator[tuple[Digest, Result]]:
+        """By their keys, those that say what came out."""
         recorder, parent = self._recorder, self._parent
         found = recorder.written(self._step, parent)
         for content in self._contents:
             found += filter(None, map(recorder.at, recorder.keys(self._step, parent, content)))
-        return (record for record in found if record.layer == self._layer)
+        own = [(record.key, record.result) for record in found if record.layer == self._layer]
+        if own or not self._borrowed:
+            return iter(own)
+        keys, hit = self._borrowed
+        return ((key, hit.result) for key in keys)
 
     def traces(self) -> Iterator[tuple[Digest, Looked]]:
+        """By their keys, one for each content that the step may have taken in."""
+        own = dict(self._own_traces())
+        return iter(own.items() if own or not self._borrowed else self._borrowed[1].looked)
+
+    def _own_traces(self) -> Iterator[tuple[Digest, Looked]]:
         chains = looked_at(self._step, self._parent, self._inputs)
         recorder = self._recorder
         for content in self._contents:

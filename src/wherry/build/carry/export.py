@@ -14,10 +14,12 @@ from wherry.build.carry import indexes
 from wherry.build.carry.collect import collect
 from wherry.build.carry.destination import Destination, destination
 from wherry.build.carry.document import Content, Document
+from wherry.build.carry.imports import Imports
 from wherry.build.carry.spec import Target
 from wherry.build.plan import Plan
 from wherry.build.records import Recorder
 from wherry.build.solve import Outcome
+from wherry.layer.compress import accepted_types
 from wherry.layer.layers import Layers
 from wherry.layer.packing import packed
 from wherry.oci import digest as digests
@@ -49,9 +51,6 @@ class Exports:
         self._recorder = recorder
         self._targets = targets
         self._emit = emit
-        if recorder.imports is not None:
-            # What another cache has goes on to this one: it has to be here for that.
-            recorder.imports.settle(outcome.chain for outcome in outcomes)
 
     def inlined(self, config: ImageConfig) -> ImageConfig:
         """The image's config, with the cache in it if a target asks for that. Times are left out where nobody
@@ -92,7 +91,7 @@ class Exports:
             vertex(self._emit, number, f"exporting cache to {target.place}"),
             destination(self._store, target.place, carried) as place,
         ):
-            outgoing = _Outgoing(self._store, place, target, self._emit, number)
+            outgoing = _Outgoing(self._store, self._recorder.imports, place, target, self._emit, number)
             outgoing.write(document, list(dict.fromkeys(carried)))
 
     def _document(self, whole: bool) -> Document:
@@ -102,8 +101,17 @@ class Exports:
 class _Outgoing:
     """Blobs go out several at a time, the manifest that names them last."""
 
-    def __init__(self, store: Store, place: Destination, target: Target, emit: Emit, number: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        imports: Imports | None,
+        place: Destination,
+        target: Target,
+        emit: Emit,
+        number: int,
+    ) -> None:
         self._store = store
+        self._imports = imports
         self._place = place
         self._target = target
         self._emit = emit
@@ -114,8 +122,9 @@ class _Outgoing:
     def write(self, document: Document, carried: Sequence[Digest]) -> None:
         """`carried` are the layers that go out; of all others only their indexes do."""
         self._contents = dict.fromkeys(document.layers, Content())
-        each(self._send_index, list(document.layers), _TRANSFERS)
-        each(self._send_layer, carried, _TRANSFERS)
+        there = set(filter(self._is_there, carried))
+        each(self._send_layer, [layer for layer in carried if layer not in there], _TRANSFERS)
+        each(self._send_index, [layer for layer in document.layers if layer not in there], _TRANSFERS)
         raw, left_out = documents.encode(document._replace(layers=self._contents))
         _tell(left_out, self._emit)
         results = self._put(documents.RESULTS, raw)
@@ -124,8 +133,26 @@ class _Outgoing:
         named = dict.fromkeys(blob for blob in blobs if blob)
         self._place.name(make_manifest(results, tuple(named), artifact=documents.ARTIFACT))
 
+    def _is_there(self, diff_id: Digest) -> bool:
+        """Whether the layer is not here but where it is to go: it came from there, and nobody fetched it."""
+        if self._imports is None or self._layers.has(diff_id):
+            return False
+        content = self._imports.content(diff_id)
+        if content.blob is None or content.listing is None or not self._is_packed_so(content.blob):
+            return False
+        if not (self._place.has(content.blob) and self._place.has(content.listing)):
+            return False
+        self._contents[diff_id] = content
+        return True
+
+    def _is_packed_so(self, blob: Descriptor) -> bool:
+        chosen = self._target.compression
+        return not chosen or blob.media_type in accepted_types(chosen)
+
     def _send_layer(self, diff_id: Digest, stop: Stop) -> None:
         stop.check()
+        if self._imports is not None and not self._imports.bring(diff_id):
+            return  # its cache has been lost meanwhile, and told about
         chosen, level = self._target.compression, self._target.level
         if chosen:
             blob = self._layers.compressed(diff_id, chosen, level)
@@ -141,9 +168,14 @@ class _Outgoing:
         try:
             data = indexes.pack(self._layers.index(diff_id))
         except NotFound:
-            return  # of a stage that was not needed, and is not here
+            # Of a stage whose files were not needed; its cache may lie where this one goes.
+            listing = self._imports.content(diff_id).listing if self._imports else None
+            if listing and self._place.has(listing):
+                self._contents[diff_id] = Content(listing=listing)
+            return
         if data is not None:
-            self._contents[diff_id] = Content(listing=self._put(documents.INDEX, data))
+            listing = self._put(documents.INDEX, data)
+            self._contents[diff_id] = self._contents[diff_id]._replace(listing=listing)
 
     def _put(self, media_type: str, data: bytes) -> Descriptor:
         blob = Descriptor(media_type, digests.of(data), len(data))

@@ -16,6 +16,7 @@ from wherry.base.errors import WherryError
 from wherry.base.events import Emit, Note, Transfer, vertex
 from wherry.build.carry import cache as caches
 from wherry.build.carry.cache import Cache, Hit
+from wherry.build.carry.document import Content
 from wherry.build.carry.origin import origin
 from wherry.build.carry.spec import Place
 from wherry.build.plan import Plan
@@ -97,6 +98,17 @@ class Imports:
             self._is_late = not lost
             return not lost
 
+    def content(self, layer: Digest) -> Content:
+        """What a cache has of a layer that is not here."""
+        with self._asking:
+            found = (cache.content(layer) for cache in self._opened().values() if cache.has(layer))
+            return next(found, Content())
+
+    def bring(self, layer: Digest) -> bool:
+        """Whether the layer is here now; it is fetched, if need be."""
+        with self._asking:
+            return self._layers.has(layer) or self._fetched(layer) > 0
+
     def close(self) -> None:
         for cache in (self._caches or {}).values():
             cache.close()
@@ -123,27 +135,26 @@ class Imports:
             self._pending.setdefault(layer, []).append(partial(adopt, hit))
             return True
         with vertex(self._emit, _VERTEX, "importing a layer of the cache"):
-            is_here = self._fetched(layer)
+            self._transfer(layer, Stop())
+        is_here = self._layers.has(layer)
         if is_here:
             adopt(hit)
         return is_here
 
     def _transfer(self, layer: Digest, stop: Stop) -> None:
         stop.check()
-        self._fetched(layer)
+        if size := self._fetched(layer):
+            self._emit(Transfer(_VERTEX, digests.short(layer), size, size))
 
-    def _fetched(self, layer: Digest) -> bool:
-        """Whether the layer is here now."""
+    def _fetched(self, layer: Digest) -> int:
+        """The bytes that came; 0 where nobody has the layer."""
         for place, cache in list(self._opened().items()):
             if cache.has(layer):
                 try:
-                    size = cache.fetch(layer)
+                    return cache.fetch(layer)
                 except WherryError as error:
                     self._drop(place, error)
-                    continue
-                self._emit(Transfer(_VERTEX, digests.short(layer), size, size))
-                return True
-        return False
+        return 0
 
     def _drop(self, place: Place, error: WherryError) -> None:
         with self._dropping:
