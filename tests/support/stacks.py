@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import BinaryIO
 
 from hypothesis import strategies as st
@@ -24,9 +24,9 @@ class Stack:
     def __init__(self) -> None:
         self._layers: dict[Digest, Layer] = {}
 
-    def add(self, entries: list[Entry]) -> Digest:
-        diff_id = digests.of(repr(entries).encode())
-        self._layers[diff_id] = Layer(diff_id, 0, tuple(entries))
+    def add(self, entries: list[Entry], implied: Sequence[str] = ()) -> Digest:
+        diff_id = digests.of(repr((entries, implied)).encode())
+        self._layers[diff_id] = Layer(diff_id, 0, tuple(entries), tuple(implied))
         return diff_id
 
     def index(self, diff_id: Digest) -> Layer:

@@ -16,10 +16,11 @@ from wherry.build.solve import Chain
 from wherry.layer.entry import FILE
 from wherry.layer.layers import Layers
 from wherry.oci.digest import Digest
-from wherry.snapshot.differences import CONTENT, differences, unlike
+from wherry.snapshot.differences import CONTENT, differences
 from wherry.snapshot.names import Contents, NameCache
 from wherry.snapshot.observations import broken, joined, split, top
 from wherry.snapshot.tracks import Tree
+from wherry.snapshot.unlike import unlike
 from wherry.snapshot.view import View
 from wherry.store.records import Result
 from wherry.store.store import Store

@@ -5,11 +5,11 @@ Times are not compared (docs/cache.md, "What is compared"): two builds of the sa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 
-from wherry.layer.entry import DIRECTORY, FILE, Entry
-from wherry.oci.digest import Digest
+from wherry.layer.entry import FILE, Entry
 from wherry.snapshot.names import LayerNames
+from wherry.snapshot.unlike import told
 from wherry.snapshot.view import View
 
 FACE = 1
@@ -38,67 +38,15 @@ def differences(old: View, new: View) -> dict[str, int]:
     return found
 
 
-def unlike(old: Sequence[Digest], new: Sequence[Digest]) -> tuple[list[Digest], list[Digest]]:
-    """The layers of each chain that are not in both, or not in the same order in both.
-
-    A path of which no such layer says anything, and of which none hides anything above, is decided by the
-    same layers in the same order on both sides.
-    """
-    start = 0
-    while start < min(len(old), len(new)) and old[start] == new[start]:
-        start += 1
-    common = _common(old[start:], new[start:])
-    return _without(old[start:], common), _without(new[start:], common)
-
-
-def _common(old: Sequence[Digest], new: Sequence[Digest]) -> list[Digest]:
-    """The longest sequence that both have (not in one piece)."""
-    best: list[list[int]] = [[0] * (len(new) + 1) for _ in range(len(old) + 1)]
-    for i in reversed(range(len(old))):
-        for j in reversed(range(len(new))):
-            equal = old[i] == new[j]
-            best[i][j] = best[i + 1][j + 1] + 1 if equal else max(best[i + 1][j], best[i][j + 1])
-    common: list[Digest] = []
-    i = j = 0
-    while i < len(old) and j < len(new):
-        if old[i] == new[j]:
-            common.append(old[i])
-            i, j = i + 1, j + 1
-        elif best[i + 1][j] >= best[i][j + 1]:
-            i += 1
-        else:
-            j += 1
-    return common
-
-
-def _without(chain: Sequence[Digest], common: Sequence[Digest]) -> list[Digest]:
-    rest = iter(common)
-    expected = next(rest, None)
-    left = []
-    for diff_id in chain:
-        if diff_id == expected:
-            expected = next(rest, None)
-        else:
-            left.append(diff_id)
-    return left
-
-
 def _candidates(old: View, new: View) -> Iterable[str]:
-    """All paths of which a layer says something that only one side has, or has in that place."""
+    """All paths of which the two are told different things, and what these may hide or show below them."""
     paths: dict[str, None] = {}
-    for diff_id in dict.fromkeys(layer for side in unlike(old.diff_ids, new.diff_ids) for layer in side):
-        layer = old.cache.of(diff_id)
-        paths.update(dict.fromkeys(layer.entries))
-        for top in _hiding(layer):
+    for path, hides in told(old.diff_ids, new.diff_ids, old.cache):
+        paths[path] = None
+        if hides:
             for view in (old, new):
-                paths.update((found.entry.path, None) for found in view.walk(top))
+                paths.update((found.entry.path, None) for found in view.walk(path))
     return paths
-
-
-def _hiding(layer: LayerNames) -> Iterator[str]:
-    """The paths below which the layer hides what lower ones have. A folder of it shows what lies below."""
-    yield from layer.hiding
-    yield from (path for path, entry in layer.entries.items() if entry.kind != DIRECTORY)
 
 
 def _difference(old: View, new: View, path: str) -> int:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support import stacks
 from support.stacks import Stack
-from wherry.layer.entry import DIRECTORY, FILE, HARDLINK, WHITEOUT, Entry
+from wherry.layer.entry import DIRECTORY, FILE, HARDLINK, OPAQUE, WHITEOUT, Entry
 from wherry.oci.digest import Digest
-from wherry.snapshot.differences import ALL, CONTENT, FACE, NAMES, differences, unlike
+from wherry.snapshot.differences import ALL, CONTENT, FACE, NAMES, differences
+from wherry.snapshot.names import NameCache
+from wherry.snapshot.unlike import told, unlike
 from wherry.snapshot.view import View
 
 State = tuple[object, ...]
@@ -58,6 +61,61 @@ def test_all_that_differs_is_found_and_nothing_else(drawn: list[object], data: s
     chain = st.lists(st.sampled_from(known), max_size=5, unique=True)
     old, new = View(stack, data.draw(chain)), View(stack, data.draw(chain))
     assert differences(old, new) == compared(old, new)
+
+
+Drawn = dict[str, tuple[str, int, int, str]]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(stacks.drawn, st.booleans()), min_size=1, max_size=4), st.data())
+def test_of_layers_in_each_other_s_place_what_differs_is_found(
+    drawn: list[tuple[Drawn, bool]], data: st.DataObject
+) -> None:
+    stack = Stack()
+
+    def added(items: Drawn) -> Digest:
+        entries = stacks.layer(items)
+        folders = [entry.path for entry in entries if entry.kind == DIRECTORY]
+        implied = data.draw(st.lists(st.sampled_from(folders), max_size=1)) if folders else ()
+        return stack.add(entries, implied)
+
+    def changed(items: Drawn) -> Drawn:
+        """Of a few paths the kind alone, or the mode, the content or the target."""
+        result = dict(items)
+        for path in data.draw(st.lists(st.sampled_from(sorted(items)), max_size=2)) if items else ():
+            place = data.draw(st.integers(0, 3))
+            fields: list[Any] = [*items[path]]
+            fields[place] = data.draw(st.sampled_from([item[place] for item in values]))
+            result[path] = (fields[0], fields[1], fields[2], fields[3])
+        return result
+
+    values = [("d", 0o755, 0, "a"), ("o", 0o644, 1, "b"), ("w", 0o755, 2, "/b"), ("f", 0o755, 0, "..")]
+    old = View(stack, [added(items) for items, _ in drawn])
+    new = View(stack, [added(changed(items)) for items, stays in drawn if stays])
+    assert differences(old, new) == compared(old, new)
+
+
+def test_a_folder_that_hides_what_is_below_it_or_shows_it_is_not_the_same() -> None:
+    stack = Stack()
+    lower = stack.add([Entry("d", DIRECTORY, 0o700), file("d/x")])
+    shown = stack.add([Entry("d", DIRECTORY, 0o755)])
+    for other in (
+        stack.add([Entry("d", DIRECTORY, 0o755), Entry("d", OPAQUE)]),
+        stack.add([Entry("d", DIRECTORY, 0o755)], implied=["d"]),
+    ):
+        old, new = View(stack, [lower, shown]), View(stack, [lower, other])
+        assert differences(old, new) == compared(old, new) != {}
+        assert differences(new, old) == compared(new, old) != {}
+
+
+def test_of_what_two_layers_both_say_nothing_is_looked_at() -> None:
+    stack = Stack()
+    names = [f"d/{number:03}" for number in range(500)]
+    first = [Entry("d", DIRECTORY, 0o755), *(file(name, b"x") for name in names)]
+    second = [*first[:-1], file(names[-1], b"changed")]
+    base, top = stack.add([file("base")]), stack.add([file("top")])
+    old, new = ([base, stack.add(entries), top] for entries in (first, second))
+    assert list(told(old, new, NameCache(stack))) == [(names[-1], True)]
 
 
 @given(st.lists(st.sampled_from("abcdef"), max_size=6), st.lists(st.sampled_from("abcdef"), max_size=6))
