@@ -63,7 +63,7 @@ fuzz: $(VENV)/test-tools ## feed what reads text with odd inputs, FUZZ_SECONDS=6
 clean: ## remove .venv and the tools' caches; images stay
 	rm -rf $(VENV) .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-$(VENV)/wherry: pyproject.toml tools/venv.sh tools/compile.py src/wherry/runtime/init/hearing.c
+$(VENV)/wherry: pyproject.toml tools/venv.sh tools/compile.py $(wildcard src/wherry/runtime/init/*.[ch])
 	@tools/venv.sh $(VENV) .
 	@touch $@
 

@@ -16,7 +16,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 _FOLDER = "src/wherry/runtime/init"
-_SOURCE, _LIBRARY = "hearing.c", "libhearing.so"
+_SOURCES, _LIBRARY = ("hearing.c", "programs.c"), "libhearing.so"
 _FLAGS = (
     "-std=c11 -D_GNU_SOURCE -O2 -Wall -Wextra -fPIC -shared -fvisibility=hidden -fstack-protector-strong"
     " -Wl,-z,relro,-z,now"
@@ -42,17 +42,18 @@ class Compiling(BuildHookInterface):  # type: ignore[type-arg]
 def _compile(folder: str, library: str) -> bool:
     """Whether it could be compiled. What was there is replaced in one step: a build may be using it."""
     compiler = shlex.split(os.environ.get("CC", "")) or ["cc"]
+    sources = (os.path.join(folder, name) for name in _SOURCES)
     made = f"{library}.new"
     try:
         subprocess.run(
-            [*compiler, *shlex.split(_FLAGS), "-o", made, os.path.join(folder, _SOURCE)],
+            [*compiler, *shlex.split(_FLAGS), "-o", made, *sources],
             check=True,
             capture_output=True,
             text=True,
         )
     except (OSError, subprocess.CalledProcessError) as error:
         reason = getattr(error, "stderr", "") or error
-        print(f"wherry: RUN is observed by Python: {_SOURCE} could not be compiled: {reason}")
+        print(f"wherry: RUN is observed by Python: {_LIBRARY} could not be compiled: {reason}")
         if os.path.exists(library):
             os.unlink(library)
         return False

@@ -57,13 +57,48 @@ def call_number(name: str) -> int:
     return NUMBERS[observed.CALLS[name]]
 
 
+def elf(loader: bytes, size: int = 56, offset: int = 120, kind: int = 3, length: int | None = None) -> bytes:
+    """A program for no machine: its header, a row that names its loader, and the loader."""
+    header = struct.pack("=4sB11xHHIQQQIHHH6x", b"\x7fELF", 2, 2, 0, 1, 0, 64, 0, 0, 64, size, 1)
+    row = struct.pack("=IIQQQQQQ", kind, 4, offset, 0, 0, len(loader) if length is None else length, 0, 1)
+    return header + row + loader
+
+
+PROGRAMS = {
+    "script": b"#!/a -x\n",
+    "words": b"#! \t /p/script  a b\n",
+    "nothing": b"#!\n",
+    "endless": b"#!/" + b"x" * 400,
+    "zero": b"#!/a\0b\n",
+    "itself": b"#!/p/itself\n",
+    "relative": b"#!../a\r\n",
+    "folder": b"#!/d\n",
+    "elf": elf(b"/p/script\0"),
+    "static": elf(b"", kind=1),
+    "unnamed": elf(b"\0\0"),
+    "inner": elf(b"/a\0b\0"),
+    "rows": elf(b"/a\0", size=57),
+    "far": elf(b"/a\0", offset=1 << 63),
+    "behind": elf(b"/a\0", offset=5000),
+    "long": elf(b"/" * 5000 + b"\0"),
+    "longer": elf(b"/a\0", length=1 << 62),
+    "32": b"\x7fELF\1" + bytes(100),
+    "cut": elf(b"/a\0")[:100],
+    "short": b"\x7fEL",
+    "empty": b"",
+}
+
+
 texts = st.one_of(
+    st.sampled_from([b"/p/" + os.fsencode(name) for name in PROGRAMS]),
     st.sampled_from(
         (b"", b"/", b".", b"..", b"a", b"/a", b"/d", b"d/a", b"../a", b"/cache/l", b"/cache/f", b"l", b"//a")
     ),
     st.sampled_from((b"x" * 255, b"x" * 256, b"/" * LONGEST, b"/" * (LONGEST + 1), b"y" * LONGEST)),
     st.binary(max_size=12).map(lambda data: data.replace(b"\0", b"")),
-    st.lists(st.sampled_from((b"a", b"d", b"new", b"script", b"..", b"cache")), max_size=4).map(b"/".join),
+    st.lists(st.sampled_from((b"a", b"d", b"new", b"p", b"script", b"..", b"cache")), max_size=4).map(
+        b"/".join
+    ),
 )
 said = st.builds(Said, texts, st.sampled_from(("anywhere", "anywhere", "last", "endless", "nowhere")))
 flags = st.lists(
@@ -87,8 +122,10 @@ def make_root(root: Path) -> None:
     (root / "cache").mkdir()
     (root / "a").write_text("1")
     (root / "d" / "a").write_text("2")
-    (root / "d" / "script").write_text("#!/a -x\n")
-    (root / "d" / "script").chmod(0o755)
+    (root / "p").mkdir()
+    for name, content in PROGRAMS.items():
+        (root / "p" / name).write_bytes(content)
+        (root / "p" / name).chmod(0o755)
     (root / "cache" / "f").write_text("3")
     (root / "cache" / "l").symlink_to("../a")
     (root / "d" / "l").symlink_to("/d")
@@ -228,6 +265,10 @@ def compiled() -> Iterator[None]:
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @example([Asked(number, CWD, Said(b"new"), Said(b"../newer"), 0) for number in sorted(TABLE)], True)
 @example([Asked(number, FOLDER, Said(b"/a", "last"), Said(b"a" * 300), 2) for number in sorted(TABLE)], False)
+@example(
+    [Asked(call_number("execve"), CWD, Said(b"/p/" + os.fsencode(name)), Said(b""), 0) for name in PROGRAMS],
+    False,
+)
 @given(st.lists(asked, max_size=12), st.booleans())
 def test_it_puts_down_what_the_python_one_does(asked: list[Asked], has_caches: bool) -> None:
     with tempfile.TemporaryDirectory(dir=folders.fast()) as scratch:
@@ -265,6 +306,25 @@ def test_it_puts_down_names_as_they_were_said(tmp_path: Path) -> None:
         ("moved", at + b"/d/s", at + b"/d/t", b""),
     ]
     assert (problem, networked) == ("", False)
+
+
+@pytest.mark.needs("root")
+@pytest.mark.parametrize(
+    ("program", "opened"),
+    [
+        ("script", [b"/a"]),
+        ("words", [b"/p/script", b"/a"]),
+        ("endless", [b"/" + b"x" * 253]),
+        ("elf", [b"/p/script", b"/a"]),
+        ("static", []),
+        ("32", []),
+    ],
+)
+def test_what_the_kernel_opens_for_a_program(program: str, opened: list[bytes], tmp_path: Path) -> None:
+    name = b"/p/" + os.fsencode(program)
+    root = tmp_path / "root"
+    seen, *_ = heard([Asked(call_number("execve"), CWD, Said(name), Said(b""), 0)], True, root)
+    assert [path.removeprefix(os.fsencode(root)) for _, path in seen] == [name, *opened]
 
 
 @pytest.mark.needs("root")

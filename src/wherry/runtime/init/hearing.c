@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <stdbool.h>
@@ -15,18 +16,21 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "programs.h"
+
 #define PUBLIC __attribute__((visibility("default")))
-#define FORM 2       /* of the interface, as hearing.py knows it: another one is not used */
-#define LONGEST 4096 /* PATH_MAX: what a name takes with its zero, and the longest target of a link in /proc */
+#define FORM 3       /* of the interface, as hearing.py knows it: another one is not used */
 #define PAGE 4096    /* the smallest there is; what is read ends with it, as the next one need not be there */
 #define USUAL 256    /* most names are shorter */
 #define NOT_FOLLOWED 3
 #define FACE 1
 #define CONTENT 4
 #define ALL 7
+#define DEEPEST_SCRIPT 5
 
 /* A row of wherry/runtime/observed.py, as hearing.py packs it; places of arguments are -1 where there is none. */
 struct call {
@@ -36,7 +40,7 @@ struct call {
     uint32_t odd;       /* bits of the flags that make the call Python's */
 };
 
-enum effect { LEFT_TO_PYTHON, LOOKED, OPENED, MADE, LINKED, MOVED, REMOVED };
+enum effect { LEFT_TO_PYTHON, LOOKED, OPENED, MADE, LINKED, MOVED, REMOVED, EXECUTED };
 
 /* Bytes that grow. */
 struct text {
@@ -293,6 +297,55 @@ static bool rename_it(struct hearing *all, const struct seccomp_notif *asked, co
     return change(all, call->effect, path, &other);
 }
 
+/* A file as the process sees it, to be read: a descriptor, or -1. `path` is all of a name, from its root on;
+ * without one it is the file that `folder` is. */
+static int open_of(const struct hearing *all, pid_t pid, const struct path *path, uint32_t folder)
+{
+    struct open_how how = { .flags = O_RDONLY | O_NONBLOCK | O_CLOEXEC,
+                            .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
+    char link[32], name[sizeof path->bytes];
+    long root, file;
+
+    if (!path) {
+        snprintf(link, sizeof link, "%d/fd/%u", pid, folder);
+        return openat(all->proc, link, (int)how.flags);
+    }
+    snprintf(link, sizeof link, "%d/root", pid);
+    root = openat(all->proc, link, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0)
+        return -1;
+    memcpy(name, path->bytes, path->length);
+    name[path->length] = 0;
+    file = syscall(SYS_openat2, root, name, &how, sizeof how);
+    close((int)root);
+    return (int)file;
+}
+
+/* The interpreter of a script, and the loader of a program, which the kernel opens by itself: as
+ * `Observer._execute`, to which everything is left that is not as it usually is. `path` is lost. */
+static bool execute(struct hearing *all, pid_t pid, struct path *path, const uint32_t *descriptor)
+{
+    for (int depth = 0; depth < DEEPEST_SCRIPT; depth++) {
+        enum found found;
+        int file;
+
+        if (path->length >= 6 && !memcmp(path->bytes, "/proc/", 6))
+            return false;
+        file = descriptor ? open_of(all, pid, NULL, *descriptor) : open_of(all, pid, path, 0);
+        if (file < 0)
+            return errno == ENOENT || errno == ENOTDIR;
+        found = interpreter_of(file, path->bytes);
+        close(file);
+        if (found != FOUND)
+            return found == NONE;
+        path->length = strlen(path->bytes);
+        descriptor = NULL;
+        if (!complete(all, pid, (uint32_t)AT_FDCWD, path) || !see(all, path, FACE | CONTENT))
+            return false;
+    }
+    return true;
+}
+
 /* Put down what a call looks at, as `Observer._put_down`. False where that is left to Python: whatever is not
  * plain, and whatever cannot be read or is in doubt. What was put down before it is put down again then. */
 static bool put_down(struct hearing *all, const struct seccomp_notif *asked)
@@ -302,7 +355,9 @@ static bool put_down(struct hearing *all, const struct seccomp_notif *asked)
     pid_t pid = (pid_t)asked->pid;
     uint32_t flags = argument(asked, call->flags, 0);
     unsigned looks = call->looks;
+    uint32_t folder = argument(asked, call->folder, (uint32_t)AT_FDCWD);
     bool follows = call->no_follow ? !(flags & call->no_follow) : call->follows;
+    bool is_named;
 
     if (call->effect == LEFT_TO_PYTHON || flags & call->odd)
         return false;
@@ -311,7 +366,8 @@ static bool put_down(struct hearing *all, const struct seccomp_notif *asked)
         return true;
     if (call->path >= 0 && !read_name(pid, asked->data.args[call->path], &path))
         return false;
-    if (!path.length && call->path >= 0 && call->effect == LOOKED)
+    is_named = path.length > 0;
+    if (!is_named && call->path >= 0 && call->effect == LOOKED)
         return true; /* fstat(2) and its like: whoever has a descriptor has opened the file */
     if (call->effect == OPENED) {
         bool is_new = (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL);
@@ -319,12 +375,14 @@ static bool put_down(struct hearing *all, const struct seccomp_notif *asked)
         looks = is_new ? FACE : FACE | CONTENT;
         follows = !is_new && !(flags & O_NOFOLLOW);
     }
-    if (!complete(all, pid, argument(asked, call->folder, (uint32_t)AT_FDCWD), &path))
+    if (!complete(all, pid, folder, &path))
         return false;
     if (!see(all, &path, follows ? looks : looks << NOT_FOLLOWED))
         return false;
     if (call->effect == MADE || call->effect == LINKED || call->effect == MOVED)
         return rename_it(all, asked, call, &path);
+    if (call->effect == EXECUTED)
+        return execute(all, pid, &path, is_named ? NULL : &folder);
     return true;
 }
 

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 LIBRARY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "libhearing.so")
-_FORM = 2
+_FORM = 3
 _NATIVE = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _CALL = struct.Struct("=5b3BII")
-_EFFECTS = {"": 1, "open": 2, "made": 3, "linked": 4, "moved": 5, "removed": 6}
+_EFFECTS = {"": 1, "open": 2, "made": 3, "linked": 4, "moved": 5, "removed": 6, "execute": 7}
 """What is 0 is left to Python."""
 _CHANGES = {number: name for name, number in _EFFECTS.items()}
 _RENAME_EXCHANGE = 2

@@ -261,6 +261,8 @@ def _interpreter(file: int) -> bytes:
                 "a file was executed that is neither a script nor a program of Linux (binfmt_misc)"
             )
         return b""  # a shell reads it itself
+    except IsADirectoryError:
+        return b""
     except OSError:
         raise ValueError(_UNREADABLE) from None
     finally:
