@@ -18,6 +18,7 @@ import signal
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from support import bases, cli, folders, modes, ordinary, programs
@@ -27,6 +28,9 @@ from wherry.store.store import Store
 # pytest's own temporary folders, stores among them, in memory where that is possible.
 os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", folders.fast())
 
+# A slow machine is no failure; and what CI says of a commit does not depend on luck.
+hypothesis.settings.register_profile("wherry", deadline=None, derandomize="CI" in os.environ)
+hypothesis.settings.load_profile("wherry")
 
 # A shell starts what it puts into the background with Ctrl-C ignored, and so would run what tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
