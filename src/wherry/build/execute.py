@@ -27,6 +27,7 @@ from wherry.build.records import Recorder
 from wherry.build.solve import Cancelled, Chain, Made
 from wherry.build.sources import Sources
 from wherry.build.step import Copy, Folder, Run, Step
+from wherry.build.turns import Turns
 from wherry.build.viewfiles import ViewFiles
 from wherry.build.watch import Watch, unwatched
 from wherry.layer.writer import Layer
@@ -128,6 +129,7 @@ class Executor:
             may_mount=mode is None or mode.may_mount,
         )
         self._runtime = self._open_runtime(mode) if mode else None
+        self._turns = Turns(store, recorder, settings.control, emit, self._check_not_cancelled)
         self._processes: set[Running] = set()
         self.left: dict[int, Left] = {}
         """What failed processes left, by the numbers of their steps; until `close`."""
@@ -162,18 +164,22 @@ class Executor:
 
     def execute(self, step: Step, parent: Chain, inputs: list[Chain]) -> Made:
         try:
-            if isinstance(step.operation, Copy):
-                return self._copy(step, step.operation, parent, inputs)
-            if isinstance(step.operation, Run):
-                return self._run(step, step.operation, parent, inputs)
-            assert isinstance(step.operation, Folder)
-            self._recorder.missed(step, parent, inputs)
-            began = _Begin.now()
-            tree = Tree(self._view(parent))
-            layer = folder.execute(step.operation, NotingView(tree), self._layers, self._mtime)
+            with self._turns.taken(step, parent, inputs) as made:
+                return made if made is not None else self._executed(step, parent, inputs)
         except WherryError as error:
             error.where = error.where or step.where
             raise
+
+    def _executed(self, step: Step, parent: Chain, inputs: list[Chain]) -> Made:
+        if isinstance(step.operation, Copy):
+            return self._copy(step, step.operation, parent, inputs)
+        if isinstance(step.operation, Run):
+            return self._run(step, step.operation, parent, inputs)
+        assert isinstance(step.operation, Folder)
+        self._recorder.missed(step, parent, inputs)
+        began = _Begin.now()
+        tree = Tree(self._view(parent))
+        layer = folder.execute(step.operation, NotingView(tree), self._layers, self._mtime)
         result = began.ended(layer)
         self._recorder.write(step, parent, inputs, result)
         self._recorder.trace(step, [tree], result)

@@ -88,12 +88,17 @@ class Recorder:
 
     def find(self, step: Step, parent: Chain, inputs: list[Chain]) -> Made | None:
         """The result that holds for the step, as far as that can be told without reading much."""
-        content = self._cheap_content(step, inputs)
+        content = self.cheap_content(step, inputs)
         if content is None:
             return None
         self.taken[step.number] = (content,)
         record = self._recorded(step, parent, content)
         return _reused(record.result) if record else self._elsewhere(step, parent, inputs, (content,))
+
+    def exact(self, step: Step, parent: Chain, content: str) -> Made | None:
+        """The result that was made on these layers, of what comes in as `content` says."""
+        record = self._recorded(step, parent, content)
+        return _reused(record.result) if record else None
 
     def known(self, step: Step, parent: Chain, inputs: list[Chain], contents: tuple[str, ...]) -> Made | None:
         """As `find`, once all is read; what holds is found at once from now on."""
@@ -307,7 +312,8 @@ class Recorder:
     def _recipe(self, step: Step) -> Digest:
         return recipe(step.operation, step.platform, self.epoch)
 
-    def _cheap_content(self, step: Step, inputs: list[Chain]) -> str | None:
+    def cheap_content(self, step: Step, inputs: list[Chain]) -> str | None:
+        """What a key says of what comes in from elsewhere; None where much would have to be read to tell."""
         operation = step.operation
         if inputs:
             return self._chain_content(inputs)
