@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import select
 import signal
 import subprocess
 import time
@@ -91,12 +93,14 @@ def wait_for(condition: Callable[[], bool], what: str) -> None:
 def read_until(process: subprocess.Popen[bytes], pattern: str) -> str:
     """The progress up to a line that matches."""
     assert process.stderr is not None
-    text = ""
-    while line := process.stderr.readline().decode():
-        text += line
-        if re.fullmatch(pattern, line.rstrip("\n")):
-            return text
-    raise AssertionError(text)
+    source, text = process.stderr.fileno(), ""
+    end = time.monotonic() + PATIENCE
+    while not re.search(rf"^{pattern}$", text, re.MULTILINE):
+        ready, _, _ = select.select([source], [], [], max(0, end - time.monotonic()))
+        data = os.read(source, 65536) if ready else b""
+        assert data, text
+        text += data.decode()
+    return text
 
 
 def ended(process: subprocess.Popen[bytes], code: int = 0) -> str:
