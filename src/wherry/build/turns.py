@@ -17,7 +17,7 @@ from wherry.base.events import Emit, Output
 from wherry.build.control import Control
 from wherry.build.records import Recorder
 from wherry.build.solve import Chain, Made
-from wherry.build.step import Step
+from wherry.build.step import Copy, Step
 from wherry.store import turns
 from wherry.store.store import Store
 
@@ -44,7 +44,7 @@ class Turns:
         A build that wants its steps executed waits for nobody. Where much would have to be read to tell what
         a COPY copies, every build reads it.
         """
-        content = self._recorder.cheap_content(step, inputs)
+        content = self._content(step, inputs)
         if content is None:
             yield None
             return
@@ -52,6 +52,12 @@ class Turns:
         key = self._recorder.key(step, parent, content)
         with turns.taken(self._store, key, None if must else self._waiting(step)):
             yield None if must else self._recorder.exact(step, parent, content)
+
+    def _content(self, step: Step, inputs: list[Chain]) -> str | None:
+        """What the step's key says of what comes in; of a COPY it is known where it was looked up."""
+        if isinstance(step.operation, Copy):
+            return next(iter(self._recorder.taken.get(step.number, ())), None)
+        return self._recorder.cheap_content(step, inputs)
 
     def _waiting(self, step: Step) -> Callable[[int], None]:
         attempts = 0
