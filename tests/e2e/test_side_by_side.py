@@ -42,20 +42,27 @@ class Place:
         self.running.append(process)
         return process
 
-    def shared(self, name: str) -> Path:
-        """A file of /c."""
+    def cache(self) -> Path | None:
+        """The folder /c, once a step that counts itself has begun."""
         found = [path for path in self.wherry.root.glob("cache-mounts/*/0") if (path / self.name).exists()]
-        return found[0] / name if found else Path("/nowhere")
+        return found[0] if found else None
 
     def count(self) -> int:
-        """How often steps were executed that call `echo >> /c/count`."""
-        path = self.shared("count")
-        return path.read_text().count("\n") if path.exists() else 0
+        """How often steps that count themselves were executed."""
+        folder = self.cache()
+        return len((folder / "count").read_text()) if folder else 0
+
+    def let_go(self) -> None:
+        """Those that are executed may end."""
+        wait_for(lambda: self.count() > 0, "the step did not start")
+        folder = self.cache()
+        assert folder is not None
+        (folder / "go").touch()
 
 
 def executes(name: str) -> str:
     """Words of a step that counts itself and waits to be let go."""
-    return f"touch /c/{name}; echo >> /c/count; until test -e /c/go; do sleep 0.05; done"
+    return f"echo >> /c/count; touch /c/{name}; until test -e /c/go; do sleep 0.05; done"
 
 
 @pytest.fixture(params=["root", "userns", "single-id"], scope="module")
@@ -121,7 +128,7 @@ def both(place: Place) -> tuple[subprocess.Popen[bytes], subprocess.Popen[bytes]
 def test_two_builds_execute_a_step_once(place: Place) -> None:
     place.write("COPY . /d", f"RUN! {executes(place.name)}", "RUN cat /proc/sys/kernel/random/uuid > /id")
     first, second = both(place)
-    place.shared("go").touch()
+    place.let_go()
     ended(first)
     assert re.findall(r"#\d+ CACHED", ended(second)), "the result of the other build is taken"
     assert place.count() == 1
@@ -133,14 +140,14 @@ def test_a_killed_build_leaves_its_turn(place: Place) -> None:
     first, second = both(place)
     first.send_signal(signal.SIGKILL)
     wait_for(lambda: place.count() == 2, "the other build did not execute the step")
-    place.shared("go").touch()
+    place.let_go()
     assert "DONE" in ended(second)
 
 
 def test_when_the_step_fails_the_other_build_executes_it(place: Place) -> None:
     place.write(f"RUN! {executes(place.name)}; mkdir /c/first && exit 3; true")
     first, second = both(place)
-    place.shared("go").touch()
+    place.let_go()
     assert "exit code: 3" in ended(first, 1)
     assert "DONE" in ended(second)
     assert place.count() == 2
@@ -152,7 +159,7 @@ def test_ctrl_c_while_it_waits(place: Place) -> None:
     second.send_signal(signal.SIGINT)
     err = ended(second, 130)
     assert "Traceback" not in err
-    place.shared("go").touch()
+    place.let_go()
     assert "DONE" in ended(first)
 
 
@@ -162,7 +169,7 @@ def test_without_a_cache_nobody_is_waited_for(place: Place) -> None:
     wait_for(lambda: place.count() == 1, "the step did not start")
     second = place.start("--no-cache")
     wait_for(lambda: place.count() == 2, "the step did not start a second time")
-    place.shared("go").touch()
+    place.let_go()
     assert "DONE" in ended(first)
     assert "DONE" in ended(second)
 
@@ -179,7 +186,7 @@ def test_equal_steps_of_two_stages_are_executed_once(place: Place) -> None:
     )
     process = place.start("--jobs=2")
     read_until(process, r"#\d+ [0-9.]+ waiting for another step of this build that is the same")
-    place.shared("go").touch()
+    place.let_go()
     ended(process)
     assert place.count() == 1
 
