@@ -90,6 +90,9 @@ def test_df_says_what_du_says_and_prune_frees_what_it_says(place: Place) -> None
     builder = place.wherry
     rows, before = df(builder), du(builder)
     assert near(sum(size for size, _ in rows.values()), before), rows
+    private = builder.ok("cache", "du").splitlines()[-3].split()
+    assert private[0] == "Private:"
+    assert near(bytes_of(private[1]), rows["Build Cache"][0])
     promised = sum(rows[name][1] for name in ("Images", "Build Cache", "Failed Steps", "Upkeep"))
     said = builder.ok("prune", "-a", "-f").splitlines()[-1].rpartition(" ")[2]
     freed = before - du(builder)

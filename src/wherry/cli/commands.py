@@ -95,7 +95,10 @@ FAMILIES: dict[str, tuple[str, dict[str, Command]]] = {
     "cache": (
         "Manage the build cache",
         {
+            "du": Command("cachedu", "Show what the build cache takes on the disk"),
+            "ls": Command("cachels", "List the results of steps"),
             "prune": Command("prune", "Remove build cache"),
+            "tree": Command("cachetree", "Show which results stand on which"),
         },
     ),
     "system": (

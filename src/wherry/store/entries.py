@@ -85,16 +85,16 @@ def _folders(store: Store, ledger: Ledger) -> Iterator[Entry]:
         path = caches.path(cache.name)
         made = os.stat(path).st_mtime
         yield Entry(cache.name, CACHE_MOUNT, "a cache of RUN", made, cache.used, ledger.count(path))
-    for name in os.listdir(store.path("cache")):
-        path = store.path("cache", name)
+    for path in parts.within(store, "cache"):
+        name = os.path.basename(path)
         used = os.lstat(path).st_mtime
         kind = _FETCHED.get(name.partition("-")[0], INTERNAL)
         text = "what wherry remembers" if kind == INTERNAL else "what was fetched"
         yield Entry(name, kind, text, used, used, ledger.count(path))
-    logs = store.path("logs")
-    if os.listdir(logs):
-        used = os.stat(logs).st_mtime
-        yield Entry("logs", INTERNAL, "logs of steps that failed", used, used, ledger.count(logs))
+    logs = list(parts.within(store, "logs"))
+    if logs:
+        used = os.stat(store.path("logs")).st_mtime
+        yield Entry("logs", INTERNAL, "logs of steps that failed", used, used, ledger.count(*logs))
     builds = [build for build in Builds(store).all() if not build.failed]
     if builds:
         size = ledger.count(*(store.path("builds", build.id) for build in builds))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 
 from wherry.oci.digest import Digest
@@ -27,8 +28,18 @@ def of_layers(store: Store, diff_ids: Iterable[Digest]) -> Iterator[str]:
 
 def of_cache(store: Store) -> Iterator[str]:
     """The paths of the build cache, and of what images have too: those are to be counted first."""
-    yield from (store.path(name) for name in ("layers", "blobs/sha256", "cache-mounts", "cache", "logs"))
+    for folder in ("layers", "blobs/sha256", "cache-mounts", "cache", "logs"):
+        yield from within(store, folder)
     yield from (store.path("builds", build.id) for build in Builds(store).all() if not build.failed)
+
+
+def within(store: Store, folder: str) -> Iterator[str]:
+    """The paths of what a folder of the store has; it may not be there yet."""
+    try:
+        names = os.listdir(store.path(folder))
+    except FileNotFoundError:
+        return
+    yield from (store.path(folder, name) for name in names)
 
 
 def of_failures(store: Store) -> Iterator[str]:
