@@ -138,9 +138,15 @@ def content_of(gathered: Gathered, unpack: bool = False) -> str:
     With `unpack` it says too which files may be unpacked: ADD of an archive is not ADD of a folder with one.
     """
     digest = TreeHash()
+    first: dict[str, str] = {}
     for item in gathered.items:
         entry = item.entry
-        digest.add(item.name, entry, "" if entry.kind == FILE else entry.link)
+        link = entry.link
+        if link and entry.kind == FILE:
+            # What `link` says is the source tree's own affair; which files are one is not.
+            name = first.setdefault(link, item.name)
+            link = "" if name == item.name else name
+        digest.add(item.name, entry, link)
     kind = "file" if gathered.lone else "nothing" if gathered.nothing else "tree"
     if not unpack:
         return f"{kind} {digest.hexdigest()}"
