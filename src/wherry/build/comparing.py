@@ -20,7 +20,9 @@ from wherry.build.account import (
     Went,
 )
 from wherry.build.kept import Build, Place
+from wherry.build.stage import DEFAULT_SHELL
 from wherry.build.step import Copy, Mount
+from wherry.build.times import DEFAULT_EPOCH
 from wherry.store.builds import Builds
 
 
@@ -116,7 +118,7 @@ def changes(old: Place, new: Place, old_epoch: int = 0, new_epoch: int = 0) -> I
     if old.platform != new.platform:
         yield Change("platform", "", old.platform, new.platform)
     if old_epoch != new_epoch:
-        yield Change("SOURCE_DATE_EPOCH", "", str(old_epoch), str(new_epoch))
+        yield Change("SOURCE_DATE_EPOCH", "", _epoch(old_epoch), _epoch(new_epoch))
     if new.kind == "Run":
         yield from _changes_of_run(old, new, is_same_text=texts[0] == texts[1])
     elif new.kind == "Copy" and old.copy is not None and new.copy is not None:
@@ -128,9 +130,14 @@ def changes(old: Place, new: Place, old_epoch: int = 0, new_epoch: int = 0) -> I
             yield Change("USER", "", old.run.user, new.run.user)
 
 
+def _epoch(epoch: int) -> str | None:
+    return None if epoch == DEFAULT_EPOCH else str(epoch)
+
+
 def _changes_of_run(old: Place, new: Place, *, is_same_text: bool) -> Iterator[Change]:
     if old.shell != new.shell:
-        yield Change("SHELL", "", " ".join(old.shell), " ".join(new.shell))
+        before_shell, shell = (" ".join(place.shell or DEFAULT_SHELL) for place in (old, new))
+        yield Change("SHELL", "", before_shell, shell)
     elif is_same_text and (old.run.args != new.run.args or old.run.scripts != new.run.scripts):
         yield Change("here-document")
     before, now = dict(old.run.environment), dict(new.run.environment)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -213,12 +213,12 @@ class Recorder:
             return (self.key(step, (), "observed"),)
         if has_filled_cache(operation):
             return ()  # what the cache began with is mixed with what it has got since
-        marks = dict.fromkeys(("", self._mark_of_mode()))
-        return tuple(self.key(step, (), f"{_OBSERVED}{mark}") for mark in marks)
+        done = recipe(operation, step.platform, self.epoch)
+        return run_trace_keys(done, ("", self._mark_of_mode()))
 
     def executes_in(self, mode: Mode) -> None:
         """From now on it is known, and not just expected, what RUN is executed in."""
-        self._mark = "" if mode.is_exact else f" in {mode.name}"
+        self._mark = mark_of(mode)
 
     def at(self, key: Digest) -> Record | None:
         """The record, if its layer is still in the store."""
@@ -365,6 +365,17 @@ class Recorder:
         if unknown > _HASH_AT_ONCE and not operation.unpack and self.imports is None:
             return None
         return with_digests(gathered, trees)
+
+
+def mark_of(mode: Mode) -> str:
+    """What keeps results that were made in a mode apart from those of others."""
+    return "" if mode.is_exact else f" in {mode.name}"
+
+
+def run_trace_keys(done: Digest, marks: Iterable[str]) -> tuple[Digest, ...]:
+    """The keys of a RUN's traces, by its recipe."""
+    nothing = ChainIds().of(())
+    return tuple(exact_key(done, nothing, f"{_OBSERVED}{mark}") for mark in dict.fromkeys(marks))
 
 
 def looked_at(step: Step, parent: Chain, inputs: Sequence[Chain]) -> tuple[Chain, ...]:

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator, Sequence
 
 from wherry.base.tuples import NamedTuple
+from wherry.build.account import NOTHING_COPIED
 from wherry.build.step import Copy, Run, Step, has_filled_cache
 from wherry.runtime.spec import Container
 from wherry.snapshot.differences import FACE
@@ -46,7 +47,7 @@ def unwatched(operation: Run, exact_cache: bool) -> str:
         return "--cache=exact observes nothing"
     if has_filled_cache(operation):
         return "a cache of it begins with files of another step"
-    return "nothing was copied or mounted below it, so it was not observed"
+    return NOTHING_COPIED
 
 
 class _Told(NamedTuple):

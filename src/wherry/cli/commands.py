@@ -17,6 +17,7 @@ class Command(NamedTuple):
 GROUPS: dict[str, dict[str, Command]] = {
     "Build": {
         "build": Command("build", "Build an image from a Dockerfile"),
+        "explain": Command("explain", "Say why the steps of a build ran, and what they read"),
         "debug": Command("debug", "Enter a step that failed, or any step of a build"),
         "bootstrap": Command("bootstrap", "Make a base image from the distribution's own packages"),
     },
@@ -89,6 +90,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Command]]] = {
         {
             "build": COMMANDS["build"],
             "debug": COMMANDS["debug"],
+            "explain": COMMANDS["explain"],
             "prune": Command("prune", "Remove build cache"),
         },
     ),
