@@ -62,7 +62,7 @@ class World:
         return f"--cache-from=type=local,src={self.cache}"
 
 
-@pytest.fixture(params=["root", "userns"])
+@pytest.fixture(params=["root", "userns", "single-id"])
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     with machines(request.param, tmp_path) as (machine, folder):
         made = World(machine, folder)
@@ -212,15 +212,33 @@ def test_a_cache_in_a_registry(world: World, host: str) -> None:
 
 
 @pytest.mark.needs("docker-registry", "skopeo")
-def test_a_cache_in_the_image(world: World, host: str) -> None:
-    laptop, ci = world.machine("laptop"), world.machine("ci")
-    name = f"{host}/app/{world.folder.parent.name}-{world.folder.name}".lower().replace("_", "-")
-    words(laptop, world.project, "-t", name, "--cache-to", "type=inline")
+def test_a_cache_in_the_image(here: World, host: str) -> None:
+    laptop, ci = here.machine("laptop"), here.machine("ci")
+    name = f"{host}/app/inline"
+    words(laptop, here.project, "-t", name, "--cache-to", "type=inline")
     laptop.ok("push", name)
-    world.edit(app="2")
-    found = world.built(ci, f"--cache-from=type=registry,ref={name}")
+    here.edit(app="2")
+    found = here.built(ci, f"--cache-from=type=registry,ref={name}")
     assert _reused(found) == set(found) - {"COPY . .", *TOOLS}
     assert found["RUN cat requirements > /installed"].startswith("CACHED, REUSED (read 1 of 5")
+
+
+@pytest.mark.needs("docker-registry", "skopeo")
+@pytest.mark.parametrize(("maker", "taker"), [("root", "userns"), ("userns", "root")])
+def test_a_cache_goes_from_mode_to_mode(tmp_path: Path, host: str, maker: str, taker: str) -> None:
+    name = f"{host}/modes/{maker}"
+    with machines(maker, tmp_path / "maker") as (machine, folder):
+        made = World(machine, folder)
+        laptop = machine("laptop")
+        made.built(laptop, f"--cache-to=type=registry,ref={name},mode=max")
+        image = made.image(laptop)
+    with machines(taker, tmp_path / "taker") as (machine, folder):
+        taken = World(machine, folder)
+        ci = machine("ci")
+        assert set(taken.built(ci, f"--cache-from={name}").values()) == {CACHED}
+        assert taken.image(ci) == image
+        taken.edit(app="2")
+        assert taken.built(machine("next"), f"--cache-from={name}")["RUN ls lib > /listing"] != DONE
 
 
 def _skopeo(*words: str | Path) -> str:

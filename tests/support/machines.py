@@ -15,7 +15,7 @@ Machine = Callable[[str], Wherry]
 
 @contextmanager
 def machines(mode: str, folder: Path) -> Iterator[tuple[Machine, Path]]:
-    """What makes machines where builds run in `mode`, root or userns, and a folder that all of them reach."""
+    """What makes machines whose builds run in the mode, as root or not, and a folder that all reach."""
     if mode == "root":
 
         def as_root(name: str) -> Wherry:
@@ -25,7 +25,7 @@ def machines(mode: str, folder: Path) -> Iterator[tuple[Machine, Path]]:
 
         yield as_root, folder
         return
-    with ordinary.user() as user:
+    with ordinary.user(subordinate=mode == "userns") as user:
 
         def as_user(name: str) -> Wherry:
             wherry = Wherry(user.home / name, user.home / "docker", prefix=user.prefix)

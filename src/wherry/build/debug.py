@@ -104,7 +104,8 @@ def _check_layers(store: Store, place: Place) -> None:
         for layer in chain:
             if not os.path.isdir(store.layers.folder(layer)) and not store.layers.blobs_of(layer):
                 raise NotFound(
-                    f"layers that {place.name} stands on were removed since", hint="build it once more"
+                    f"layers that {place.name} stands on are not in the store: removed, or not fetched",
+                    hint="build it once more, without --cache-from",
                 )
 
 

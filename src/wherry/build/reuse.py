@@ -18,7 +18,7 @@ from wherry.layer.layers import Layers
 from wherry.oci.digest import Digest
 from wherry.snapshot.differences import CONTENT, differences
 from wherry.snapshot.names import Contents, NameCache
-from wherry.snapshot.observations import broken, joined, split, top
+from wherry.snapshot.observations import broken, is_kept, joined, split, top
 from wherry.snapshot.tracks import Tree
 from wherry.snapshot.unlike import unlike
 from wherry.snapshot.view import View
@@ -95,6 +95,8 @@ class Reuse:
 
     def keep(self, key: Digest, trees: Sequence[Tree], result: Result) -> None:
         """Keep what the step `key` looked at in `trees`, and what it gave."""
+        if not all(is_kept(tree.found) for tree in trees):
+            return
         chains = tuple(tree.view.diff_ids for tree in trees)
         self._store.traces.put(key, chains, result, [split(tree.found) for tree in trees])
 

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from wherry.base.errors import Corrupt
 
-_MOST = 64 << 20
-"""Bytes of one part, uncompressed: it may come from a stranger's cache."""
+MOST_PATHS = 2_000_000
+_MOST_BYTES = 256 << 20
+"""What one trace may say of a root filesystem, uncompressed: it may come from a stranger's cache."""
 
 Observations = Mapping[str, int]
 """By path, the sum of FACE, NAMES and CONTENT."""
@@ -39,11 +40,25 @@ def split(observations: Observations) -> dict[str, bytes]:
 
 
 def joined(parts: Iterable[bytes]) -> dict[str, int]:
-    """Of some parts, what `split` made them of. Corrupt for anything else."""
+    """Of some parts, what `split` made them of. Corrupt for anything else, and for more than is kept."""
     found: dict[str, int] = {}
+    size = count = 0
     for part in parts:
-        found.update(_decode(part))
+        plain = _inflated(part, _MOST_BYTES + 1 - size)
+        bits, mark, text = plain.partition(b"\xff")
+        size, count = size + len(plain), count + len(bits)
+        if size > _MOST_BYTES or count > MOST_PATHS:
+            raise Corrupt("a record of observations has no end")
+        paths = text.decode("utf-8", "surrogateescape").split("\0")
+        if not mark or len(paths) != len(bits):
+            raise Corrupt("a record of observations is damaged")
+        found.update(zip(paths, bits, strict=True))
     return found
+
+
+def is_kept(observations: Observations) -> bool:
+    """Whether they are few enough to be read again."""
+    return len(observations) <= MOST_PATHS and sum(map(len, observations)) < _MOST_BYTES // 8
 
 
 def _encode(part: Mapping[str, int]) -> bytes:
@@ -53,16 +68,13 @@ def _encode(part: Mapping[str, int]) -> bytes:
     return zlib.compress(bytes(part[path] for path in paths) + b"\xff" + text, 6)
 
 
-def _decode(data: bytes) -> dict[str, int]:
+def _inflated(data: bytes, most: int) -> bytes:
+    """At most so many bytes, which is at least one."""
     inflating = zlib.decompressobj()
     try:
-        plain = inflating.decompress(data, _MOST)
+        plain = inflating.decompress(data, most)
     except zlib.error:
         raise Corrupt("a record of observations is damaged") from None
-    if not inflating.eof:
-        raise Corrupt(f"a record of observations is cut off, or has more than {_MOST} bytes")
-    bits, mark, text = plain.partition(b"\xff")
-    paths = text.decode("utf-8", "surrogateescape").split("\0")
-    if not mark or len(paths) != len(bits):
-        raise Corrupt("a record of observations is damaged")
-    return dict(zip(paths, bits, strict=True))
+    if not inflating.eof and len(plain) < most:
+        raise Corrupt("a record of observations is cut off")
+    return plain

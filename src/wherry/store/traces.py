@@ -16,7 +16,7 @@ from wherry.oci.digest import Digest
 from wherry.store.database import Database
 from wherry.store.records import Result
 
-_KEPT = 16
+KEPT = 16
 """Traces of one key: one for each state of a project that its builds go back to."""
 
 Chains = tuple[tuple[Digest, ...], ...]
@@ -61,7 +61,7 @@ class Traces:
                     )
             surplus = self._database.rows(
                 "SELECT id FROM traces WHERE key = ? ORDER BY used DESC, id DESC LIMIT -1 OFFSET ?",
-                (key, _KEPT),
+                (key, KEPT),
             )
             self._delete(number for (number,) in surplus)
 

@@ -177,7 +177,10 @@ NONSENSE: dict[str, Change] = {
     "a chain of no layers": partial(_each, "traces", partial(_set, "chains", [[-1]])),
     "observations of no chain": partial(_each, "traces", partial(_set, "looked", [])),
     "observations that are none": partial(_nonsense_looked_at, b"nonsense"),
-    "observations without end": partial(_nonsense_looked_at, zlib.compress(bytes(80 << 20))),
+    "observations of zeros": partial(_nonsense_looked_at, zlib.compress(bytes(1 << 20))),
+    "observations of too many paths": partial(
+        _nonsense_looked_at, zlib.compress(bytes(3_000_000) + b"\xff" + bytes(2_999_999))
+    ),
     "fewer observations than paths": partial(_nonsense_looked_at, zlib.compress(b"\1\xffa\0b")),
 }
 
@@ -285,6 +288,19 @@ def test_an_index_is_not_unpacked_without_end() -> None:
     data = bomb.compress(bytes(indexes.MOST + 1)) + bomb.flush()
     with pytest.raises(Corrupt, match="more than"):
         indexes.unpack(data, digests.of(b""))
+
+
+def test_indexes_are_not_kept_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two layers with two entries each, one may be known."""
+    dockerfile = "FROM scratch\nCOPY a /one/\nCOPY b /two/\nWORKDIR /three\n"
+    project, cache = tmp_path / "project", tmp_path / "cache"
+    cli.write_files(project, {"Dockerfile": dockerfile, "a": "1", "b": "1"})
+    Machine(tmp_path, "laptop").build(to=cache)
+    cli.write_files(project, {"a": "2", "b": "2"})
+    machine = Machine(tmp_path, "ci")
+    monkeypatch.setenv("WHERRY_MAX_LAYER_ENTRIES", "3")
+    machine.build(by=cache)
+    assert any("its indexes have more than 3 entries" in text for text in machine.warnings)
 
 
 def test_an_index_of_another_layer_is_refused() -> None:

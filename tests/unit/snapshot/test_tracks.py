@@ -10,6 +10,7 @@ import os
 import shutil
 import stat
 import tempfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,9 @@ from hypothesis import strategies as st
 
 from support import folders, stacks
 from support.stacks import Stack
+from wherry.base.errors import Corrupt
 from wherry.layer.entry import DIRECTORY, FILE, SYMLINK, Entry
+from wherry.snapshot import observations
 from wherry.snapshot.differences import ALL, CONTENT, FACE, NAMES, differences
 from wherry.snapshot.observations import broken, joined, split
 from wherry.snapshot.tracks import Incomplete, Mount, Tracks, Tree
@@ -295,3 +298,13 @@ def test_observations_come_back_as_they_were_put_down(observations: dict[str, in
     parts = split(observations)
     assert joined(parts.values()) == observations
     assert all(path.partition("/")[0] == top for top, part in parts.items() for path in joined([part]))
+
+
+def test_observations_are_read_to_a_limit() -> None:
+    data = zlib.compress(bytes(1 << 20))
+    assert observations._inflated(data, 1000) == bytes(1000)
+    with pytest.raises(Corrupt, match="cut off"):
+        observations._inflated(data[:-1], 2 << 20)
+    endless = zlib.compress(bytes(3_000_000) + b"\xff" + bytes(2_999_999))
+    with pytest.raises(Corrupt, match="no end"):
+        joined([endless])

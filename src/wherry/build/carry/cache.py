@@ -21,6 +21,7 @@ from wherry.build.reuse import Found, Reuse
 from wherry.build.solve import Chain
 from wherry.layer.entry import Entry
 from wherry.layer.layers import Layers
+from wherry.layer.source import limits
 from wherry.layer.writer import Layer
 from wherry.oci import config as configs
 from wherry.oci import digest as digests
@@ -32,7 +33,7 @@ from wherry.output.load import layer_type
 from wherry.snapshot.observations import joined, split
 from wherry.store.records import Result
 from wherry.store.store import Store
-from wherry.store.traces import Trace
+from wherry.store.traces import KEPT, Trace
 
 
 class Hit(NamedTuple):
@@ -55,6 +56,8 @@ class Cache:
         self._records = document.records
         self._traces = _Traces(document.traces)
         self._claims: dict[Digest, Layer] = {}
+        self._claimed = 0
+        """Entries of all claims: they stay in memory."""
         self._reuse = Reuse(store, self, self._traces)
         self._failure: WherryError | None = None
 
@@ -120,7 +123,11 @@ class Cache:
             raise NotFound(f"layer {digests.short(diff_id)} is not in it")
         if diff_id not in self._claims:
             try:
-                self._claims[diff_id] = self._claim(diff_id, content)
+                layer = self._claim(diff_id, content)
+                self._claimed += len(layer.entries)
+                if self._claimed > limits().entries:
+                    raise Corrupt(f"its indexes have more than {limits().entries} entries")
+                self._claims[diff_id] = layer
             except WherryError as error:
                 self._failure = self._failure or error
                 raise
@@ -175,7 +182,7 @@ class _Traces:
             self._all += looked
 
     def of(self, key: Digest) -> list[Trace]:
-        numbers = self._numbers.get(key, range(0))
+        numbers = self._numbers.get(key, range(0))[:KEPT]
         return [Trace(number, self._all[number].chains, self._all[number].result) for number in numbers]
 
     def parts(self, trace: int, tree: int, tops: Iterable[str] | None = None) -> list[bytes]:
