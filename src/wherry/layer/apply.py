@@ -16,6 +16,8 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from itertools import count
 from typing import BinaryIO
 
 from wherry.base.errors import Corrupt, Denied, WherryError
@@ -34,6 +36,8 @@ from wherry.layer.entry import (
 from wherry.layer.folders import Folders
 from wherry.layer.forms import PLAIN, OverlayForm
 from wherry.layer.making import CREATE, finish_file, make_node, make_symlink, set_xattrs
+from wherry.layer.near import Near
+from wherry.layer.pipe import BLOCK as PIECE
 from wherry.layer.pipe import Ahead
 from wherry.layer.reader import read_source
 from wherry.layer.source import Content, Limits, Source
@@ -58,6 +62,17 @@ def extract(stream: BinaryIO, folder: str, form: OverlayForm, limits: Limits | N
         with Folders(folder) as folders:
             tree = _Extraction(folders, form, limits).run(Source(ahead.block))
         return tree.layer(*ahead.finish())
+
+
+def extract_near(layer: Layer, tar: BinaryIO, folder: str, form: OverlayForm, near: Near) -> None:
+    """As `extract`, of a layer whose index is known and whose stream is the file `tar`: what `near` has is
+    linked, and the content of the other files is read from their places in the stream, each verified.
+    """
+    with _converted(folder):
+        os.makedirs(folder, exist_ok=True)
+        os.chmod(folder, 0o755)
+        with Folders(folder) as folders:
+            _Extraction(folders, form, Limits()).run_near(layer, tar, near)
 
 
 def read_index_of(stream: BinaryIO, limits: Limits | None = None) -> Layer:
@@ -92,6 +107,17 @@ class _Extraction:
             self._mark(entries)
         self._finish_folders(entries)
         return self._tree
+
+    def run_near(self, layer: Layer, tar: BinaryIO, near: Near) -> None:
+        for entry in layer.entries:
+            self._tree.found[entry.path] = entry
+            if entry.kind != FILE:
+                self._write(Placed(entry, None), Content(Source(bytes), 0))
+            elif not near.link(entry, *self._folders.parent(entry.path)):
+                content = Content(Source(partial(_block, tar, count(entry.offset, PIECE))), entry.size)
+                if self._write_file(entry, content) != entry.digest:
+                    raise Corrupt(f"a layer's tar stream in the store is damaged: {entry.path!r}")
+        self._finish_folders(layer.entries)
 
     def _mark(self, entries: tuple[Entry, ...]) -> None:
         """What the layer hides of others, as overlay reads it."""
@@ -153,6 +179,10 @@ class _Extraction:
                 set_xattrs(descriptor, entry)
                 os.fchmod(descriptor, entry.mode)
                 os.utime(descriptor, ns=(entry.mtime, entry.mtime))
+
+
+def _block(tar: BinaryIO, offsets: Iterator[int]) -> bytes:
+    return os.pread(tar.fileno(), PIECE, next(offsets))
 
 
 def _copy(descriptor: int, content: Content) -> bytes:

@@ -4,7 +4,8 @@ A layer's folder, `layers/<hex>`, has an `index` and one or both of
 - `tar`: the uncompressed stream (COPY's result; what came uncompressed from an archive);
 - `fs/` and its like: the tree in a form of overlay's, see `forms.py` (RUN's result; what a RUN needed to
   see);
-or neither, where a compressed blob in the store has the content.
+or neither, where a compressed blob in the store has the content. A COPY's layer may have `near`, the diff ID
+of the layer that it was made from: its tree is made from that one's, see `near.py`.
 
 Each part is made whole in a scratch folder of the store and renamed to its place, `index` last. A kill at
 any instant leaves complete parts or none. Who comes second finds the place taken, and drops his own, which is
@@ -18,7 +19,7 @@ import errno
 import fcntl
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -26,6 +27,7 @@ from wherry.base.errors import Corrupt, Denied, NotFound
 from wherry.base.paths import Root
 from wherry.layer.entry import FILE, HARDLINK, OPAQUE, WHITEOUT, Entry
 from wherry.layer.forms import FOLDERS, PLAIN, OverlayForm, current_form
+from wherry.layer.near import NAME, Near, keep_name, nearest
 from wherry.layer.source import limits
 from wherry.layer.streams import TarFile, check, damaged, regenerated, tee, unwritable, verified, window
 from wherry.layer.writer import Layer, LayerWriter
@@ -134,8 +136,10 @@ class Layers:
 
     # what comes in
 
-    def add_tar(self, write: Callable[[LayerWriter], None], *, foreign: bool = False) -> Layer:
-        """A layer of the entries that `write` adds; its stream is kept.
+    def add_tar(
+        self, write: Callable[[LayerWriter], None], *, foreign: bool = False, near: Digest | None = None
+    ) -> Layer:
+        """A layer of the entries that `write` adds; its stream is kept. `near` is one that has most of them.
 
         With `foreign` they are a stranger's, and may contradict each other: what they add up to is read from
         the stream. Corrupt where that is nothing.
@@ -148,6 +152,9 @@ class Layers:
             if foreign:
                 layer = _read_again(f"{scratch}/tar")
             self._publish(layer.diff_id, scratch, "tar")
+            if near is not None:
+                keep_name(f"{scratch}/{NAME}", near)
+                self._publish(layer.diff_id, scratch, NAME)
             self._keep_index(layer, scratch)
         return layer
 
@@ -253,6 +260,8 @@ class Layers:
     def _extract(self, diff_id: Digest, form: OverlayForm) -> None:
         from wherry.layer.apply import extract
 
+        if self._extract_near(diff_id, form):
+            return
         with self._store.scratch("layer") as scratch:
             with self._open_stream(diff_id) as tar:
                 layer = extract(tar, f"{scratch}/tree", form, limits())
@@ -260,6 +269,31 @@ class Layers:
             self._move(f"{scratch}/tree", self._place(diff_id, _folder(form, layer)))
             if not os.path.exists(self._place(diff_id, "index")):
                 self._keep_index(layer, scratch)
+
+    def _extract_near(self, diff_id: Digest, form: OverlayForm) -> bool:
+        """Make the tree of one that is near, where there is one; what is the same is linked."""
+        from wherry.layer.apply import extract_near
+
+        others = nearest(diff_id, self._store.layers.folder)
+        layer = self._read_index(diff_id) if others else None
+        if layer is None:
+            return False
+        for other in others:
+            tree = self._place(other, _folder(form, layer))
+            if os.path.isdir(tree) and (index := self._read_index(other)):
+                break
+        else:
+            return False
+        with self._store.scratch("layer") as scratch, closing(Near(layer, index, tree, form)) as near:
+            if not near.is_worth_it:
+                return False
+            try:
+                with open(self._place(diff_id, "tar"), "rb", buffering=0) as tar:
+                    extract_near(layer, tar, f"{scratch}/tree", form, near)
+            except (FileNotFoundError, Corrupt):
+                return False  # there is another way, or it says what is wrong
+            self._move(f"{scratch}/tree", self._place(diff_id, _folder(form, layer)))
+        return True
 
     def _open_stream(self, diff_id: Digest) -> BinaryIO:
         from wherry.layer.compress import decompressed

@@ -18,6 +18,7 @@ from wherry.base.errors import Denied, WherryError
 from wherry.base.tuples import NamedTuple
 from wherry.layer.forms import TRUSTED, current_form
 from wherry.layer.layers import Layers
+from wherry.layer.near import held
 from wherry.oci.digest import Digest
 from wherry.snapshot.stub import make_like, make_stub, stub_of
 from wherry.snapshot.told import Told
@@ -73,21 +74,21 @@ def overlay(
     _make_upper(mounted.upper, view, top)
     remove_tree(stub)
     make_stub(stub_of(view, mountpoints, bare=bare), stub)
-    lowers = [
-        *([top] if top else []),
-        stub,
-        *(layers.tree(diff_id) for diff_id in _highest_of_each(diff_ids)),
-    ]
+    trees = [layers.tree(diff_id) for diff_id in _highest_of_each(diff_ids)]
+    lowers = [*([top] if top else []), stub, *trees]
     # A work folder from before is marked by `volatile`, and would be refused.
     remove_tree(mounted.work)
     os.mkdir(mounted.work, 0o700)
     os.makedirs(mounted.path, 0o700, exist_ok=True)
     try:
-        _mount(store, mounted, lowers, durable)
-        try:
-            yield mounted
-        finally:
-            _unmount(mounted.path)
+        with ExitStack() as holding:
+            for tree in trees:
+                holding.enter_context(held(tree))
+            _mount(store, mounted, lowers, durable)
+            try:
+                yield mounted
+            finally:
+                _unmount(mounted.path)
     finally:
         remove_tree(mounted.work)
         remove_tree(stub)

@@ -66,7 +66,7 @@ def execute(
     if earlier is not None and (old := layers.earlier(earlier)):
         try:
             with closing(old):
-                return copying.copied(layers.add_tar(partial(copying.write_from, old)))
+                return copying.copied(layers.add_tar(partial(copying.write_from, old), near=earlier))
         except Damaged:
             copying = _Copying(placement, gathered, trees)
     return copying.copied(layers.add_tar(copying.write))
