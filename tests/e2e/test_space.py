@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import random
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -159,3 +162,47 @@ def test_a_build_beside_others_leaves_the_store_alone(wherry: Wherry, tmp_path: 
         assert set(layers) < set(store.layers.all())
         assert "store_size: " in build_sized(place, 2, "1MB")
         assert not set(layers) <= set(store.layers.all())
+
+
+def test_what_a_build_takes_is_used_again(wherry: Wherry, tmp_path: Path) -> None:
+    """Its own results, and those that they stand on; not what an earlier edit gave."""
+    busybox.put(wherry.root, "busybox")
+    place = Place(wherry, tmp_path)
+    for number in (0, 1):
+        wherry.ok("build", "-q", edit(place, number))
+    with Store.open(str(wherry.root)) as store:
+        store._database.execute("UPDATE records SET used = 1000")
+        store._database.execute("UPDATE traces SET used = 1000")
+        store._database.execute("UPDATE images SET created = 1000")
+    wherry.ok("build", "-q", edit(place, 1))
+    pruned = wherry.ok("builder", "prune", "-f", "-a", "--filter", "unused-for=1h")
+    assert "Deleted build cache records: " in pruned
+    steps = wherry.ok("cache", "ls", "--format", "{{.Step}}").splitlines()
+    assert sum("COPY number" in step for step in steps) == 1
+    assert "steps: all reused" in wherry("build", "--progress", "plain", edit(place, 1)).err
+
+
+def test_a_killed_prune_and_the_build_after_it(place: Place) -> None:
+    wherry = place.wherry
+    files = {f"files/{number}": f"{number}" * 100 for number in range(300)}
+    lines = "FROM busybox\nCOPY files /files\nRUN cp -r /files /more; cat /files/7 > /7\nRUN rm -r /more\n"
+    context = write_files(place.folder / "many", {"Dockerfile": lines, **files})
+    image = wherry.ok("build", "-q", context)
+    layers = wherry.root / "layers"
+    for _ in range(5):
+        before = set(os.listdir(layers))
+        prune = wherry.start("prune", "-f")
+        while prune.poll() is None and set(os.listdir(layers)) == before:
+            time.sleep(0.001)
+        time.sleep(random.random() / 50)
+        prune.kill()
+        prune.communicate()
+        assert wherry.ok("build", "-q", context) == image
+        assert wherry.ok("save", "-o", place.folder / "saved.tar", image.strip()) == ""
+        assert (
+            wherry.ok("run", "--rm", image.strip(), "sh", "-c", "ls /files | wc -l; cat /7")
+            == "300\n" + "7" * 100
+        )
+    wherry.ok("prune", "-f")
+    assert len(os.listdir(layers)) == 1
+    assert os.listdir(wherry.root / "tmp") == []

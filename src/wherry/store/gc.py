@@ -69,6 +69,7 @@ def trim(store: Store, most: int, goal: int, spared: Set[Digest], in_use: InUse)
     What an image with a name or one that is `in_use` or `spared` stands on stays, and failed builds do.
     """
     with store.exclusive(wait=False):
+        store.records.settle()
         images = store.images.all()
         used = Ledger().count(
             *parts.of_images(store, images), *parts.of_cache(store), *parts.of_failures(store)

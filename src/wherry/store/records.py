@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable
 from typing import Any
 
+from wherry.base.errors import WherryError
 from wherry.base.tuples import NamedTuple
 from wherry.oci.digest import Digest
 from wherry.store.database import Database
@@ -54,6 +56,8 @@ class Record(NamedTuple):
 class Records:
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._stale: list[Digest] = []
+        """Records that were used, and for the first time in an hour or more."""
 
     def get(self, key: Digest) -> Record | None:
         row = self._database.row(f"{_SELECT} WHERE key = ?", (key,))
@@ -61,13 +65,26 @@ class Records:
             return None
         record = _record(row)
         if time.time() - record.used > _USED_PRECISION:
-            self._database.execute("UPDATE records SET used = ? WHERE key = ?", (time.time(), key))
+            self._stale.append(key)
         return record
 
     def of_recipe(self, recipe: Digest) -> Record | None:
         """The youngest one of a step that does the same, whatever it stands on."""
         row = self._database.row(f"{_SELECT} WHERE recipe = ? ORDER BY created DESC LIMIT 1", (recipe,))
         return _record(row) if row else None
+
+    def settle(self) -> None:
+        """Write down which records were used, of all of a build at once: a commit costs more than a look-up.
+
+        Where that cannot be, as on a full disk, they count as used when they did before.
+        """
+        stale, self._stale = self._stale, []
+        if not stale:
+            return
+        now = time.time()
+        with contextlib.suppress(WherryError), self._database.transaction():
+            for key in stale:
+                self._database.execute("UPDATE records SET used = ? WHERE key = ?", (now, key))
 
     def put(self, key: Digest, recipe: Digest, parent: Digest, result: Result, text: str) -> None:
         """Write a record, in place of an older one of the same key (`--no-cache` makes these)."""

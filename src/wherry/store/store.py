@@ -151,6 +151,7 @@ class Store:
         return self._database.room_of(("records", "traces", "trace_parts", "layers", "layer_blobs"))
 
     def close(self) -> None:
+        self.records.settle()
         self._database.close()
 
     def __enter__(self) -> Store:

@@ -152,6 +152,19 @@ class TestRecords:
         store.records.delete([key])
         assert store.records.get(key) is None
 
+    @pytest.mark.parametrize(("before", "is_late"), [(7200, True), (1800, False)])
+    def test_a_use_is_written_down_once_an_hour(self, tmp_path: Path, before: int, is_late: bool) -> None:
+        keys = [digests.of(text) for text in (b"a", b"b")]
+        then = time.time() - before
+        with Store.open(str(tmp_path / "store")) as store:
+            for key in keys:
+                store.records.put(key, key, key, Result(None, 1.0, 1.0), "RUN true")
+            store._database.execute("UPDATE records SET used = ?", (then,))
+            for key in keys:
+                assert store.records.get(key)
+        with Store.open(str(tmp_path / "store")) as store:
+            assert all((record.used > then) is is_late for record in store.records.all())
+
 
 class TestCollection:
     def test_a_named_image_keeps_its_layers_and_an_unnamed_one_does_not(self, store: Store) -> None:
