@@ -429,3 +429,13 @@ def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
     while not condition():
         assert time.monotonic() < end, "did not happen in time"
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize(("command", "expected"), [("true", False), ("ifconfig lo; true", True)])
+def test_sockets_are_heard_of_and_nothing_else(
+    build: Build, place: Path, command: str, expected: bool
+) -> None:
+    ok(build(f"FROM busybox\nCOPY a /\nRUN {command}\n", "--no-cache", files={"a": ""}))
+    with Store.open(str(place / "wherry")) as store:
+        assert store.records.all()[-1].result.networked == expected
+    assert ok(build(f"FROM busybox\nCOPY a /\nRUN {command}\n", files={"a": command})).count("CACHED") == 1

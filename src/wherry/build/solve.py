@@ -1,8 +1,9 @@
 """Solving a graph of steps: what has a result is not done again, what can run runs.
 
 First, alone and in order, every step is looked up whose parents are known: a build with nothing to do ends
-here, without a thread or a mount. What is left runs on threads as soon as its parents are there; each
-result is looked up once more before it is executed, because a parent's new result may be an old one.
+here, without a thread or a mount. What is left runs on threads as soon as its parents are there, the longest
+path first where there are more steps than threads; each result is looked up once more before it is executed,
+because a parent's new result may be an old one.
 """
 
 from __future__ import annotations
@@ -58,6 +59,9 @@ class Worker(Protocol):
     def find(self, step: Step, parent: Chain, inputs: list[Chain]) -> Made | None:
         """The result that holds, if there is one."""
 
+    def duration(self, step: Step) -> float:
+        """Seconds that executing the step is likely to take."""
+
     def execute(self, step: Step, parent: Chain, inputs: list[Chain]) -> Made:
         """The layer that the step makes, recorded."""
 
@@ -95,8 +99,21 @@ def look_up(steps: Sequence[Step], worker: Worker, emit: Emit, outcomes: list[Ou
 
 
 def _ready(step: Step, outcomes: Sequence[Outcome | None]) -> bool:
-    needed = (*step.inputs, *(() if step.parent is None else (step.parent,)))
-    return all(outcomes[number] is not None for number in needed)
+    return all(outcomes[number] is not None for number in _needed(step))
+
+
+def _needed(step: Step) -> tuple[int, ...]:
+    return step.inputs if step.parent is None else (*step.inputs, step.parent)
+
+
+def _ahead(steps: Sequence[Step], worker: Worker) -> list[float]:
+    """For each step, seconds from its beginning to the end of the longest path that begins with it."""
+    ahead = [0.0] * len(steps)
+    for step in reversed(steps):
+        ahead[step.number] += worker.duration(step)
+        for number in _needed(step):
+            ahead[number] = max(ahead[number], ahead[step.number])
+    return ahead
 
 
 def _chains(step: Step, outcomes: Sequence[Outcome | None]) -> tuple[Chain, list[Chain]]:
@@ -153,7 +170,10 @@ class _Crew:
         self._emit = emit
         self._size = size
         self._changed = threading.Condition()
-        self._waiting = [step for step in steps if outcomes[step.number] is None]
+        ahead = _ahead(steps, worker)
+        self._waiting = sorted(
+            (step for step in steps if outcomes[step.number] is None), key=lambda step: -ahead[step.number]
+        )
         self._alive = 0
         self._failure: BaseException | None = None
 
@@ -203,7 +223,8 @@ class _Crew:
                 self._changed.notify_all()
 
     def _take(self) -> Step | None:
-        """The next step that can run; waits for one; None when there is none to come."""
+        """The next step that can run, that with the longest way ahead; waits for one; None when there is none
+        to come."""
         with self._changed:
             while self._failure is None and self._waiting:
                 for step in self._waiting:

@@ -43,6 +43,9 @@ class Worker:
     def prepare(self) -> None:
         self._executor = self._make_executor()
 
+    def duration(self, step: Step) -> float:
+        return self._recorder.duration(step)
+
     def execute(self, step: Step, parent: Chain, inputs: list[Chain]) -> Made:
         assert self._executor is not None
         began = time.monotonic()

@@ -13,10 +13,11 @@ from collections.abc import Callable
 from typing import Any
 
 from wherry.base.errors import Denied, Unsupported
-from wherry.runtime import bundle, seccomp
+from wherry.runtime import bundle, observed, seccomp
 from wherry.runtime.helper import Helper, Running
 from wherry.runtime.placing import Places
 from wherry.runtime.runtime import Runtime
+from wherry.runtime.sockets import Sockets
 from wherry.runtime.spec import SHM_SIZE, Container, Mount
 
 _OUT_OF_REACH = {"CAP_SYS_CHROOT", "CAP_MKNOD"}
@@ -49,7 +50,14 @@ class Chroot(Runtime):
         places = Places(container.rootfs, os.path.dirname(container.rootfs))
         try:
             _furnish(places, container)
-            return self._helper.run(order, 0, (stdin, stdout, stderr), ready, clear_up=places.take_out)
+            return self._helper.run(
+                order,
+                0,
+                (stdin, stdout, stderr),
+                ready,
+                lambda listener: Sockets(listener, container.observed),
+                clear_up=places.take_out,
+            )
         except BaseException:
             places.take_out()
             raise
@@ -80,7 +88,10 @@ def _order(container: Container) -> dict[str, Any]:
     document = bundle.config(confined)
     order = {"wherry.jail": True, "root": document["root"], "process": document["process"], "linux": {}}
     if container.seccomp:
-        order["linux"] = {"wherry.filter": {"filter": seccomp.program(kept)}}
+        filters = {"filter": seccomp.program(kept)}
+        if container.observed:
+            filters["heard"] = seccomp.program(kept, observed=observed.SOCKETS)
+        order["linux"] = {"wherry.filter": filters}
     return order
 
 

@@ -99,6 +99,13 @@ class Records:
         rows = self._database.rows(f"{_SELECT} WHERE recipe = ? AND parent = ?", (recipe, parent))
         return [_record(row) for row in rows]
 
+    def seconds(self, recipe: Digest) -> float | None:
+        """How long the step of that recipe took when it was executed last; None if it never was."""
+        row = self._database.row(
+            "SELECT seconds FROM records WHERE recipe = ? ORDER BY made DESC LIMIT 1", (recipe,)
+        )
+        return row[0] if row else None
+
     def all(self) -> list[Record]:
         return [_record(row) for row in self._database.rows(f"{_SELECT} ORDER BY created")]
 

@@ -21,6 +21,7 @@ class Worker:
     def __init__(self, known: set[str] | None = None) -> None:
         self.known = known or set()
         self.executed: list[str] = []
+        self.durations: dict[str, float] = {}
         self.prepared = 0
         self.cancelled = threading.Event()
 
@@ -28,6 +29,9 @@ class Worker:
         if step.name not in self.known:
             return None
         return Made(self.layer(step), reused=True)
+
+    def duration(self, step: Step) -> float:
+        return self.durations.get(step.name, 1.0)
 
     def prepare(self) -> None:
         self.prepared += 1
@@ -135,6 +139,18 @@ def test_one_job_means_one_at_a_time() -> None:
 
     solve(steps, Counting(), lambda _: None, jobs=1)
     assert len(running) == 4
+
+
+@pytest.mark.parametrize(
+    ("durations", "expected"),
+    [({}, "bcad"), ({"a": 2.5}, "bacd"), ({"a": 9.0}, "abcd"), ({"d": 0.1, "c": 0.1, "a": 1.15}, "bacd")],
+)
+def test_the_longest_path_comes_first(durations: dict[str, float], expected: str) -> None:
+    steps = graph(("x", None, ()), ("a", 0, ()), ("b", 0, ()), ("c", 2, ()), ("d", 0, (3,)))
+    worker = Worker()
+    worker.durations = durations
+    solve(steps, worker, lambda _: None, jobs=1)
+    assert "".join(worker.executed) == expected
 
 
 def test_the_first_failure_cancels_the_others_and_is_raised() -> None:

@@ -149,6 +149,8 @@ class TestRecords:
         store.records.put(key, recipe, parent, Result(recipe, 2.5, 60), "RUN false")
         found = store.records.get(key)
         assert found is not None and found.layer == recipe
+        store.records.put(parent, recipe, parent, Result(recipe, 3.5, 50), "RUN false")
+        assert (store.records.seconds(recipe), store.records.seconds(key)) == (2.5, None)
         store.records.delete([key])
         assert store.records.get(key) is None
 
