@@ -17,8 +17,7 @@ _RECEIVE, _SEND = 0xC0502100, 0xC0182101
 _NOTIFICATION, _ANSWER = 80, struct.Struct("=QqiI")
 _GO_ON = 1  # SECCOMP_USER_NOTIF_FLAG_CONTINUE
 
-
-_NO_FILES = "what files its processes looked at was not observed"
+_NO_FILES = "in this mode wherry cannot observe what files processes look at"
 
 
 class Sockets:
