@@ -1,8 +1,14 @@
-"""What a build costs, as a table: `make bench`, or `PYTHONPATH=tests python -m bench.bench --quick`.
+"""What a build costs, as tables: `make bench`, or `PYTHONPATH=tests python -m bench.bench --quick`.
 
 Nothing is asserted here. wherry is measured in a store of its own, in memory. With `--with
 docker,buildah,buildctl` others stand beside it: buildah has a store of its own too, docker's and BuildKit's
-build caches are EMPTIED. All of them read the same base image from a registry on loopback.
+build caches are EMPTIED. All of them read the same base image from a registry on loopback. `--only` takes
+some of the tables:
+
+    builds   small builds, contexts of 10 to 50,000 files, large files, a base image
+    orders   good and bad order of a Dockerfile, for edits of three kinds (orders.py; needs the registries)
+    lookups  the look-up of a result against the number of records and observations (lookups.py)
+    starts   the start of a process (starts.py)
 """
 
 from __future__ import annotations
@@ -17,10 +23,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from bench import measure, starts
+from bench import lookups, measure, orders, starts
 from bench.builders import Buildah, Buildctl, Builder, Docker, Wherry
-from bench.measure import Failure, Sample
+from bench.measure import Sample
+from bench.table import Case, duration, print_head, print_row
 from support import bases, folders
+
+TABLES = ("builds", "orders", "lookups", "starts")
 
 FIVE = """\
 FROM {base}
@@ -34,37 +43,53 @@ CMD ["cat", "copy.txt"]
 class Scale(NamedTuple):
     """How much is done. Sizes are bytes."""
 
-    files: int = 50_000
+    contexts: tuple[int, ...] = (10, 1_000, 50_000)
+    """Numbers of files."""
     file_size: int = 4096
     large: int = 1 << 30
     repeats: int = 3
     rebuilds: int = 10
 
 
-QUICK = Scale(files=5_000, large=100 << 20, repeats=1, rebuilds=3)
+QUICK = Scale(contexts=(10, 1_000), large=100 << 20, repeats=1, rebuilds=3)
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="a tenth of the files, fewer repeats")
+    parser.add_argument("--quick", action="store_true", help="fewer files, fewer repeats")
     parser.add_argument("--with", dest="others", default="", metavar="NAME,...", help="other builders")
+    parser.add_argument("--only", default=",".join(TABLES), metavar="TABLE,...", help="some of the tables")
     options = parser.parse_args(arguments)
     scale = QUICK if options.quick else Scale()
+    chosen = options.only.split(",")
+    if unknown := set(chosen) - {*TABLES}:
+        parser.error(f"no table {unknown.pop()!r}: there are {', '.join(TABLES)}")
     scratch = Path(tempfile.mkdtemp(prefix="wherry-bench-", dir=folders.fast()))
     try:
-        with bases.served(scratch) as registry:
-            builders = _builders(scratch, options.others)
-            print_limits(scratch, scale)
-            if os.geteuid() == 0:
-                starts.print_table()
-            print_table(builders, registry, scratch, scale)
-            for builder in builders:
-                builder.close()
+        print_limits(scratch, scale)
+        if "starts" in chosen and os.geteuid() == 0:
+            starts.print_table()
+        if "lookups" in chosen:
+            lookups.print_tables(scratch, scale.rebuilds, options.quick)
+        if {"builds", "orders"} & {*chosen}:
+            with bases.served(scratch) as registry:
+                _compare(_builders(scratch, options.others), registry, scratch, scale, chosen)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return 0
+
+
+def _compare(builders: list[Builder], registry: str, scratch: Path, scale: Scale, chosen: list[str]) -> None:
+    try:
+        if "builds" in chosen:
+            print_builds(builders, registry, scratch, scale)
+        if "orders" in chosen:
+            orders.print_tables(builders, registry, scratch, scale.repeats)
+    finally:
+        for builder in builders:
+            builder.close()
 
 
 def _builders(scratch: Path, others: str) -> list[Builder]:
@@ -81,25 +106,11 @@ def _builders(scratch: Path, others: str) -> list[Builder]:
     return chosen
 
 
-class Case(NamedTuple):
-    title: str
-    samples: Callable[[Builder], Iterator[Sample]]
-
-
-def print_table(builders: list[Builder], registry: str, scratch: Path, scale: Scale) -> None:
-    names = "".join(f"{builder.name:>24}" for builder in builders)
-    print(f"{'BUILD (median time, peak memory)':<44}{names}")
+def print_builds(builders: list[Builder], registry: str, scratch: Path, scale: Scale) -> None:
+    print_head("BUILDS", builders)
     for case in cases(registry, scratch, scale):
-        print(f"{case.title:<44}", end="", flush=True)
-        failures = []
-        for builder in builders:
-            try:
-                sample = measure.median(list(case.samples(builder)))
-                print(f"{_time(sample.seconds) + _memory(sample.memory):>24}", end="", flush=True)
-            except Failure as failure:
-                print(f"{'failed':>24}", end="", flush=True)
-                failures.append(f"    {builder.name}: {failure}")
-        print("", *failures, sep="\n" if failures else "")
+        print_row(case, builders)
+    print()
 
 
 def cases(registry: str, scratch: Path, scale: Scale) -> Iterator[Case]:
@@ -111,18 +122,20 @@ def cases(registry: str, scratch: Path, scale: Scale) -> Iterator[Case]:
         scratch / "runs",
         f"FROM {base}\n" + "".join(f"RUN echo {number} > f{number}\n" for number in range(20)),
     )
-    many = context(scratch / "many", f"FROM {base}\nCOPY . /files/\n")
-    write_many(many, scale)
     large = context(scratch / "large", f"FROM {base}\nCOPY large.bin /\n")
     write_large(large / "large.bin", scale.large)
 
     yield Case("five instructions, cold", cold(base, five, scale.repeats))
     yield Case("five instructions, nothing to do", warm(five, scale.rebuilds))
     yield Case("20 small RUNs, cold", cold(base, runs, scale.repeats))
-    title = f"COPY of {scale.files} files ({scale.files * scale.file_size >> 20} MiB)"
-    yield Case(f"{title}, cold", cold(base, many, scale.repeats))
-    yield Case(f"{title}, unchanged", warm(many, scale.repeats))
-    yield Case(f"{title}, one changed", changed(many, scale.repeats))
+    for count in scale.contexts:
+        many = context(scratch / f"many-{count}", f"FROM {base}\nCOPY . /files/\n")
+        write_many(many, count, scale.file_size)
+        title = f"COPY of {count:,} files"
+        yield Case(f"{title}, cold", cold(base, many, scale.repeats))
+        yield Case(f"{title}, nothing to do", warm(many, scale.rebuilds))
+        yield Case(f"{title}, one edited", changed(many, scale.repeats))
+        shutil.rmtree(many)
     yield Case(f"COPY of one file ({scale.large >> 20} MiB), cold", cold(base, large, scale.repeats))
     yield Case(
         "pull and unpack debian:bookworm-slim", pulled(f"{registry}/debian:bookworm-slim", scale.repeats)
@@ -166,13 +179,13 @@ def context(folder: Path, dockerfile: str) -> Path:
     return folder
 
 
-def write_many(folder: Path, scale: Scale) -> None:
-    """Files of different content, 500 a folder."""
-    for number in range(scale.files):
+def write_many(folder: Path, count: int, size: int) -> None:
+    """`count` files of different content and about `size` bytes, 500 a folder."""
+    for number in range(count):
         place = folder / f"d{number // 500:02}"
         if number % 500 == 0:
             place.mkdir()
-        (place / f"f{number:05}").write_bytes(f"{number}\n".encode() * (scale.file_size // 8))
+        (place / f"f{number:05}").write_bytes(f"{number}\n".encode() * (size // 8))
 
 
 def write_large(path: Path, size: int) -> None:
@@ -187,16 +200,17 @@ def print_limits(scratch: Path, scale: Scale) -> None:
     block = os.urandom(32 << 20)
     rate = len(block) / measure.timed(lambda: hashlib.sha256(block).digest(), 3)
     probe = context(scratch / "probe", "")
-    write_many(probe, scale)
+    count = scale.contexts[-1]
+    write_many(probe, count, scale.file_size)
     walk = measure.timed(lambda: [None for _ in walked(probe)], 3)
     read = measure.timed(lambda: [hashlib.sha256(path.read_bytes()) for path in map(Path, walked(probe))], 1)
     shutil.rmtree(probe)
-    print(f"{'WHAT THE MACHINE ALLOWS':<44}")
-    print(f"{'start of an interpreter':<44}{_time(measure.interpreter()):>12}")
-    print(f"{'sha256, one core':<44}{rate / 1e9:>7.2f} GB/s")
-    print(f"{f'walk of {scale.files} files':<44}{_time(walk):>12}")
-    print(f"{f'walk, read and sha256 of {scale.files} files':<44}{_time(read):>12}")
-    print(f"{f'sha256 of {scale.large >> 20} MiB':<44}{_time(scale.large / rate):>12}\n")
+    print(f"{'WHAT THE MACHINE ALLOWS':<48}")
+    print(f"{'start of an interpreter':<48}{duration(measure.interpreter()):>12}")
+    print(f"{'sha256, one core':<48}{rate / 1e9:>7.2f} GB/s")
+    print(f"{f'walk of {count:,} files':<48}{duration(walk):>12}")
+    print(f"{f'walk, read and sha256 of {count:,} files':<48}{duration(read):>12}")
+    print(f"{f'sha256 of {scale.large >> 20} MiB':<48}{duration(scale.large / rate):>12}\n")
 
 
 def walked(folder: str | Path) -> Iterator[str]:
@@ -208,14 +222,6 @@ def walked(folder: str | Path) -> Iterator[str]:
             else:
                 entry.stat(follow_symlinks=False)
                 yield entry.path
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.2f} s"
-
-
-def _memory(size: int) -> str:
-    return f"{size / 1e6:>8.0f} MB"
 
 
 if __name__ == "__main__":

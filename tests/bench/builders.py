@@ -42,6 +42,7 @@ class Wherry(Builder):
     def __init__(self, scratch: Path) -> None:
         self._root = scratch / "wherry"
         self._template = scratch / "wherry-with-base"
+        self._base = ""
         self._command = shutil.which("wherry", path=os.path.dirname(sys.executable)) or "wherry"
 
     def available(self) -> bool:
@@ -49,10 +50,12 @@ class Wherry(Builder):
 
     def reset(self, base: str) -> None:
         """A store in which the base is unpacked, as after an earlier build."""
-        if not self._template.exists():
+        if self._base != base:
+            self._base = base
+            shutil.rmtree(self._template, ignore_errors=True)
             self._call(self._template, "pull", "-q", base)
             context = self._template.parent / "warm"
-            context.mkdir()
+            context.mkdir(exist_ok=True)
             (context / "Dockerfile").write_text(f"FROM {base}\nRUN true\n")
             self._call(self._template, "build", "-q", str(context))
             self._call(self._template, "builder", "prune", "-a", "-f")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import os
-import statistics
 import subprocess
 import sys
 import time
@@ -52,13 +51,6 @@ def run(command: Sequence[str], environment: Mapping[str, str] | None = None) ->
     if code:
         raise Failure(errors.strip())
     return Sample(seconds, memory)
-
-
-def median(samples: Sequence[Sample]) -> Sample:
-    """The middle time, and the highest memory."""
-    return Sample(
-        statistics.median(sample.seconds for sample in samples), max(sample.memory for sample in samples)
-    )
 
 
 def timed(work: Callable[[], object], times: int) -> float:

@@ -25,3 +25,17 @@ def test_make_bench_finds_its_program() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "--with" in done.stdout
+
+
+def test_a_table_is_printed() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.lookups", "--quick"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": "tests"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.strip().splitlines()
+    assert lines[0].split() == ["LOOK-UP", "OF", "A", "RESULT", "(min,", "median)", "found", "not", "found"]
+    assert all(re.search(r"\d (µs|ms|s)$", line) for line in lines[1:])

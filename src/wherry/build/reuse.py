@@ -26,6 +26,9 @@ from wherry.store.records import Result
 from wherry.store.store import Store
 from wherry.store.traces import Trace
 
+_MOST_READ = 300_000
+"""Entries of layers that are read to find a result, which takes one to two seconds: many steps take less."""
+
 _NAMED = 3
 """So many files that were read are told by their names."""
 
@@ -84,8 +87,14 @@ class Reuse:
     def fitting(
         self, key: Digest, chains: Sequence[Chain], takes: Callable[[Result], bool]
     ) -> Iterator[Trace]:
-        """The traces of the step `key` that hold for `chains`, of those whose result is taken."""
+        """The traces of the step `key` that hold for `chains`, of those whose result is taken.
+
+        Each stands on layers of its own: where they are large, only the last used are tested.
+        """
+        read = self.names.size
         for trace in self._traces.of(key):
+            if self.names.size - read > _MOST_READ:
+                return
             if takes(trace.result) and self._holds(trace, chains):
                 yield trace
 

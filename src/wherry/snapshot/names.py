@@ -1,14 +1,28 @@
-"""One layer's entries by path, for looking up a stack of layers."""
+"""One layer's entries by path, for looking up a stack of layers and for comparing two."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import BinaryIO, Protocol
 
-from wherry.layer.entry import HARDLINK, OPAQUE, WHITEOUT, Entry
+from wherry.base.tuples import NamedTuple
+from wherry.layer.entry import DIRECTORY, HARDLINK, OPAQUE, WHITEOUT, Entry
 from wherry.layer.writer import Layer
 from wherry.oci.digest import Digest
+
+_TIME = Entry._fields.index("mtime")
+_PLACE = Entry._fields.index("offset")
+
+
+class Told(NamedTuple):
+    """A path of which two layers say different things.
+
+    With `hides`, one of these is about all below it: it is a whiteout, an opaque folder or no folder.
+    """
+
+    path: str
+    hides: bool
 
 
 class LayerNames:
@@ -45,6 +59,11 @@ class LayerNames:
             return None if entry is None else entry._replace(path=path)
         return entry
 
+    def hides(self, path: str) -> bool:
+        """Whether below `path` nothing of lower layers is to be seen: a folder shows what lies below it."""
+        entry = self.entries.get(path)
+        return path in self.hiding or (entry is not None and entry.kind != DIRECTORY)
+
     @cached_property
     def shared(self) -> dict[str, tuple[str, ...]]:
         """All names of each file that has several in the layer, by each of them."""
@@ -65,6 +84,34 @@ class LayerNames:
         return _by_folder(self.removed)
 
 
+def _unequal(one: LayerNames, other: LayerNames) -> Iterator[str]:
+    """The paths of which the two layers say different things. A time is none, nor a place in a stream."""
+    yield from one.hiding ^ other.hiding  # what is removed is among it
+    yield from one.implied ^ other.implied
+    yield from one.entries.keys() ^ other.entries.keys()
+    for path, entry in one.entries.items():
+        twin = other.entries.get(path)
+        if twin is not None and not _equal(entry, twin):
+            yield path
+    # A name of a file that has several is told by the others too.
+    for path in one.shared.keys() | other.shared.keys():
+        if not _equal_names(one, other, path):
+            yield path
+
+
+def _equal(entry: Entry, twin: Entry) -> bool:
+    return entry == twin or (
+        entry[:_TIME] == twin[:_TIME] and entry[_TIME + 1 : _PLACE] == twin[_TIME + 1 : _PLACE]
+    )
+
+
+def _equal_names(one: LayerNames, other: LayerNames, path: str) -> bool:
+    entry, twin = one.lookup(path), other.lookup(path)
+    if entry is None or twin is None:
+        return entry is twin
+    return _equal(entry, twin) and one.shared.get(path) == other.shared.get(path)
+
+
 def _sorted(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(names))
 
@@ -76,6 +123,9 @@ def _by_folder(paths: Iterable[str]) -> dict[str, list[str]]:
             folder, _, name = path.rpartition("/")
             names.setdefault(folder, []).append(name)
     return names
+
+
+_NOTHING = LayerNames(Layer(Digest(""), 0, ()))
 
 
 class Contents(Protocol):
@@ -92,6 +142,21 @@ class NameCache:
     def __init__(self, layers: Contents) -> None:
         self._layers = layers
         self._known: dict[Digest, LayerNames] = {}
+        self._told: dict[tuple[Digest | None, Digest | None], tuple[Told, ...]] = {}
+
+    def told(self, one: Digest | None, other: Digest | None) -> tuple[Told, ...]:
+        """What two layers say differently, None for one that says nothing; a path may come several times."""
+        told = self._told.get((one, other))
+        if told is None:
+            layers = [_NOTHING if diff_id is None else self.of(diff_id) for diff_id in (one, other)]
+            told = tuple(Told(path, any(layer.hides(path) for layer in layers)) for path in _unequal(*layers))
+            self._told[one, other] = told
+        return told
+
+    @property
+    def size(self) -> int:
+        """The number of entries of all layers that were read so far."""
+        return sum(len(names.entries) for names in self._known.values())
 
     def of(self, diff_id: Digest) -> LayerNames:
         names = self._known.get(diff_id)

@@ -10,35 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 
-from wherry.base.tuples import NamedTuple
-from wherry.layer.entry import DIRECTORY, Entry
-from wherry.layer.writer import Layer
 from wherry.oci.digest import Digest
-from wherry.snapshot.names import LayerNames, NameCache
+from wherry.snapshot.names import NameCache, Told
 
 Chain = Sequence[Digest]
 
-_NOTHING = LayerNames(Layer(Digest(""), 0, ()))
-_TIME = Entry._fields.index("mtime")
-_PLACE = Entry._fields.index("offset")
-
-
-class Told(NamedTuple):
-    """A path of which two stacks of layers say different things.
-
-    With `hides`, one of these is about all below it: it is a whiteout, an opaque folder or no folder.
-    """
-
-    path: str
-    hides: bool
-
 
 def told(old: Chain, new: Chain, cache: NameCache) -> Iterator[Told]:
-    """All such paths; one may come several times."""
-    for pair in _pairs(old, new):
-        one, other = (_NOTHING if diff_id is None else cache.of(diff_id) for diff_id in pair)
-        for path in _unequal(one, other):
-            yield Told(path, _hides(one, path) or _hides(other, path))
+    """All paths of which the two are told different things; one may come several times."""
+    for one, other in _pairs(old, new):
+        yield from cache.told(one, other)
 
 
 def unlike(old: Chain, new: Chain) -> tuple[list[Digest], list[Digest]]:
@@ -110,35 +91,3 @@ def _without(chain: Chain, common: Sequence[Digest]) -> Layers:
         else:
             left.append((passed, diff_id))
     return left
-
-
-def _unequal(one: LayerNames, other: LayerNames) -> Iterator[str]:
-    """The paths of which the two layers say different things. A time is none, nor a place in a stream."""
-    yield from one.hiding ^ other.hiding  # what is removed is among it
-    yield from one.implied ^ other.implied
-    yield from one.entries.keys() ^ other.entries.keys()
-    for path, entry in one.entries.items():
-        twin = other.entries.get(path)
-        if twin is not None and not _equal(entry, twin):
-            yield path
-    # A name of a file that has several is told by the others too.
-    for path in one.shared.keys() | other.shared.keys():
-        if not _equal_names(one, other, path):
-            yield path
-
-
-def _equal(entry: Entry, twin: Entry) -> bool:
-    return entry[:_TIME] == twin[:_TIME] and entry[_TIME + 1 : _PLACE] == twin[_TIME + 1 : _PLACE]
-
-
-def _equal_names(one: LayerNames, other: LayerNames, path: str) -> bool:
-    entry, twin = one.lookup(path), other.lookup(path)
-    if entry is None or twin is None:
-        return entry is twin
-    return _equal(entry, twin) and one.shared.get(path) == other.shared.get(path)
-
-
-def _hides(layer: LayerNames, path: str) -> bool:
-    """Whether below `path` the layer hides what lower ones have. A folder of it shows what lies below."""
-    entry = layer.entries.get(path)
-    return path in layer.hiding or (entry is not None and entry.kind != DIRECTORY)

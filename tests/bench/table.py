@@ -1,0 +1,66 @@
+"""Rows of a table: what each builder takes for one thing, the builders in turns.
+
+In turns, because a machine is never as quiet as one would like: what disturbs one disturbs all of them. A
+cell has the shortest time, the median, and the memory of the largest process.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from bench.builders import Builder
+from bench.measure import Failure, Sample
+
+
+class Case(NamedTuple):
+    """`samples` builds again and again, and says each time what that took."""
+
+    title: str
+    samples: Callable[[Builder], Iterator[Sample]]
+
+
+def print_head(title: str, builders: Sequence[Builder]) -> None:
+    print(f"{title:<48}" + "".join(f"{builder.name:>30}" for builder in builders))
+    print(f"{'':<48}" + f"{'min':>10}{'median':>9}{'memory':>11}" * len(builders))
+
+
+def print_row(case: Case, builders: Sequence[Builder]) -> None:
+    failures: list[str] = []
+    taken = _in_turns(case, builders, failures)
+    cells = (_cell(taken[builder.name]) for builder in builders)
+    print(f"{case.title:<48}{''.join(cells)}", *failures, sep="\n", flush=True)
+
+
+def _in_turns(case: Case, builders: Sequence[Builder], failures: list[str]) -> dict[str, list[Sample]]:
+    taken: dict[str, list[Sample]] = {builder.name: [] for builder in builders}
+    going = {builder.name: case.samples(builder) for builder in builders}
+    while going:
+        for name, samples in list(going.items()):
+            try:
+                taken[name].append(next(samples))
+            except StopIteration:
+                del going[name]
+            except Failure as failure:
+                taken[name].clear()
+                del going[name]
+                failures.append(f"    {name}: {failure}")
+    return taken
+
+
+def _cell(samples: Sequence[Sample]) -> str:
+    if not samples:
+        return f"{'failed':>30}"
+    seconds = [sample.seconds for sample in samples]
+    memory = max(sample.memory for sample in samples)
+    return f"{duration(min(seconds)):>10}{duration(statistics.median(seconds)):>9}{memory / 1e6:>8.0f} MB"
+
+
+def duration(seconds: float) -> str:
+    """In three digits or so."""
+    if seconds < 0.001:
+        return f"{seconds * 1e6:.0f} µs"
+    if seconds < 0.01:
+        return f"{seconds * 1000:.1f} ms"
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.2f} s"
