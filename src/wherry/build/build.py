@@ -45,6 +45,7 @@ from wherry.store.store import Store
 if TYPE_CHECKING:
     from wherry.build.carry.export import Exports
     from wherry.build.carry.imports import Imports
+    from wherry.build.carry.spec import Place, Target
     from wherry.build.execute import Executor
     from wherry.build.fetching import Fetcher
     from wherry.build.named import Contexts
@@ -66,6 +67,7 @@ def build(store: Store, options: Options, emit: Emit = ignore) -> Built:
     """
     began = time.monotonic()
     _check_outputs(options)
+    places, targets = _caches(options)
     if options.conditions != Conditions():
         from wherry.runtime.conditions import checked
 
@@ -80,7 +82,7 @@ def build(store: Store, options: Options, emit: Emit = ignore) -> Built:
             store.lease(),
             _sources_shown(dockerfile),
             linting.warned(store, options, emit) as check,
-            _imports(store, options, platform, emit) as imports,
+            _imports(store, places, platform, emit) as imports,
         ):
             named = sources.contexts(options.contexts)
             plan = planning.plan(dockerfile, _wanted(store, options, platform, arguments, named, emit))
@@ -91,7 +93,7 @@ def build(store: Store, options: Options, emit: Emit = ignore) -> Built:
                 check(dockerfile, given, definition)
                 recorder = _recorder(store, plan, opened, options, epoch, imports)
                 outcomes = _solve(store, plan, recorder, opened, options, arguments, emit)
-            exports = _exports(store, plan, outcomes, recorder, options, emit)
+            exports = _exports(store, plan, outcomes, recorder, targets, emit)
             config = _config(plan, outcomes, options, epoch)
             if exports:
                 config = exports.inlined(config)
@@ -168,14 +170,25 @@ def _sources(store: Store, context: Context, named: Contexts | None, options: Op
     return Sources(store, context, named, fetcher)
 
 
+def _caches(options: Options) -> tuple[tuple[Place, ...], tuple[Target, ...]]:
+    """Where caches of other machines are read and written."""
+    if not (options.cache_from or options.cache_to):
+        return (), ()
+    from wherry.build.carry import spec
+
+    return tuple(map(spec.source, options.cache_from)), tuple(map(spec.target, options.cache_to))
+
+
 @contextmanager
-def _imports(store: Store, options: Options, platform: Platform, emit: Emit) -> Iterator[Imports | None]:
-    if not options.cache_from:
+def _imports(
+    store: Store, places: tuple[Place, ...], platform: Platform, emit: Emit
+) -> Iterator[Imports | None]:
+    if not places:
         yield None
         return
     from wherry.build.carry.imports import Imports
 
-    with closing(Imports(store, options.cache_from, platform, emit)) as imports:
+    with closing(Imports(store, places, platform, emit)) as imports:
         yield imports
 
 
@@ -184,16 +197,16 @@ def _exports(
     plan: Plan,
     outcomes: list[Outcome],
     recorder: Recorder,
-    options: Options,
+    targets: tuple[Target, ...],
     emit: Emit,
 ) -> Exports | None:
-    if not options.cache_to:
+    if not targets:
         return None
     from wherry.build.carry.export import Exports
     from wherry.runtime import modes
 
     modes.enter_as_user()
-    return Exports(store, plan, outcomes, recorder, options.cache_to, emit)
+    return Exports(store, plan, outcomes, recorder, targets, emit)
 
 
 def _recorder(

@@ -10,7 +10,6 @@ from wherry.oci.reference import Reference
 from wherry.runtime.spec import Conditions
 
 if TYPE_CHECKING:
-    from wherry.build.carry.spec import Place, Target
     from wherry.build.lending import Agent, Secret
 
 
@@ -52,6 +51,7 @@ class Options(NamedTuple):
     contexts: tuple[tuple[str, str], ...] = ()
     """Named ones, name and value, as `--build-context` has them: `("src", "../src")`."""
     conditions: Conditions = Conditions()
-    cache_from: tuple[Place, ...] = ()
-    """Caches of other machines that are asked for results, in this order."""
-    cache_to: tuple[Target, ...] = ()
+    cache_from: tuple[str, ...] = ()
+    """Caches of other machines that are asked for results, in this order: `type=local,src=cache`."""
+    cache_to: tuple[str, ...] = ()
+    """Where results go for other machines: `type=local,dest=cache,mode=max`."""

@@ -20,7 +20,6 @@ from wherry.store.store import Store
 from wherry.ui.progress import MODES, display
 
 if TYPE_CHECKING:
-    from wherry.build.carry.spec import Place, Target
     from wherry.build.lending import Agent, Secret
 
 
@@ -203,8 +202,8 @@ def _options(args: argparse.Namespace, settings: Settings) -> Options:
         agents=_agents(args.ssh),
         contexts=_contexts(args.build_context),
         conditions=conditions.read(args, settings),
-        cache_from=_caches_from(args.cache_from),
-        cache_to=_caches_to(args.cache_to),
+        cache_from=tuple(args.cache_from),
+        cache_to=tuple(args.cache_to),
     )
 
 
@@ -217,22 +216,6 @@ def _age(text: str | None) -> float | None:
     if seconds is None:
         raise UsageError(f"--refresh {text!r}: not an age", hint=ages.FORM)
     return seconds
-
-
-def _caches_from(texts: list[str]) -> tuple[Place, ...]:
-    if not texts:
-        return ()
-    from wherry.build.carry import spec
-
-    return tuple(map(spec.source, texts))
-
-
-def _caches_to(texts: list[str]) -> tuple[Target, ...]:
-    if not texts:
-        return ()
-    from wherry.build.carry import spec
-
-    return tuple(map(spec.target, texts))
 
 
 def _contexts(texts: list[str]) -> tuple[tuple[str, str], ...]:

@@ -20,7 +20,6 @@ from wherry.base.errors import Corrupt
 from wherry.base.events import Event, Note
 from wherry.build.build import build
 from wherry.build.carry import indexes
-from wherry.build.carry.spec import source, target
 from wherry.build.options import Options
 from wherry.layer.entry import DIRECTORY, FILE, Entry
 from wherry.layer.layers import Layers
@@ -54,8 +53,8 @@ class Machine:
     def build(self, *, to: Path | None = None, by: Path | None = None) -> Digest:
         options = Options(
             context=str(self.project),
-            cache_to=(target(f"type=local,dest={to},mode=max"),) if to else (),
-            cache_from=(source(f"type=local,src={by}"),) if by else (),
+            cache_to=(f"type=local,dest={to},mode=max",) if to else (),
+            cache_from=(f"type=local,src={by}",) if by else (),
         )
         with Store.open(str(self.root)) as store:
             return build(store, options, self._hear).image
