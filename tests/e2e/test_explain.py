@@ -254,6 +254,35 @@ def test_a_step_that_is_not_observed_counts_as_needing_all(project: Project) -> 
     assert len(item["needsAll"]) == 1
 
 
+def test_what_is_in_the_image_is_needed_whatever_was_read(project: Project) -> None:
+    project.build(f"{HEAD}RUN cat /proc/self/root/app/a\n")
+    assert "[3/4] COPY . .: 3 files, all needed" in project.wherry.ok("explain", "--unused")
+
+
+def test_another_dockerfile_in_between_is_no_last_build(project: Project) -> None:
+    project.build("FROM busybox\nENV A=1\nRUN echo\n")
+    project.build("FROM busybox AS other\nRUN echo 2\n")
+    project.build("FROM busybox\nENV A=2\nRUN echo\n")
+    assert project.steps()["RUN echo"] == ("EXECUTED", ["ENV A: 1 -> 2"])
+
+
+def test_layers_that_are_gone_leave_nothing_to_say_of_files(project: Project) -> None:
+    dockerfile = f"{HEAD}RUN cat a\n"
+    project.build(dockerfile)
+    first = project.document()["id"]
+    (project.folder / "a").write_text("2")
+    project.build(dockerfile)
+    second = project.document()["id"]
+    project.wherry.ok("prune", "-f")
+    document = project.document(second)
+    (unused,) = document["unused"]
+    assert "not in the store any more" in unused["unknown"]
+    assert "nothing can be said: layers" in project.wherry.ok("explain", "--unused", first)
+    assert "is not known: layers" in project.wherry.ok("explain", "--reads", first)
+    (copied,) = [step for step in document["steps"] if "COPY" in step["name"]]
+    assert copied["why"]["cause"] == "lost"
+
+
 def test_secrets_are_in_none_of_it(project: Project, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("correct-horse")

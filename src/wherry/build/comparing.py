@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from wherry.base import values
 from wherry.base.errors import WherryError
@@ -25,27 +26,28 @@ from wherry.build.step import Copy, Mount
 from wherry.build.times import DEFAULT_EPOCH
 from wherry.store.builds import Builds
 
+_LOOKED_THROUGH = 5
+"""Builds, before a step counts as new: one context may have several Dockerfiles and targets."""
+
 
 def completed(builds: Builds, build: Build, account: Account) -> Account:
-    """The account with what can be told by comparing it with the last build. Before this build is kept."""
-    found = _last(builds, build)
-    if found is None:
-        return account
-    last, old = found
-    places = matches(last.places, build.places)
+    """The account with what comparing it with those of the last builds tells. Before this one is kept."""
     steps = list(account.steps)
-    for number, match in places.items():
-        went = steps[number]
-        before, place = last.places[match], build.places[number]
-        if went.result == BASE and before.parent != place.parent:
-            steps[number] = went._replace(changes=(Change("image"),))
-        elif went.miss is not None:
+    open_ones = {number for number, went in enumerate(steps) if went.miss is not None or went.result == BASE}
+    for last, old in islice(_last(builds, build), _LOOKED_THROUGH):
+        found = {new: old for new, old in matches(last.places, build.places).items() if new in open_ones}
+        for number, match in found.items():
+            before, place = last.places[match], build.places[number]
             changed = tuple(changes(before, place, old.epoch, account.epoch))
-            steps[number] = went._replace(miss=_with_last(went.miss, old.steps[match], changed))
+            steps[number] = _compared(steps[number], old.steps[match], before.parent != place.parent, changed)
+        open_ones -= found.keys()
+        if not open_ones:
+            break
     return account._replace(steps=tuple(steps))
 
 
-def _last(builds: Builds, build: Build) -> tuple[Build, Account] | None:
+def _last(builds: Builds, build: Build) -> Iterator[tuple[Build, Account]]:
+    """The last builds of the same context and file, the last one first."""
     for kept in builds.newest():
         if (kept.document.get("context"), kept.document.get("file")) != (build.context, build.file):
             continue
@@ -53,9 +55,15 @@ def _last(builds: Builds, build: Build) -> tuple[Build, Account] | None:
             last = picking.build_of(kept)
             account = values.decode(Account, kept.account)
         except WherryError:
-            return None
-        return (last, account) if len(account.steps) == len(last.places) else None
-    return None
+            continue
+        if len(account.steps) == len(last.places):
+            yield last, account
+
+
+def _compared(went: Went, last: Went, is_on_other: bool, changed: tuple[Change, ...]) -> Went:
+    if went.miss is not None:
+        return went._replace(miss=_with_last(went.miss, last, changed))
+    return went._replace(changes=(Change("image"),)) if is_on_other else went
 
 
 def _with_last(miss: Miss, last: Went, changed: tuple[Change, ...]) -> Miss:

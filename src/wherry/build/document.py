@@ -47,6 +47,8 @@ class _Row:
         return [count, *values.encode(items[count:])]
 
     def whole(self, document: list[Any]) -> list[Any]:
+        if not document or type(document[0]) is not int:
+            return document  # written by a version that wrote them whole
         count, *rest = document
         self._last = [*self._last[:count], *rest]
         return list(self._last)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 
 from wherry.base.errors import WherryError
 from wherry.base.tuples import NamedTuple
@@ -46,16 +46,22 @@ class Reads(NamedTuple):
 
 class Unused(NamedTuple):
     """Of `copied` files that the step `number` copied from the context, those that nothing needs. `needs_all`
-    are the numbers of steps of which it is not known what they need."""
+    are the numbers of steps of which it is not known what they need; where nothing is known, `unknown` says
+    why. `folders` are the same files in short, and how many: `docs/` where that is all that is in it."""
 
     number: int
-    copied: int
-    files: tuple[str, ...]
+    copied: int = 0
+    files: tuple[str, ...] = ()
     needs_all: tuple[int, ...] = ()
+    unknown: str = ""
+    folders: tuple[tuple[str, int], ...] = ()
+
+
+_GONE = "layers of this build are not in the store any more"
 
 
 class Reader:
-    """Reads the traces of one build. Raises WherryError where layers are not in the store any more."""
+    """Reads the traces of one build."""
 
     def __init__(self, store: Store, build: Build, account: Account, image: Chain | None) -> None:
         """`image` is the chain of the final image."""
@@ -74,6 +80,12 @@ class Reader:
         place = self._build.places[number]
         if place.kind != "Run" or place.parent is None:
             return None
+        try:
+            return self._reads(number, place, place.parent)
+        except WherryError:
+            return Reads(0, None, _GONE)
+
+    def _reads(self, number: int, place: Place, parent: Chain) -> Reads | None:
         copied = self._copied_below(place)
         shown = [mount for mount in place.run.mounts if mount.kind == "bind" and mount.input is not None]
         if not copied and not shown:
@@ -84,7 +96,7 @@ class Reader:
         if trace is None:
             return Reads(count, None, self._why_unknown(number))
         looked = self._looked(trace, 0, copied)
-        found = list(_reads(looked, copied, self.view(place.parent)))
+        found = list(_reads(looked, copied, self.view(parent)))
         for mount in shown:
             assert mount.input is not None
             found += self._reads_of(trace, mount, mounted[mount.target])
@@ -150,24 +162,30 @@ class Reader:
         found = []
         for number, (place, went) in enumerate(zip(self._build.places, self._account.steps, strict=True)):
             if place.kind == "Copy" and len(place.needs) == 1 and counts(place.name) and went.layer:
-                found.append(self._unused_of(number, went.layer))
+                try:
+                    found.append(self._unused_of(number, went.layer))
+                except WherryError:
+                    found.append(Unused(number, unknown=_GONE))
         return found
 
     def _unused_of(self, number: int, layer: Digest) -> Unused:
         entries = self.names.of(layer).entries
-        files = {path for path, entry in entries.items() if entry.kind in _FILES}
-        count = len(files)
+        copied = {path for path, entry in entries.items() if entry.kind in _FILES}
+        files = set(copied)
         needs_all = []
         if self._image is not None and layer in self._image:
             final = self.view(self._image)
             files -= {path for path in files if (found := final.lookup(path)) and found.diff_id == layer}
-        for user, place in enumerate(self._build.places):
+        for user, place in enumerate(self._build.places) if files else ():
             needed = self._needed_by(user, place, layer, files)
             if needed is None:
                 needs_all.append(user)
             else:
                 files -= needed
-        return Unused(number, count, () if needs_all else tuple(sorted(files)), tuple(needs_all))
+        if needs_all:
+            return Unused(number, len(copied), needs_all=tuple(needs_all))
+        folders = tuple(in_short(copied, files))
+        return Unused(number, len(copied), tuple(sorted(files)), folders=folders)
 
     def _needed_by(self, number: int, place: Place, layer: Digest, files: set[str]) -> set[str] | None:
         """Which of `files`, of `layer`, a step needs; None where that is not known."""
@@ -194,6 +212,29 @@ class Reader:
         except WherryError:
             return None
         return {item.entry.path for item in taken.items}
+
+
+def in_short(copied: Set[str], chosen: Set[str]) -> Iterator[tuple[str, int]]:
+    """The paths `chosen` of those that were copied, and how many: a folder where all in it are chosen."""
+    whole: dict[str, list[int]] = {}
+    for path in copied:
+        for folder in _above(path):
+            counts = whole.setdefault(folder, [0, 0])
+            counts[0] += 1
+            counts[1] += path in chosen
+    told: set[str] = set()
+    for path in sorted(chosen):
+        folder = next((name for name in _above(path) if whole[name][0] == whole[name][1]), "")
+        if folder not in told:
+            yield (f"{folder}/", whole[folder][0]) if folder else (path, 1)
+            told |= {folder} if folder else set()
+
+
+def _above(path: str) -> Iterator[str]:
+    """The folders that a path is in, the highest first."""
+    for at, letter in enumerate(path):
+        if letter == "/":
+            yield path[:at]
 
 
 def shown_at(mount: Mount, source: str, path: str) -> str:

@@ -1,4 +1,4 @@
-"""What is kept of builds, so that their steps can be entered later (`wherry debug`).
+"""What is kept of builds, so that their steps can be entered and explained later (`wherry debug`, `explain`).
 
     builds/<id>/             id: 12 hex digits
       build.json             the envelope below, with the build's own document in it

@@ -11,7 +11,7 @@ from wherry.build.account import BASE, EXACT, EXECUTED, FAILED, NOTHING_COPIED, 
 from wherry.build.explain import Explained, Explanation, Why
 from wherry.build.reads import Read, Reads, Unused
 from wherry.oci import reference as references
-from wherry.ui import tally
+from wherry.ui import table, tally
 from wherry.ui.units import ago, rfc3339, span
 
 _WORDS = {
@@ -90,7 +90,8 @@ def _reasons(step: Explained) -> Iterator[str]:
         yield f"read {went.read} of {_files(went.copied)} copied{names}"
     if step.why is not None:
         yield from _why(step.why)
-    if went.unobserved and went.unobserved != NOTHING_COPIED:
+    told = step.why.text if step.why else ""
+    if went.unobserved not in ("", NOTHING_COPIED, told):
         yield f"holds on its own layers alone: {went.unobserved}"
 
 
@@ -128,7 +129,8 @@ def _value(value: str | None) -> str:
 
 def _reads(reads: Reads) -> Iterator[str]:
     if reads.read is None:
-        yield f"what it read of {_files(reads.copied)} is not known: {reads.unknown}"
+        of = f" of {_files(reads.copied)}" if reads.copied else ""
+        yield f"what it read{of} is not known: {reads.unknown}"
         return
     count = sum("content" in read.how for read in reads.read)
     yield f"read {count} of {_files(reads.copied)}"
@@ -142,16 +144,22 @@ def _how(read: Read) -> str:
 
 def _unused(item: Unused, found: Explanation) -> Iterator[str]:
     name = one_line(found.build.places[item.number].name)
+    if item.unknown:
+        yield f"{name}: nothing can be said: {item.unknown}"
+        return
     if item.needs_all:
         yield f"{name}: nothing can be said of {_files(item.copied)}"
         for number in item.needs_all:
             yield f"  it is not known what {one_line(found.build.places[number].name)} read: maybe all"
         return
     if not item.files:
-        yield f"{name}: all of {_files(item.copied)} are needed"
+        yield f"{name}: {_files(item.copied)}, all needed"
         return
     yield f"{name}: {len(item.files)} of {_files(item.copied)} are needed by no step and no image"
-    yield from (f"  {one_line(path)}" for path in item.files)
+    rows = [
+        (f"  {one_line(path)}", _files(count) if path.endswith("/") else "") for path, count in item.folders
+    ]
+    yield from (line.rstrip() for line in table.align(rows, minimum=0).splitlines())
 
 
 def _files(count: int) -> str:
@@ -229,6 +237,7 @@ def _unused_document(item: Unused, found: Explanation) -> dict[str, Any]:
         "copied": item.copied,
         "files": list(item.files),
         "needsAll": names(item.needs_all),
+        **({"unknown": item.unknown} if item.unknown else {}),
     }
 
 
