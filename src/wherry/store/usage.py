@@ -1,7 +1,4 @@
-"""What files and folders take on disk: in blocks, as `du` counts them.
-
-What lies deeper than a path can say does not count: a step may have left folders of any depth.
-"""
+"""What files and folders take on disk: in blocks, as `du` counts them, however deep they lie."""
 
 from __future__ import annotations
 
@@ -11,6 +8,10 @@ from collections.abc import Iterator, Set
 
 _BLOCK = 512
 """Bytes: the unit of `st_blocks`, whatever the file system's own blocks are (stat(2))."""
+
+
+_LONGEST = 3000
+"""Characters of a path: with any name behind it it is still one."""
 
 
 class Ledger:
@@ -76,16 +77,46 @@ def _statuses(path: str, without: Set[str] = frozenset()) -> Iterator[os.stat_re
     except OSError:
         return
     yield status
-    pending = [path] if stat.S_ISDIR(status.st_mode) else []
+    pending = [_Folder(path)] if stat.S_ISDIR(status.st_mode) else []
     while pending:
         folder = pending.pop()
         try:
-            with os.scandir(folder) as items:
+            with os.scandir(folder.path) as items:
                 for item in items:
                     if item.path in without:
                         continue
                     if item.is_dir(follow_symlinks=False):
-                        pending.append(item.path)
+                        pending.append(_Folder(item.path, folder.base))
                     yield item.stat(follow_symlinks=False)
         except OSError:
             continue
+
+
+class _Folder:
+    """A folder by its path, which may lead through the descriptor of one further up: `base`.
+
+    A step may have left folders that lie deeper than a path can say (PATH_MAX, 4096 bytes).
+    """
+
+    def __init__(self, path: str, base: _Base | None = None) -> None:
+        self.path = path
+        self.base = base
+        if len(path) > _LONGEST:
+            try:
+                self.base = _Base(path)
+                self.path = self.base.path
+            except OSError:
+                pass  # it cannot be looked into either
+
+
+class _Base:
+    """A folder that is held open as long as paths lead through it."""
+
+    def __init__(self, path: str) -> None:
+        self._descriptor = -1
+        self._descriptor = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        self.path = f"/proc/self/fd/{self._descriptor}"
+
+    def __del__(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
