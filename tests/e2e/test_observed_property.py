@@ -3,7 +3,7 @@
 Random instructions copy and mount random files of a context and of another stage, and random commands look
 at, move, link and change them. The context is edited at random between builds, and at times put back to what
 it was; now and then what it was is built at the same time. Every layer and the image's config have to be the
-same as in a store that has never seen the project.
+same as in a store that has never seen the project, and as in one that only has the cache of a build before.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from hypothesis import strategies as st
 
 from support import busybox, folders
 from support.cli import Wherry
-from wherry.store.store import Store
 
 Edit = tuple[str, str, str]
 Instruction = tuple[Any, ...]
@@ -190,18 +189,18 @@ def built(wherry: Wherry, context: Path, *more: str) -> Any:
 @pytest.fixture(scope="module")
 def stores(tmp_path_factory: pytest.TempPathFactory) -> tuple[Wherry, Wherry]:
     """Where builds go on, and where they begin anew."""
-    made = []
-    for name in ("used", "fresh"):
-        scratch = tmp_path_factory.mktemp(name)
-        with Store.open(str(scratch / "wherry")) as store:
-            busybox.put(str(store.root), "busybox")
-        made.append(Wherry(scratch / "wherry", scratch / "docker"))
-    return made[0], made[1]
+    return store(tmp_path_factory.mktemp("used")), store(tmp_path_factory.mktemp("fresh"))
+
+
+def store(folder: Path) -> Wherry:
+    busybox.put(folder / "wherry", "busybox")
+    return Wherry(folder / "wherry", folder / "docker")
 
 
 @pytest.mark.needs("root")
 @settings(
     max_examples=int(os.environ.get("WHERRY_TEST_EXAMPLES", "6")),
+    derandomize="WHERRY_TEST_EXAMPLES" not in os.environ,
     deadline=None,
     # A smaller example takes minutes to find; the log of a build tells enough.
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
@@ -214,6 +213,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> tuple[Wherry, Wherry]:
     instructions,
     st.sampled_from(("0", "1000:1000")),
     st.booleans(),
+    st.booleans(),
 )
 def test_a_build_that_goes_on_gives_what_a_build_from_nothing_gives(
     stores: tuple[Wherry, Wherry],
@@ -223,10 +223,12 @@ def test_a_build_that_goes_on_gives_what_a_build_from_nothing_gives(
     last: list[Instruction],
     user: str,
     at_once: bool,
+    carries: bool,
 ) -> None:
     used, fresh = stores
     with tempfile.TemporaryDirectory(dir=folders.fast()) as scratch, ThreadPoolExecutor(2) as pool:
         context, before = Path(scratch, "context"), Path(scratch, "before")
+        cache = f"{scratch}/cache"
         context.mkdir()
         (context / "Dockerfile").write_text(dockerfile(stage, last, user))
         (context / ".dockerignore").write_text("Dockerfile\n.dockerignore\n")
@@ -242,3 +244,7 @@ def test_a_build_that_goes_on_gives_what_a_build_from_nothing_gives(
             found = list(pool.map(lambda place: built(used, place), places))
             for place, image in zip(places, found, strict=True):
                 assert image == built(fresh, place, "--no-cache")
+            if carries:
+                other = store(Path(scratch, str(len(os.listdir(scratch)))))
+                assert found[0] == built(other, context, "--cache-from", f"type=local,src={cache}")
+                built(used, context, "--cache-to", f"type=local,dest={cache},mode=max")

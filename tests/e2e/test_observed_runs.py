@@ -167,6 +167,20 @@ def test_a_link_in_a_mounted_folder_leads_into_the_image(project: Project) -> No
     assert project.built(step) == DONE
 
 
+def test_a_mount_that_lies_beyond_a_link_of_another_one(project: Project) -> None:
+    """Where it is to be seen then no index tells."""
+    project.head = "FROM busybox\nCOPY a b /app/\n"
+    project.write(outer__f="1", inner__a="1", inner__b="1")
+    (project.folder / "outer" / "x").symlink_to("../app")
+    step = (
+        "RUN --mount=type=bind,source=outer,target=/src --mount=type=bind,source=inner,target=/src/x"
+        " cat /app/a > /out"
+    )
+    assert project.built(step) == DONE
+    project.write(inner__a="2")
+    assert project.built(step) == DONE
+
+
 def test_a_link_that_a_cache_has_leads_into_the_image(project: Project) -> None:
     mount = "--mount=type=cache,target=/cache"
     project.built(f"RUN {mount} ln -sf /app /cache/way")

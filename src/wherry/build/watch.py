@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import marshal
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from wherry.base.tuples import NamedTuple
 from wherry.build.account import NOTHING_COPIED
 from wherry.build.step import Copy, Run, Step, has_filled_cache
+from wherry.layer.entry import SYMLINK
 from wherry.runtime.spec import Container
 from wherry.snapshot.differences import FACE
 from wherry.snapshot.noting import NotingView
@@ -133,6 +134,8 @@ class Watch:
         places = dict.fromkeys(_EVERYWHERE, Mount())
         places |= {self._place(mount.target): Mount() for mount in container.mounts}
         places |= dict(self._asked_for(container, operation))
+        for place in places:
+            _look_through(places, place)
         return places
 
     def _asked_for(self, container: Container, operation: Run) -> Iterator[tuple[str, Mount]]:
@@ -149,3 +152,21 @@ class Watch:
 
     def _place(self, target: str) -> str:
         return self._root.view.resolve(target)
+
+
+def _look_through(places: Mapping[str, Mount], place: str) -> None:
+    """What is mounted on a place inside of another mount may lie elsewhere, if that has links."""
+    names = place.split("/")
+    outer = next((at for at in range(len(names) - 1, 0, -1) if "/".join(names[:at]) in places), 0)
+    mount = places["/".join(names[:outer])] if outer else Mount()
+    for at in range(outer + 1, len(names) + 1):
+        inner = "/".join(names[outer:at])
+        if mount.tree is not None:
+            path = f"{mount.source}/{inner}".lstrip("/")
+            mount.tree.note(path, FACE)
+            found = mount.tree.view.lookup(path)
+            is_link = found is not None and found.entry.kind == SYMLINK
+        else:
+            is_link = bool(mount.folder) and os.path.islink(f"{mount.folder}/{inner}")
+        if is_link:
+            raise Incomplete(f"a mount lies beyond a link of another one, /{place}")
