@@ -15,6 +15,7 @@ from wherry.oci.digest import Digest
 
 if TYPE_CHECKING:
     from wherry.build.solve import Outcome
+    from wherry.build.times import Times
 
 EXECUTED, EXACT, OBSERVED, FAILED, BASE = "executed", "exact", "observed", "failed", "base"
 
@@ -96,11 +97,12 @@ class Went(NamedTuple):
 
 class Account(NamedTuple):
     """`seconds` is what the whole build took; `steps` are those of its plan. `epoch` is the time of files in
-    layers, in seconds since 1970."""
+    layers, in seconds since 1970; `timestamps` says so where they keep their own (`Times.word`)."""
 
     seconds: float
     steps: tuple[Went, ...]
     epoch: int = 0
+    timestamps: str = ""
 
 
 def counts(name: str) -> bool:
@@ -124,6 +126,7 @@ def with_step(account: Account, number: int, went: Went) -> Account:
     return account._replace(steps=(*account.steps[:number], went, *account.steps[number + 1 :]))
 
 
-def account(outcomes: Sequence[Outcome | None], seconds: float, epoch: int) -> Account:
+def account(outcomes: Sequence[Outcome | None], seconds: float, times: Times) -> Account:
     """Of all steps of a plan; None where the build did not come to one."""
-    return Account(seconds, tuple(outcome.went if outcome else Went() for outcome in outcomes), epoch)
+    steps = tuple(outcome.went if outcome else Went() for outcome in outcomes)
+    return Account(seconds, steps, times.epoch, times.word)

@@ -29,6 +29,7 @@ from wherry.build.solve import Outcome, look_up, solve
 from wherry.build.sources import Sources
 from wherry.build.stage import Recorded
 from wherry.build.step import Run
+from wherry.build.times import Times
 from wherry.build.worker import Worker
 from wherry.dockerfile import parser
 from wherry.dockerfile.errors import DockerfileError
@@ -75,7 +76,7 @@ def build(store: Store, options: Options, emit: Emit = ignore) -> Built:
     platform = options.platform or platforms.host()
     given = scope.given(options.arguments, os.environ)
     arguments = scope.Arguments(given, scope.of_platform(platform, platforms.host(), options.target))
-    epoch = times.epoch(given.get("SOURCE_DATE_EPOCH"))
+    given_times = times.times(given.get("SOURCE_DATE_EPOCH"), options.timestamps)
     with definitions.opened(store, options, emit) as definition:
         dockerfile = parser.parse(definition.text, definition.name)
         with (
@@ -91,14 +92,14 @@ def build(store: Store, options: Options, emit: Emit = ignore) -> Built:
                 closing(_sources(store, context, named, options, emit)) as opened,
             ):
                 check(dockerfile, given, definition)
-                recorder = _recorder(store, plan, opened, options, epoch, imports)
+                recorder = _recorder(store, plan, opened, options, given_times, imports)
                 outcomes = _solve(store, plan, recorder, opened, options, arguments, emit)
             exports = _exports(store, plan, outcomes, recorder, targets, emit)
-            config = _config(plan, outcomes, options, epoch)
+            config = _config(plan, outcomes, options, given_times.epoch)
             if exports:
                 config = exports.inlined(config)
             image = _export(store, config, options, len(plan.steps) + 1, emit)
-            account = accounts.account(outcomes, time.monotonic() - began, epoch)
+            account = accounts.account(outcomes, time.monotonic() - began, given_times)
             keeping.succeeded(store, plan, outcomes, options, image, account)
             if exports:
                 exports.write()
@@ -210,11 +211,11 @@ def _exports(
 
 
 def _recorder(
-    store: Store, plan: Plan, sources: Sources, options: Options, epoch: int, imports: Imports | None
+    store: Store, plan: Plan, sources: Sources, options: Options, times: Times, imports: Imports | None
 ) -> Recorder:
     since = None if options.refresh is None else time.time() - options.refresh
     control = Control(options.no_cache, plan.uncached, since)
-    return Recorder(store, sources, epoch, options.isolation, options.exact_cache, control, imports)
+    return Recorder(store, sources, times, options.isolation, options.exact_cache, control, imports)
 
 
 def _solve(
@@ -239,7 +240,7 @@ def _solve(
             sources,
             execute.Settings(
                 build=time.strftime("%Y%m%d-%H%M%S-") + os.urandom(3).hex(),
-                epoch=recorder.epoch,
+                times=recorder.times,
                 has_processes=any(isinstance(step.operation, Run) for step in plan.steps),
                 isolation=options.isolation,
                 snapshotter=options.snapshotter,
@@ -265,7 +266,7 @@ def _solve(
         return solve(plan.steps, worker, emit, options.jobs, outcomes)
     except WherryError as error:
         if step := worker.failed(error):
-            account = accounts.account(outcomes, time.monotonic() - began, recorder.epoch)
+            account = accounts.account(outcomes, time.monotonic() - began, recorder.times)
             account = accounts.with_step(account, step.number, worker.failure_of(step))
             keeping.failed(store, plan, outcomes, options, step, error, worker.left_by(step), account)
         raise

@@ -23,7 +23,7 @@ from wherry.build.account import (
 from wherry.build.kept import Build, Place
 from wherry.build.stage import DEFAULT_SHELL
 from wherry.build.step import Copy, Mount
-from wherry.build.times import DEFAULT_EPOCH
+from wherry.build.times import DEFAULT_EPOCH, FIXED, KEEP
 from wherry.store.builds import Builds
 
 _LOOKED_THROUGH = 5
@@ -38,7 +38,7 @@ def completed(builds: Builds, build: Build, account: Account) -> Account:
         found = {new: old for new, old in matches(last.places, build.places).items() if new in open_ones}
         for number, match in found.items():
             before, place = last.places[match], build.places[number]
-            changed = tuple(changes(before, place, old.epoch, account.epoch))
+            changed = tuple(changes(before, place, _times(old), _times(account)))
             steps[number] = _compared(steps[number], old.steps[match], before.parent != place.parent, changed)
         open_ones -= found.keys()
         if not open_ones:
@@ -118,15 +118,19 @@ def _is_like(old: Place, new: Place) -> bool:
     return len(keywords) == 1 and _stage(old) == _stage(new)
 
 
-def changes(old: Place, new: Place, old_epoch: int = 0, new_epoch: int = 0) -> Iterator[Change]:
+def changes(
+    old: Place, new: Place, old_times: tuple[int, str] = (0, ""), new_times: tuple[int, str] = (0, "")
+) -> Iterator[Change]:
     """What of a step itself is other than it was; nothing of what it stands on."""
     texts = picking.instruction(old), picking.instruction(new)
     if texts[0] != texts[1]:
         yield Change("instruction", "", *texts)
     if old.platform != new.platform:
         yield Change("platform", "", old.platform, new.platform)
-    if old_epoch != new_epoch:
-        yield Change("SOURCE_DATE_EPOCH", "", _epoch(old_epoch), _epoch(new_epoch))
+    if old_times[0] != new_times[0]:
+        yield Change("SOURCE_DATE_EPOCH", "", _epoch(old_times[0]), _epoch(new_times[0]))
+    if bool(old_times[1]) != bool(new_times[1]):
+        yield Change("--timestamps", "", *(KEEP if word else FIXED for _, word in (old_times, new_times)))
     if new.kind == "Run":
         yield from _changes_of_run(old, new, is_same_text=texts[0] == texts[1])
     elif new.kind == "Copy" and old.copy is not None and new.copy is not None:
@@ -136,6 +140,10 @@ def changes(old: Place, new: Place, old_epoch: int = 0, new_epoch: int = 0) -> I
             yield Change("WORKDIR", "", old.run.folder, new.run.folder)
         if old.run.user != new.run.user:
             yield Change("USER", "", old.run.user, new.run.user)
+
+
+def _times(account: Account) -> tuple[int, str]:
+    return account.epoch, account.timestamps
 
 
 def _epoch(epoch: int) -> str | None:

@@ -27,6 +27,7 @@ from wherry.build.records import Recorder
 from wherry.build.solve import Cancelled, Chain, Made
 from wherry.build.sources import Sources
 from wherry.build.step import Copy, Folder, Run, Step
+from wherry.build.times import Times
 from wherry.build.turns import Turns
 from wherry.build.viewfiles import ViewFiles
 from wherry.build.watch import Watch, unwatched
@@ -56,8 +57,8 @@ class Settings(NamedTuple):
 
     build: str
     """Names the build in the names of its logs."""
-    epoch: int
-    """Seconds since 1970: the time that files in layers get."""
+    times: Times
+    """Those that files in layers get."""
     has_processes: bool = True
     """Whether any step is a RUN. Copying alone needs no mount, no namespace and no helper."""
     isolation: str = "auto"
@@ -198,7 +199,7 @@ class Executor:
             tree = Tree(self._view(parent))
             earlier = self._recorder.earlier(step, trees.files)
             copied = copying.execute(
-                operation, gathered, trees, NotingView(tree), self._layers, self._mtime, earlier
+                operation, gathered, trees, NotingView(tree), self._layers, self._settings.times, earlier
             )
             contents = self._recorder.contents(step, copied.gathered)
             if copied.layer is not None and not copied.is_foreign:
@@ -272,7 +273,7 @@ class Executor:
                 self._layers,
                 mounted.upper,
                 watch.view,  # what a layer has depends on what is below it: that was looked at too
-                clamp=self._settings.epoch,
+                clamp=self._settings.times.limit,
                 mountpoints=lent.places,
                 told=mounted.told,
                 ownership=_ownership(container),
@@ -346,7 +347,7 @@ class Executor:
 
     @property
     def _mtime(self) -> int:
-        return self._settings.epoch * 1_000_000_000
+        return self._settings.times.fixed
 
     def _log_path(self, step: Step) -> str:
         return self._store.path("logs", f"{self._settings.build}-{step.number + 1}.log")

@@ -11,8 +11,11 @@ from wherry.build import narrowing
 from wherry.build.contenthash import TreeHash
 from wherry.build.files import Files, Source, Trees, select
 from wherry.build.step import Copy, Remote
+from wherry.build.times import Times
 from wherry.dockerfile.ignore import Patterns
 from wherry.layer.entry import DIRECTORY, FILE, Entry
+
+FIXED = Times()
 
 
 class Item(NamedTuple):
@@ -26,6 +29,11 @@ class Item(NamedTuple):
     """A source of its own, not something in a folder that is: ADD unpacks only these."""
     origin: str = ""
     """The source that was fetched and has it; "" for the context or the stage that is copied from."""
+
+    def mtime(self, times: Times) -> int:
+        """The time of the copy. What is written in the Dockerfile, or was fetched, has none of its own."""
+        has_own = self.data is None and not self.origin
+        return times.of(self.entry.mtime) if has_own else times.fixed
 
     @property
     def has_no_digest(self) -> bool:
@@ -132,7 +140,7 @@ def _inline(operation: Copy) -> Iterator[Item]:
         yield Item(name, Entry(name, FILE, 0o644, size=len(data), digest=digest), data)
 
 
-def content_of(gathered: Gathered, unpack: bool = False) -> str:
+def content_of(gathered: Gathered, unpack: bool = False, times: Times = FIXED) -> str:
     """The digest of what is copied; every regular file's entry must have its own by now.
 
     With `unpack` it says too which files may be unpacked: ADD of an archive is not ADD of a folder with one.
@@ -146,7 +154,7 @@ def content_of(gathered: Gathered, unpack: bool = False) -> str:
             # What `link` says is the source tree's own affair; which files are one is not.
             name = first.setdefault(link, item.name)
             link = "" if name == item.name else name
-        digest.add(item.name, entry, link)
+        digest.add(item.name, entry, link, item.mtime(times) if times.keeps else None)
     kind = "file" if gathered.lone else "nothing" if gathered.nothing else "tree"
     if not unpack:
         return f"{kind} {digest.hexdigest()}"

@@ -31,6 +31,8 @@ class Options(NamedTuple):
     labels: tuple[tuple[str, str], ...] = ()
     target: str = ""
     platform: Platform | None = None
+    timestamps: str = "fixed"
+    """"fixed" or "keep": the times of files in layers, see `times.py`."""
     no_cache: bool = False
     uncached_stages: tuple[str, ...] = ()
     """Names or numbers of stages whose steps are executed."""

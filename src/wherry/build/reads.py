@@ -139,7 +139,7 @@ class Reader:
         place, went = self._build.places[number], self._account.steps[number]
         if not went.result:
             return None
-        done = recipe(place.run, place.platform, self._account.epoch)
+        done = self._recipe(place)
         marks = ["", *(mark_of(modes.Mode(name)) for name in modes.NAMES)]
         traces = [trace for key in run_trace_keys(done, marks) for trace in self._store.traces.of(key)]
         fitting = [
@@ -150,9 +150,12 @@ class Reader:
         same = [trace for trace in fitting if trace.chains == (place.parent, *place.inputs)]
         return next(iter(same or fitting), None)
 
+    def _recipe(self, place: Place) -> Digest:
+        return recipe(place.run, place.platform, self._account.epoch, self._account.timestamps)
+
     def _why_unknown(self, number: int) -> str:
         place, went = self._build.places[number], self._account.steps[number]
-        record = self._store.records.of_recipe(recipe(place.run, place.platform, self._account.epoch))
+        record = self._store.records.of_recipe(self._recipe(place))
         return went.unobserved or (record.result.unobserved if record else "") or "what it read is not kept"
 
     # what nothing needs

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING
 from wherry import __version__
 from wherry.build.filedigests import CTIME, Listing, Stamp, is_settled, now, packed
 from wherry.build.step import Copy
+from wherry.build.times import Times
 from wherry.oci.digest import Digest
 
 if TYPE_CHECKING:
     from wherry.build.context import Context
 
+FIXED = Times()
 LOOKUP, NAMES, WALK = "lookup", "names", "walk"
 
 Answer = tuple[str, str, bytes]
@@ -90,9 +92,9 @@ def listed(names: list[str]) -> bytes:
     return hashlib.sha256("\0".join(names).encode("utf-8", "surrogateescape")).digest()
 
 
-def recalled(operation: Copy, context: Context) -> str | None:
+def recalled(operation: Copy, context: Context, times: Times = FIXED) -> str | None:
     """The digest of what the operation copies, where the context answers as it did when that was known."""
-    known = context.digests.copy(_key(operation))
+    known = context.digests.copy(_key(operation, times))
     if known is None:
         return None
     answers, content = known
@@ -101,10 +103,12 @@ def recalled(operation: Copy, context: Context) -> str | None:
     return None
 
 
-def remember(operation: Copy, context: Context, answers: list[Answer], content: str) -> None:
+def remember(
+    operation: Copy, context: Context, answers: list[Answer], content: str, times: Times = FIXED
+) -> None:
     """Keep the digest for the next build, unless something was found changed when it was read since."""
     if context.digests.is_firm:
-        context.digests.keep_copy(_key(operation), (answers, content))
+        context.digests.keep_copy(_key(operation, times), (answers, content))
 
 
 def earlier(recipe: Digest, context: Context) -> Digest | None:
@@ -122,8 +126,8 @@ def _versioned(recipe: Digest) -> str:
     return f"{__version__} {recipe}"
 
 
-def _key(operation: Copy) -> str:
-    """All of the operation that decides what it copies. Another version may do that otherwise."""
+def _key(operation: Copy, times: Times) -> str:
+    """All that decides what the operation copies and how its digest is made: another version may differ."""
     asked = (
         operation.patterns,
         operation.inline,
@@ -131,5 +135,6 @@ def _key(operation: Copy) -> str:
         operation.parents,
         operation.unpack,
         operation.remotes,
+        times if times.keeps else None,
     )
     return hashlib.sha256(repr((__version__, asked)).encode("utf-8", "surrogateescape")).hexdigest()

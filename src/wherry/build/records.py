@@ -26,7 +26,8 @@ from wherry.build.files import Files, Trees
 from wherry.build.gather import Gathered, content_of, gather, unknown_bytes, with_digests
 from wherry.build.solve import Chain, Made
 from wherry.build.sources import Sources
-from wherry.build.step import Copy, Run, Step, exact_key, has_filled_cache, recipe
+from wherry.build.step import Copy, Operation, Run, Step, exact_key, has_filled_cache, recipe
+from wherry.build.times import Times
 from wherry.oci.digest import ChainIds, Digest
 from wherry.store.records import Record, Result
 from wherry.store.store import Store
@@ -57,7 +58,7 @@ class Recorder:
         self,
         store: Store,
         sources: Sources,
-        epoch: int,
+        times: Times,
         isolation: str,
         exact: bool,
         control: Control,
@@ -67,7 +68,7 @@ class Recorder:
         self._isolation = isolation
         self._mark: str | None = None
         self._sources = sources
-        self.epoch = epoch
+        self.times = times
         self._exact = exact
         self.control = control
         self.imports = imports
@@ -139,7 +140,7 @@ class Recorder:
             ]
             if exact or misses.holds(self.reuse, keys, chains):
                 return Miss(REFUSED, "it used the network, too long ago for --refresh")
-        done = recipe(step.operation, step.platform, self.epoch)
+        done = self._recipe(step.operation, step)
         asked = misses.Asked(done, keys, tuple(chains), self._chains.of(parent))
         why = misses.why_copied if isinstance(step.operation, Copy) else misses.why
         return why(self._store, self.reuse, asked)
@@ -213,7 +214,7 @@ class Recorder:
             return (self.key(step, (), "observed"),)
         if has_filled_cache(operation):
             return ()  # what the cache began with is mixed with what it has got since
-        done = recipe(operation, step.platform, self.epoch)
+        done = self._recipe(operation, step)
         return run_trace_keys(done, ("", self._mark_of_mode()))
 
     def executes_in(self, mode: Mode) -> None:
@@ -233,7 +234,7 @@ class Recorder:
         if isinstance(operation, Copy) and not content.startswith(_BY_NAME):
             # What the sources are called does not matter where their content is in the key.
             operation = operation._replace(patterns=(), inline=(), excludes=(), parents=False, remotes=())
-        return exact_key(recipe(operation, step.platform, self.epoch), self._chains.of(parent), content)
+        return exact_key(self._recipe(operation, step), self._chains.of(parent), content)
 
     def write(
         self,
@@ -249,14 +250,14 @@ class Recorder:
         keys = {self.key(step, parent, content + mark) for content in contents}
         if inputs:
             keys.add(self.key(step, parent, self._chain_content(inputs) + mark))
-        done = self._recipe(step)
+        done = self._recipe(step.operation, step)
         chain = self._chains.of(parent)
         for key in keys:
             self._store.records.put(key, done, chain, result, step.name)
 
     def written(self, step: Step, parent: Chain) -> list[Record]:
         """All records of the step on that parent, whatever it took in, whose layers are in the store."""
-        done = self._recipe(step)
+        done = self._recipe(step.operation, step)
         return list(filter(self._is_there, self._store.records.of(done, self._chains.of(parent))))
 
     def _mark_of_mode(self) -> str:
@@ -296,21 +297,21 @@ class Recorder:
         assert fetched is not None
         has_local = bool(self._sources.at_hand(operation))
         local = tuple(item for item in gathered.items if has_local and not item.origin and item.data is None)
-        return (content, _fetched_content(fetched, Gathered(local), operation))
+        return (content, _fetched_content(fetched, Gathered(local), operation, self.times))
 
     def earlier(self, step: Step, files: Files) -> Digest | None:
         """The layer that the step gave when it copied other files of its context."""
         if self.control.executes(step) or not isinstance(files, Context):
             return None
-        return recall.earlier(self._recipe(step), files)
+        return recall.earlier(self._recipe(step.operation, step), files)
 
     def made(self, step: Step, files: Files, layer: Digest) -> None:
         """Keep the layer, made by `operations/copy.py` alone, for `earlier`."""
         if isinstance(files, Context):
-            recall.made(self._recipe(step), files, layer)
+            recall.made(self._recipe(step.operation, step), files, layer)
 
-    def _recipe(self, step: Step) -> Digest:
-        return recipe(step.operation, step.platform, self.epoch)
+    def _recipe(self, operation: Operation, step: Step) -> Digest:
+        return recipe(operation, step.platform, self.times.epoch, self.times.word)
 
     def duration(self, step: Step) -> float:
         """How long executing the step took last, whatever it stood on; a guess where it never was."""
@@ -327,7 +328,8 @@ class Recorder:
         if self._sources.has_to_fetch(operation):
             return self._fetched(operation)
         with self._sources.local(operation) as trees:
-            if isinstance(trees.files, Context) and (content := recall.recalled(operation, trees.files)):
+            files = trees.files
+            if isinstance(files, Context) and (content := recall.recalled(operation, files, self.times)):
                 return content
             gathered = self._hashed(self.gathered(step, trees), trees, operation)
         if gathered is None:
@@ -339,7 +341,8 @@ class Recorder:
         """Made once for what is not read again."""
         known = self._contents.get(step.number)
         if known is None or known[0] is not gathered:
-            known = self._contents[step.number] = (gathered, content_of(gathered, operation.unpack))
+            content = content_of(gathered, operation.unpack, self.times)
+            known = self._contents[step.number] = (gathered, content)
         return known[1]
 
     def _remember(self, step: Step, operation: Copy, content: str) -> None:
@@ -347,7 +350,7 @@ class Recorder:
         if answers := self._answers.get(step.number):
             with self._sources.local(operation) as trees:
                 assert isinstance(trees.files, Context)
-                recall.remember(operation, trees.files, answers, content)
+                recall.remember(operation, trees.files, answers, content, self.times)
 
     def _fetched(self, operation: Copy) -> str | None:
         """What is known of a COPY's content before anything is fetched."""
@@ -356,11 +359,11 @@ class Recorder:
             return None
         patterns = self._sources.at_hand(operation)
         if not patterns:
-            return _fetched_content(fetched, Gathered(()), operation)
+            return _fetched_content(fetched, Gathered(()), operation, self.times)
         local_part = operation._replace(patterns=patterns, inline=(), remotes=())
         with self._sources.local(operation) as trees:
             local = self._hashed(gather(local_part, trees), trees, operation)
-        return None if local is None else _fetched_content(fetched, local, operation)
+        return None if local is None else _fetched_content(fetched, local, operation, self.times)
 
     def _hashed(self, gathered: Gathered, trees: Trees, operation: Copy) -> Gathered | None:
         """With every digest; None where that would take long."""
@@ -401,7 +404,7 @@ def _observed(step: Step, found: Found) -> Made:
     return Made(layer, reused=True, observed=True, reason=str(found), went=went)
 
 
-def _fetched_content(fetched: str, local: Gathered, operation: Copy) -> str:
+def _fetched_content(fetched: str, local: Gathered, operation: Copy, times: Times) -> str:
     """`local` is what lies in a folder of this machine; of what was fetched, its identity says all."""
     plain = local._replace(lone=False, nothing=False)
-    return f"fetched {fetched} {content_of(plain, operation.unpack)}"
+    return f"fetched {fetched} {content_of(plain, operation.unpack, times)}"

@@ -139,12 +139,13 @@ class Step(NamedTuple):
     scene: Scene = Scene()
 
 
-def recipe(operation: Operation, platform: str, epoch: int) -> Digest:
+def recipe(operation: Operation, platform: str, epoch: int, timestamps: str = "") -> Digest:
     """The digest of what a step does, without what it stands on.
 
     A COPY's `source` is a number of this graph and says nothing in another one, nor does the name of a
     context: the files' content takes their place (`content` of `exact_key`). What messages call a source says
-    nothing either. `epoch` is the time that files get, where the user has set one.
+    nothing either. `epoch` is the time that files get, where the user has set one; `timestamps` says so where
+    they keep their own (`Times.word`).
     """
     if isinstance(operation, Copy):
         source = None if operation.source is None else 0
@@ -152,6 +153,8 @@ def recipe(operation: Operation, platform: str, epoch: int) -> Digest:
     elif isinstance(operation, Run):
         operation = operation._replace(mounts=tuple(mount._replace(label="") for mount in operation.mounts))
     document = [RECIPE_VERSION, type(operation).__name__, platform, epoch, _document(operation)]
+    if timestamps:
+        document.append(timestamps)
     return digests.of(json.dumps(document, separators=(",", ":")).encode("utf-8", "surrogateescape"))
 
 

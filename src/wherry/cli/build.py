@@ -97,6 +97,12 @@ def register(parser: argparse.ArgumentParser) -> None:
         metavar="type=TYPE,...",
         help="keep the results for others: type=registry,ref=NAME, type=local,dest=FOLDER or type=inline",
     )
+    add(
+        "--timestamps",
+        default="fixed",
+        choices=("fixed", "keep"),
+        help="times of files in layers: the same for all, so that images are; or keep their own",
+    )
     add("--pull", action="store_true", help="ask the registry for newer base images")
     add("-q", "--quiet", action="store_true", help="print the image ID and nothing else")
     add(
@@ -187,6 +193,7 @@ def _options(args: argparse.Namespace, settings: Settings) -> Options:
         labels=tuple(map(_label, args.label)),
         target=args.target,
         platform=platforms.parse(args.platform) if args.platform else None,
+        timestamps=args.timestamps,
         no_cache=args.no_cache or args.cache == "off",
         uncached_stages=tuple(name for text in args.no_cache_filter for name in text.split(",")),
         refresh=_age((settings.refresh or None) if args.refresh is None else args.refresh),

@@ -19,6 +19,7 @@ from wherry.build.gather import Gathered, Item, refuse_clash, refuse_two
 from wherry.build.operations.place import folders_to, owner_ids
 from wherry.build.operations.unpack import is_archive, unpack
 from wherry.build.step import Copy
+from wherry.build.times import SECOND, Times
 from wherry.dockerfile import modes
 from wherry.layer.entry import DIRECTORY, FILE, HARDLINK, SYMLINK, Entry
 from wherry.layer.layers import Layers
@@ -27,8 +28,6 @@ from wherry.layer.writer import Layer, LayerWriter
 from wherry.oci.digest import Digest
 from wherry.snapshot import pyc
 from wherry.snapshot.view import View
-
-SECOND = 1_000_000_000
 
 
 class Copied(NamedTuple):
@@ -46,10 +45,10 @@ def execute(
     trees: Trees,
     parent: View,
     layers: Layers,
-    mtime: int,
+    times: Times,
     earlier: Digest | None = None,
 ) -> Copied:
-    """The layer of the copied files on `parent`; `mtime` in nanoseconds.
+    """The layer of the copied files on `parent`.
 
     `earlier` is a layer that this function made of the same operation: what is the same in it is taken from
     there. The new layer does not depend on it.
@@ -57,7 +56,7 @@ def execute(
     if gathered.nothing:
         return Copied(None, gathered)
     archives = _archives(operation, gathered, trees)
-    placement = _Placement(operation, gathered, parent, mtime, bool(archives))
+    placement = _Placement(operation, gathered, parent, times, bool(archives))
     if not gathered.items and parent.exists(operation.target):
         return Copied(None, gathered)
     if archives:
@@ -190,10 +189,14 @@ def _add_file(writer: LayerWriter, entry: Entry, item: Item, files: Files) -> En
 class _Placement:
     """Where each item lands on the parent, and as what."""
 
-    def __init__(self, operation: Copy, gathered: Gathered, parent: View, mtime: int, unpacks: bool) -> None:
+    def __init__(
+        self, operation: Copy, gathered: Gathered, parent: View, times: Times, unpacks: bool
+    ) -> None:
         self._operation = operation
         self.parent = parent
-        self.mtime = mtime
+        self._times = times
+        self.mtime = times.fixed
+        """Nanoseconds: of what has no time of its own."""
         self._mode = modes.parse(operation.mode) if operation.mode else None
         self.owner = owner_ids(parent, operation.owner) if operation.owner else None
         self._gathered = gathered
@@ -208,7 +211,7 @@ class _Placement:
         self._bare: dict[str, bool] = {}
         uid, gid = self.owner or (0, 0)
         above = target if self._is_folder else posixpath.dirname(target)
-        self.folders = folders_to(parent, above, uid, gid, mtime)
+        self.folders = folders_to(parent, above, uid, gid, self.mtime)
 
     def targets(self, archives: Sequence[Item]) -> list[tuple[str, Item]]:
         """All but the archives. Sorted, so parents come before what is in them."""
@@ -240,7 +243,11 @@ class _Placement:
         mode = source.mode
         if self._mode is not None and source.kind != SYMLINK:
             mode = self._mode.apply(mode, folder=source.kind == DIRECTORY)
-        mtime = self._time_of(path) if path.endswith(".py") else self.mtime
+        mtime = self.mtime
+        if self._times.keeps:
+            mtime = item.mtime(self._times)
+        elif path.endswith(".py"):
+            mtime = self._time_of(path)
         link = "" if source.kind == FILE else source.link
         face = (path, source.kind, mode, uid, gid, mtime, source.size, link)
         return Entry(*face, source.device, source.xattrs, source.digest, -1)
