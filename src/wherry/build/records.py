@@ -315,7 +315,7 @@ class Recorder:
 
     def duration(self, step: Step) -> float:
         """How long executing the step took last, whatever it stood on; a guess where it never was."""
-        seconds = self._store.records.seconds(self._recipe(step))
+        seconds = self._store.records.seconds(self._recipe(step.operation, step))
         return (1.0 if isinstance(step.operation, Run) else 0.1) if seconds is None else seconds
 
     def cheap_content(self, step: Step, inputs: list[Chain]) -> str | None:

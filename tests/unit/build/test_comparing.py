@@ -129,4 +129,10 @@ def test_what_it_stands_on_is_no_change_of_it() -> None:
 
 
 def test_a_time_that_was_set() -> None:
-    assert list(changes(run(), run(), 315532800, 5)) == [Change("SOURCE_DATE_EPOCH", "", None, "5")]
+    found = list(changes(run(), run(), (315532800, ""), (5, "")))
+    assert found == [Change("SOURCE_DATE_EPOCH", "", None, "5")]
+
+
+def test_times_that_are_kept_now() -> None:
+    found = list(changes(run(), run(), (5, ""), (5, "limit")))
+    assert found == [Change("--timestamps", "", "fixed", "keep")]
