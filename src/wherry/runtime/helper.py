@@ -135,12 +135,16 @@ class Helper:
     def __init__(self, *, jails: bool = False) -> None:
         """With `jails` its containers have no namespaces: `init/jail.py`."""
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._has_worked = False
         with theirs:
             self._pid = _spawn(theirs.fileno(), jails)
 
     def close(self) -> None:
         """End the helper and every container that still runs."""
         if self._pid:
+            if not self._has_worked:
+                # It may not even have started yet, and has nothing to end.
+                os.kill(self._pid, signal.SIGKILL)
             self._control.shutdown(socket.SHUT_RDWR)  # seen by the helper though a fork may have copies
             self._control.close()
             os.waitpid(self._pid, 0)
@@ -159,6 +163,7 @@ class Helper:
 
         `serve` starts what answers on the descriptor that it is given, for a child whose calls are heard.
         """
+        self._has_worked = True
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         status, their_status = os.pipe()
