@@ -156,7 +156,7 @@ class NameCache:
     @property
     def size(self) -> int:
         """The number of entries of all layers that were read so far."""
-        return sum(len(names.entries) for names in self._known.values())
+        return sum(len(names.entries) for names in list(self._known.values()))  # others may add to it
 
     def of(self, diff_id: Digest) -> LayerNames:
         names = self._known.get(diff_id)
