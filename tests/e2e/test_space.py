@@ -138,6 +138,18 @@ def test_a_store_stays_below_its_size(place: Place) -> None:
     assert place.wherry.ok("run", "--rm", "app", "cat", "number") == "5"
 
 
+def test_a_build_of_copies_alone_keeps_the_size_too(place: Place) -> None:
+    """An ordinary user has entered no namespace by then."""
+    files: dict[str, str | bytes] = {"Dockerfile": "FROM scratch\nCOPY --chown=5:6 big /\n"}
+    said = ""
+    for _ in range(3):
+        context = write_files(place.folder / "copied", {**files, "big": os.urandom(1_500_000)})
+        said = place.wherry("build", context, env={"WHERRY_STORE_SIZE": "4MB"}).err
+    assert "store_size: " in said
+    assert "WARNING" not in said
+    assert len(os.listdir(place.wherry.root / "layers")) < 4
+
+
 def test_what_is_in_use_stays_whatever_the_size(place: Place) -> None:
     for number in range(3):
         said = build_sized(place, number, "1MB", "-t", f"app{number}")

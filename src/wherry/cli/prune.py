@@ -23,12 +23,12 @@ from wherry.ui import units
 def register(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     images, records = _kinds(parser.get_default("words"))
-    add(
-        "-a",
-        "--all",
-        action="store_true",
-        help="Remove all that no container uses, not only images without a name and their cache",
+    everything = (
+        "Remove all that no container uses, not only images without a name and their cache"
+        if images
+        else "Remove all build cache, not only what no image needs"
     )
+    add("-a", "--all", action="store_true", help=everything)
     add("-f", "--force", action="store_true", help="Do not ask")
     known = ["until=24h or a point in time"]
     known += ["unused-for=24h (build cache)"] if records else []

@@ -8,7 +8,8 @@
       layers/<hex of diff ID>/    one layer: `index`, and `tar` (stream) or trees (`fs/` ..., layer/forms.py)
       tmp/<kind>-<pid>-<random>/  unfinished work; its maker holds a lock on it, unheld things are swept
       cache-mounts/               what RUN --mount=type=cache keeps; see cachefolders.py
-      cache/                      digests of contexts' files, repositories, files from URLs; may be deleted
+      cache/                      digests of contexts' files, repositories, files from URLs, sizes of layers
+                                  (estimate.py); may be deleted
       builds/<id>/                a build, and the state of its step that failed; see builds.py
       logs/                       whole output of the steps that failed
       containers/<id>/            one container each; see container/state.py
