@@ -150,6 +150,15 @@ def test_the_images_are_those_of_root(place: Path, inside: Wherry, outside: Wher
     assert os.listdir(place / "wherry/tmp") == []
 
 
+def test_a_step_says_that_it_is_not_observed(build: Build, inside: Wherry) -> None:
+    ok(build("FROM busybox\nCOPY a /a\nRUN cat /a\n", files={"a": "explained"}))
+    told = inside.ok("explain")
+    assert "EXECUTED" in told.splitlines()[-3]
+    assert told.endswith("holds on its own layers alone: the mode chroot lets no process be observed\n")
+    ok(build("FROM busybox\nCOPY a /a\nRUN cat /a\n", files={"a": "again"}))
+    assert "its last result holds on its own layers alone: the mode chroot" in inside.ok("explain")
+
+
 def test_a_build_with_nothing_to_do_runs_nothing(build: Build) -> None:
     text = "FROM busybox\nRUN echo once > /once\n"
     ok(build(text))

@@ -53,14 +53,14 @@ class Project:
 
 
 def prepared(kind: str, tmp_path: Path) -> Iterator[Project]:
-    if kind != "userns":
+    if kind not in ("userns", "single-id"):
         wherry = Wherry(tmp_path / "wherry", tmp_path / "docker")
         busybox.put(wherry.root, "busybox")
         if kind == "copy":
             wherry.environment["WHERRY_SNAPSHOTTER"] = "copy"
         yield Project(wherry, tmp_path / "context")
         return
-    with ordinary.user() as user:
+    with ordinary.user(subordinate=kind == "userns") as user:
         wherry = Wherry(user.home / "wherry", user.home / "docker", prefix=user.prefix)
         ordinary.put_busybox(user, wherry.root, "busybox")
         folder = user.home.parent / "context"
@@ -69,7 +69,7 @@ def prepared(kind: str, tmp_path: Path) -> Iterator[Project]:
         yield Project(wherry, folder)
 
 
-@pytest.fixture(params=["root", "copy", "userns"])
+@pytest.fixture(params=["root", "copy", "userns", "single-id"])
 def everywhere(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Project]:
     yield from prepared(request.param, tmp_path)
 
@@ -176,6 +176,39 @@ def test_what_cannot_be_observed_says_why(project: Project) -> None:
     assert reasons[0].startswith("its last result holds on its own layers alone: a file was named")
     assert reasons[1] == "below it: [3/4] COPY . ."
     assert "is not known" in project.wherry.ok("explain", "--reads")
+
+
+@pytest.mark.needs("crun")
+def test_another_runtime_says_why(project: Project) -> None:
+    project.build(f"{HEAD}RUN cat a\n", "--runtime", "crun")
+    told = "holds on its own layers alone: crun lets no process be observed"
+    assert project.steps()["RUN cat a"] == ("EXECUTED", ["never built before", told])
+
+
+def test_exact_results_alone(project: Project) -> None:
+    dockerfile = f"{HEAD}RUN cat a\n"
+    for text in ("1", "2"):
+        (project.folder / "b").write_text(text)
+        project.build(dockerfile, "--cache=exact")
+    found = project.steps()
+    assert found["COPY . ."] == ("EXECUTED", ["b: content"])
+    assert found["RUN cat a"] == (
+        "EXECUTED",
+        [
+            "its last result holds on its own layers alone: --cache=exact observes nothing",
+            "below it: [3/4] COPY . .",
+        ],
+    )
+
+
+def test_twenty_paths_are_told_and_the_rest_counted(project: Project) -> None:
+    dockerfile = f"{HEAD}RUN cat n/*\n"
+    for text in ("1", "2"):
+        cli.write_files(project.folder, {f"n/{number:02}": text for number in range(32)})
+        project.build(dockerfile)
+    for step, prefix in (("COPY . .", ""), ("RUN cat n/*", "app/")):
+        reasons = project.steps()[step][1]
+        assert reasons == [*(f"{prefix}n/{number:02}: content" for number in range(20)), "... and 12 more"]
 
 
 def test_a_step_that_failed(project: Project) -> None:

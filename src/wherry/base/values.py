@@ -5,6 +5,7 @@ A field that a document lacks gets its default, so a later version may add field
 
 from __future__ import annotations
 
+import functools
 import types
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -39,13 +40,18 @@ def _decode(kind: Any, document: Any) -> Any:
     if origin is tuple:
         return _decode_tuple(get_args(kind), document)
     if hasattr(kind, "_fields"):
-        hints = get_type_hints(kind)
+        hints = _hints(kind)
         return kind(**{name: _decode(hints[name], item) for name, item in document.items() if name in hints})
     if type(document) is int and kind is float:
         return float(document)
     if type(document) is not kind:
         raise TypeError(f"{document!r} is no {kind.__name__}")
     return document
+
+
+@functools.cache
+def _hints(kind: Any) -> dict[str, Any]:
+    return get_type_hints(kind)
 
 
 def _decode_choice(kinds: tuple[Any, ...], document: Any) -> Any:

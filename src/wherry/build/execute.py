@@ -43,6 +43,7 @@ from wherry.runtime.runtimes import open_runtime
 from wherry.runtime.spec import NATIVE, Container
 from wherry.snapshot import changes
 from wherry.snapshot.noting import NotingView
+from wherry.snapshot.observations import is_kept
 from wherry.snapshot.overlay import Mounted
 from wherry.snapshot.ownership import Ownership, read_journal
 from wherry.snapshot.snapshotter import Snapshotter, choose, open_snapshotter
@@ -288,9 +289,12 @@ class Executor:
         if step.number not in self._settings.watched:
             return [], unwatched(operation, self._settings.exact_cache)
         try:
-            return watch.trees(container, operation), ""
+            trees = watch.trees(container, operation)
         except Incomplete as problem:
             return [], self._obstacle or str(problem)
+        if not all(is_kept(tree.found) for tree in trees):
+            return [], "it looked at more names than can be kept"
+        return trees, ""
 
     def _known(
         self, step: Step, parent: Chain, inputs: list[Chain], contents: tuple[str, ...]

@@ -10,11 +10,11 @@ import pytest
 from wherry.base import values
 from wherry.base.errors import WherryError
 from wherry.build import keeping, kept, picking
-from wherry.build.account import EXACT, EXECUTED, FAILED, Account, Went
+from wherry.build.account import BASE, EXACT, EXECUTED, FAILED, Account, Went
 from wherry.build.options import Options
 from wherry.build.plan import Plan
 from wherry.build.solve import Outcome
-from wherry.build.step import Base, Run, Scene, Step
+from wherry.build.step import Base, Copy, Remote, Run, Scene, Step
 from wherry.oci import platform as platforms
 from wherry.oci import reference as references
 from wherry.oci.config import Execution
@@ -83,6 +83,19 @@ def test_where_nothing_can_be_kept_the_error_is_the_steps_own(store: Store) -> N
     assert (error.message, error.kept) == ("why", "")
     assert error.hint.startswith("first\nits state could not be kept: ")
     keeping.succeeded(store, PLAN, [Outcome((A,))] * 3, Options(), B, account())
+
+
+def test_what_was_fetched_is_kept_without_passwords(store: Store) -> None:
+    url = "https://me:secret@host/x"
+    add = Copy((url,), "/", remotes=(Remote(url),))
+    steps = (STEPS[0], Step(1, add, 0, (), "[2/2] ADD x /", None, "", "linux/amd64"))
+    outcomes = [Outcome((A,)), Outcome((A, B), B)]
+    plan = PLAN._replace(steps=steps, last=1)
+    keeping.succeeded(store, plan, outcomes, Options(), B, account(BASE, EXECUTED))
+    (place,) = only(store).places[1:]
+    assert place.copy is not None
+    assert (place.kind, place.needs, place.copy.patterns) == ("Copy", (0,), ("https://xxxxx@host/x",))
+    assert "secret" not in json.dumps(values.encode(only(store)))
 
 
 @pytest.mark.parametrize(

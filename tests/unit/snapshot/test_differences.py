@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support import stacks
 from support.stacks import Stack
-from wherry.layer.entry import DIRECTORY, FILE, HARDLINK, OPAQUE, WHITEOUT, Entry
+from wherry.layer.entry import CHARACTER, DIRECTORY, FILE, HARDLINK, OPAQUE, SYMLINK, WHITEOUT, Entry
 from wherry.oci.digest import Digest
-from wherry.snapshot.differences import ALL, CONTENT, FACE, NAMES, differences
+from wherry.snapshot.differences import ALL, CONTENT, FACE, NAMES, differences, ways
 from wherry.snapshot.names import NameCache
 from wherry.snapshot.unlike import told, unlike
 from wherry.snapshot.view import View
@@ -60,7 +61,43 @@ def test_all_that_differs_is_found_and_nothing_else(drawn: list[object], data: s
     known = [stack.add(stacks.layer(items)) for items in drawn]  # type: ignore[arg-type]
     chain = st.lists(st.sampled_from(known), max_size=5, unique=True)
     old, new = View(stack, data.draw(chain)), View(stack, data.draw(chain))
-    assert differences(old, new) == compared(old, new)
+    found = differences(old, new)
+    assert found == compared(old, new)
+    for path, bits in found.items():
+        assert bool(ways(old, new, path, bits)) == bool(bits & ~NAMES)
+
+
+X, Y = b"x" * 32, b"y" * 32
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "bits", "expected"),
+    [
+        ([], [Entry("a", FILE)], ALL, ("new",)),
+        ([Entry("a", FILE)], [], ALL, ("removed",)),
+        ([Entry("a", FILE)], [Entry("a", DIRECTORY)], ALL, ("kind",)),
+        ([Entry("a", FILE, size=1, digest=X)], [Entry("a", FILE, size=1, digest=Y)], CONTENT, ("content",)),
+        ([Entry("a", FILE, size=1, digest=X)], [Entry("a", FILE, size=1, digest=Y)], FACE, ()),
+        ([Entry("a", SYMLINK, link="x")], [Entry("a", SYMLINK, link="y")], CONTENT, ("link",)),
+        (
+            [Entry("a", CHARACTER, device=(1, 2))],
+            [Entry("a", CHARACTER, device=(1, 3))],
+            CONTENT,
+            ("device",),
+        ),
+        ([Entry("a", FILE)], [Entry("a", FILE), Entry("b", HARDLINK, link="a")], CONTENT, ("hard links",)),
+        ([Entry("a", FILE, 0o644)], [Entry("a", FILE, 0o600, digest=X)], ALL, ("content", "mode")),
+        ([Entry("a", FILE, uid=1)], [Entry("a", FILE, gid=1)], FACE, ("owner",)),
+        ([Entry("a", FILE)], [Entry("a", FILE, xattrs=(("user.x", b""),))], FACE, ("attributes",)),
+        ([Entry("a", FILE, mtime=1)], [Entry("a", FILE, mtime=2)], ALL, ()),
+    ],
+)
+def test_in_what_a_path_differs(
+    before: list[Entry], after: list[Entry], bits: int, expected: tuple[str, ...]
+) -> None:
+    stack = Stack()
+    old, new = (View(stack, (stack.add(entries),)) for entries in (before, after))
+    assert ways(old, new, "a", bits) == expected
 
 
 Drawn = dict[str, tuple[str, int, int, str]]

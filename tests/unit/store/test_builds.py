@@ -51,6 +51,34 @@ def test_the_same_build_again_is_the_same_entry_and_young_again(store: Store) ->
     assert [kept.id for kept in builds.all()] == [first, second]
 
 
+def test_an_account_is_of_the_last_time_a_build_was_made(store: Store) -> None:
+    builds = Builds(store)
+    name = builds.keep_succeeded({"n": 1}, {"seconds": 1})
+    failed = builds.keep_failed({"n": 2}, {"seconds": 2}, ())
+    os.utime(store.path("builds", name), (1, 1))
+    assert [kept.account for kept in builds.newest()] == [{"seconds": 2}, {"seconds": 1}]
+    builds.keep_succeeded({"n": 1}, {"seconds": 3})
+    assert [(kept.id, kept.account) for kept in builds.newest()] == [
+        (name, {"seconds": 3}),
+        (failed, {"seconds": 2}),
+    ]
+    assert builds.find(name).document == {"n": 1}
+    assert os.listdir(store.path("tmp")) == []
+
+
+@pytest.mark.parametrize("damage", [None, b"", b"\0" * 50, b"[]", b"{"])
+def test_a_build_without_an_account_is_a_build(store: Store, damage: bytes | None) -> None:
+    builds = Builds(store)
+    name = builds.keep_succeeded({"n": 1}, {"seconds": 1})
+    account = Path(store.path("builds", name, "account.json"))
+    account.unlink()
+    if damage is not None:
+        account.write_bytes(damage)
+    assert builds.find(name).account == {}
+    assert builds.keep_succeeded({"n": 1}, {"seconds": 2}) == name
+    assert builds.find(name).account == {"seconds": 2}
+
+
 def test_only_so_many_are_kept_and_those_of_the_others_do_not_count(store: Store) -> None:
     builds = Builds(store)
     failed = [builds.keep_failed({"n": n}, {}, ()) for n in range(module.MOST_FAILED + 3)]
