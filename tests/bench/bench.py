@@ -5,10 +5,11 @@ docker,buildah,buildctl` others stand beside it: buildah has a store of its own 
 build caches are EMPTIED. All of them read the same base image from a registry on loopback. `--only` takes
 some of the tables:
 
-    builds   small builds, contexts of 10 to 50,000 files, large files, a base image
-    orders   good and bad order of a Dockerfile, for edits of three kinds (orders.py; needs the registries)
-    lookups  the look-up of a result against the number of records and observations (lookups.py)
-    starts   the start of a process (starts.py)
+    builds     small builds, contexts of 10 to 50,000 files, large files, a base image
+    orders     good and bad order of a Dockerfile, for edits of three kinds (orders.py; needs the registries)
+    lookups    the look-up of a result against the number of records and observations (lookups.py)
+    starts     the start of a process (starts.py)
+    observing  RUNs that are observed beside the same that are not (observing.py; needs the registries)
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from bench import lookups, measure, orders, starts
+from bench import lookups, measure, observing, orders, starts
 from bench.builders import Buildah, Buildctl, Builder, Docker, Wherry
 from bench.measure import Sample
 from bench.table import Case, duration, print_head, print_row
 from support import bases, folders
 
-TABLES = ("builds", "orders", "lookups", "starts")
+TABLES = ("builds", "orders", "lookups", "starts", "observing")
 
 FIVE = """\
 FROM {base}
@@ -71,6 +72,8 @@ def main(arguments: list[str] | None = None) -> int:
         print_limits(scratch, scale)
         if "starts" in chosen and os.geteuid() == 0:
             starts.print_table()
+        if "observing" in chosen and os.geteuid() == 0:
+            observing.print_table(scratch, scale.repeats)
         if "lookups" in chosen:
             lookups.print_tables(scratch, scale.rebuilds, options.quick)
         if {"builds", "orders"} & {*chosen}:

@@ -85,10 +85,12 @@ class Tracks:
         self._meanings: dict[str, list[str]] = {}
         self._folders: dict[tuple[str, str], tuple[_Way, ...]] = {}
         self._made: set[str] = set()
+        self._filled: set[str] = set()
 
     def made(self, path: str, root: str = "") -> None:
         """A folder was made."""
-        self._made.update(self._names(path, root))
+        for name in self._names(path, root):
+            self._make(name)
 
     def linked(self, path: str, target: str, root: str = "") -> None:
         """A symbolic link was made at `path`."""
@@ -101,10 +103,14 @@ class Tracks:
             self._look_below(source)
             if source.done.startswith("proc/"):
                 raise Incomplete(f"a file got another name by way of /{source.done}")
-            if source.done in self._meanings or source.done in self._made or _was_more_than_file(source):
+            leads_on = (
+                source.done in self._meanings or source.done in self._filled or _was_more_than_file(source)
+            )
+            if leads_on or source.done in self._made:
                 for name in self._names(new, root):
-                    self._made.add(name)
-                    self._mean(name, f"/{source.done}")
+                    self._make(name)
+                    if leads_on:
+                        self._mean(name, f"/{source.done}")
 
     def look(self, path: str, bits: int, follow: bool = True, root: str = "") -> None:
         """`path` was looked at. With `follow`, a link at its end was followed."""
@@ -118,7 +124,18 @@ class Tracks:
 
     # what names mean
 
+    def _make(self, name: str) -> None:
+        """`_filled` are the folders that have what was made in them: another one is the same by any name. A
+        package manager makes each folder, however deep, by a name that it changes at once."""
+        self._made.add(name)
+        self._fill(name)
+
+    def _fill(self, name: str) -> None:
+        while (name := name.rpartition("/")[0]) and name not in self._filled:
+            self._filled.add(name)
+
     def _mean(self, name: str, target: str) -> None:
+        self._fill(name)
         if target not in self._meanings.setdefault(name, []):
             self._meanings[name].append(target)
             self._folders.clear()
@@ -204,13 +221,9 @@ class Tracks:
                 yield from (self._detour(here, target) for target in targets)
         if not is_last:
             _note(here, FACE)
-        if is_last or (found is not None and found.entry.kind == DIRECTORY):
-            yield here
-            return
-        # There is nothing below it, but what the process may have made, and what a mount has. A folder that
-        # it made has the way up in any case.
-        if self._meanings or here.mount is not None or ".." in pending:
-            yield here._replace(tree=None)
+        is_in_tree = is_last or (found is not None and found.entry.kind == DIRECTORY)
+        # Else there is nothing below it but what the process may have made, what a mount has, and the way up.
+        yield here if is_in_tree else here._replace(tree=None)
 
     def _detour(self, here: _Way, target: str) -> _Way:
         """By way of a link at `here`."""

@@ -250,6 +250,27 @@ def test_a_folder_that_was_moved_is_what_it_was_under_its_old_name() -> None:
     assert looked("/e/to/x", CONTENT, changes=changes)["srv/x"] == CONTENT
 
 
+def test_a_link_deep_in_folders_that_the_process_made_leads_where_it_says() -> None:
+    found = looked("/d/e/f/mine/x", CONTENT, changes=[("made", "/d"), ("linked", "/d/e/f/mine", "/srv")])
+    assert found["srv/x"] == CONTENT
+
+
+def test_folders_that_are_renamed_one_in_the_other_mean_one_thing_each() -> None:
+    """As dpkg makes them: were each name another meaning of the other, there would be 2 ** 30 ways."""
+    changes, path = [], ""
+    for _ in range(30):
+        changes += [("made", f"{path}/d.new"), ("moved", f"{path}/d.new", f"{path}/d")]
+        path += "/d"
+    changes.append(("linked", f"{path}/to", "/srv"))
+    assert looked(f"{path}/to/x", CONTENT, changes=changes)["srv/x"] == CONTENT
+
+
+def test_a_folder_that_was_moved_with_a_folder_in_it_is_what_it_was() -> None:
+    changes = [("made", "/d"), ("made", "/d/e"), ("linked", "/d/e/to", "/srv"), ("moved", "/d/e", "/d/f")]
+    changes += [("moved", "/d", "/g")]
+    assert looked("/g/f/to/x", CONTENT, changes=changes)["srv/x"] == CONTENT
+
+
 def test_a_process_in_a_root_of_its_own_does_not_get_out_by_links() -> None:
     assert looked("/../../a", CONTENT, True, "/app") == {"app": FACE, "app/a": CONTENT}
     assert looked("/s/x", CONTENT, True, "/app").keys() == {"app", "app/s", "app/srv"}
