@@ -18,7 +18,7 @@ from support.cli import Wherry
 
 pytestmark = pytest.mark.needs("root", "newuidmap")
 
-PATIENCE = 60
+PATIENCE = 180
 
 
 class Place:

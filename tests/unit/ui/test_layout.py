@@ -55,6 +55,20 @@ def test_output_that_writes_over_itself_shows_its_last_state() -> None:
     assert texts(result)[2:] == [" => => # a", " => => # 30%"]
 
 
+def test_steps_that_print_letter_by_letter_at_once_do_not_mix() -> None:
+    said = {1: b"one 10%\rone 20%\nfirst\nfir", 2: b"two 30%\rtwo 40%\nsecond\nse"}
+    letters = [
+        Output(vertex, 1, bytes([letter]), 0.0)
+        for pair in zip(*said.values(), strict=True)
+        for vertex, letter in zip(said, pair, strict=True)
+    ]
+    result = board(Started(1, "RUN one", 0.0), Started(2, "RUN two", 0.0), *letters)
+    assert [step.tail() for step in result.running()] == [
+        ["one 20%", "first", "fir"],
+        ["two 40%", "second", "se"],
+    ]
+
+
 def test_transfers_have_bars_and_vanish_when_complete() -> None:
     result = board(
         Started(1, "FROM x", 0.0),
