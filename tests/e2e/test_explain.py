@@ -290,6 +290,8 @@ def test_a_step_that_is_not_observed_counts_as_needing_all(project: Project) -> 
 def test_what_is_in_the_image_is_needed_whatever_was_read(project: Project) -> None:
     project.build(f"{HEAD}RUN cat /proc/self/root/app/a\n")
     assert "[3/4] COPY . .: 3 files, all needed" in project.wherry.ok("explain", "--unused")
+    project.build("FROM busybox\nCOPY <<E /x\ntext\nE\n")
+    assert project.wherry.ok("explain", "--unused").endswith("\nnothing was copied from the context\n")
 
 
 def test_another_dockerfile_in_between_is_no_last_build(project: Project) -> None:

@@ -7,8 +7,9 @@ Values alone: this is on the way of a build with nothing to do. Why a step was e
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from wherry.base import values
 from wherry.base.events import Tally
 from wherry.base.tuples import NamedTuple
 from wherry.oci.digest import Digest
@@ -119,6 +120,16 @@ def tally(names: Iterable[str], account: Account) -> Tally:
     executed, failed = (sum(went.result == word for went in counted) for word in (EXECUTED, FAILED))
     saved = sum(went.seconds for went in reused)
     return Tally(len(counted), len(reused), executed, failed, account.seconds, saved)
+
+
+def written(account: Account) -> dict[str, Any]:
+    """The account as JSON, for `values.decode`. Most steps say little: the rest is left out."""
+    defaults = Went._field_defaults
+    steps = [
+        {name: values.encode(item) for name, item in went._asdict().items() if item != defaults[name]}
+        for went in account.steps
+    ]
+    return {"seconds": account.seconds, "epoch": account.epoch, "steps": steps}
 
 
 def with_step(account: Account, number: int, went: Went) -> Account:

@@ -10,10 +10,9 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from wherry.base import values
 from wherry.base.errors import WherryError
 from wherry.build import document
-from wherry.build.account import Account
+from wherry.build.account import Account, written
 from wherry.build.kept import Build, Failure, Place
 from wherry.build.legible import redacted
 from wherry.build.options import Options
@@ -41,7 +40,7 @@ def succeeded(
     builds = Builds(store)
     try:
         account = _completed(builds, build, account)
-        builds.keep_succeeded(document.written(build), values.encode(account))
+        builds.keep_succeeded(document.written(build), written(account))
     except (OSError, WherryError):
         pass
 
@@ -71,7 +70,7 @@ def failed(
     try:
         account = _completed(builds, build, account)
         error.kept = builds.keep_failed(
-            document.written(build), values.encode(account), tuple(sorted(layers)), left.path if left else ""
+            document.written(build), written(account), tuple(sorted(layers)), left.path if left else ""
         )
     except (OSError, WherryError) as problem:
         _add_hint(error, f"its state could not be kept: {_words(problem)}")

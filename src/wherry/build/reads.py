@@ -164,7 +164,8 @@ class Reader:
         """For each COPY and ADD of files of the context."""
         found = []
         for number, (place, went) in enumerate(zip(self._build.places, self._account.steps, strict=True)):
-            if place.kind == "Copy" and len(place.needs) == 1 and counts(place.name) and went.layer:
+            has_sources = place.copy is not None and len(place.needs) == 1 and place.copy.patterns
+            if has_sources and counts(place.name) and went.layer:
                 try:
                     found.append(self._unused_of(number, went.layer))
                 except WherryError:

@@ -2,10 +2,51 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from wherry.base import values
 from wherry.base.events import Tally
-from wherry.build.account import EXACT, EXECUTED, OBSERVED, Account, Went, counts, tally
+from wherry.build.account import (
+    BASE,
+    DIFFERS,
+    EXACT,
+    EXECUTED,
+    OBSERVED,
+    Account,
+    Change,
+    Difference,
+    Miss,
+    Went,
+    counts,
+    tally,
+    written,
+)
+from wherry.oci.digest import Digest
+
+
+def test_what_is_written_is_read_again() -> None:
+    layer = Digest("sha256:" + "a" * 64)
+    miss = Miss(
+        DIFFERS,
+        "",
+        (Difference("a\udcff", ("content", "mode"), 1),),
+        3,
+        (Change("ENV", "A", None, "1"),),
+        layer,
+    )
+    steps = (
+        Went(BASE, changes=(Change("image"),)),
+        Went(EXACT, 1.5, layer),
+        Went(OBSERVED, 2, layer, 3, 1, ("a",)),
+        Went(EXECUTED, 1, None, miss=miss, unobserved="why"),
+        Went(),
+    )
+    account = Account(1.5, steps, 7)
+    text = json.dumps(written(account))
+    assert values.decode(Account, json.loads(text)) == account
+    assert json.loads(text)["steps"][-1] == {}
 
 
 @pytest.mark.parametrize(
