@@ -16,11 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from support import cli
+from support.machines import InProcess
 from wherry.base.errors import Corrupt
-from wherry.base.events import Event, Note
-from wherry.build.build import build
 from wherry.build.carry import indexes
-from wherry.build.options import Options
 from wherry.layer.entry import DIRECTORY, FILE, Entry
 from wherry.layer.layers import Layers
 from wherry.layer.writer import Layer
@@ -42,41 +40,19 @@ FILES = {".dockerignore": "Dockerfile", "Dockerfile": DOCKERFILE, "a": "a", "d/b
 Change = Callable[[dict[str, Any]], None]
 
 
-class Machine:
-    """A store of its own; builds run in this process, so there is no RUN."""
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self.root = folder / name
-        self.project = folder / "project"
-        self.warnings: list[str] = []
-
-    def build(self, *, to: Path | None = None, by: Path | None = None) -> Digest:
-        options = Options(
-            context=str(self.project),
-            cache_to=(f"type=local,dest={to},mode=max",) if to else (),
-            cache_from=(f"type=local,src={by}",) if by else (),
-        )
-        with Store.open(str(self.root)) as store:
-            return build(store, options, self._hear).image
-
-    def _hear(self, event: Event) -> None:
-        if isinstance(event, Note) and event.level == "warning":
-            self.warnings.append(event.text)
-
-
 class World:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         cli.write_files(folder / "project", FILES)
         self.cache = folder / "cache"
-        self.first = Machine(folder, "laptop").build(to=self.cache)
+        self.first = InProcess(folder, "laptop").build(to=self.cache)
         cli.write_files(folder / "project", {"a": "edited"})
-        self.edited = Machine(folder, "other").build()
+        self.edited = InProcess(folder, "other").build()
         self._count = 0
 
-    def machine(self) -> Machine:
+    def machine(self) -> InProcess:
         self._count += 1
-        return Machine(self.folder, f"ci-{self._count}")
+        return InProcess(self.folder, f"ci-{self._count}")
 
     def edit(self, is_edited: bool) -> Digest:
         """The state of the project, and the image that it has to give."""
@@ -111,7 +87,7 @@ def test_a_true_cache_is_believed(world: World) -> None:
     for is_edited in (False, True):
         machine = world.machine()
         expected = world.edit(is_edited)
-        assert machine.build(by=world.cache) == expected
+        assert machine.build(by=[world.cache]) == expected
         assert not machine.warnings
 
 
@@ -131,7 +107,7 @@ def test_a_damaged_cache_does_no_harm(world: World, data: st.DataObject) -> None
     machine = world.machine()
     path.write_bytes(damaged)
     try:
-        assert machine.build(by=world.cache) == expected
+        assert machine.build(by=[world.cache]) == expected
     finally:
         path.write_bytes(raw)
     assert machine.build() == expected
@@ -190,7 +166,7 @@ def test_a_cache_of_nonsense_does_no_harm(world: World, change: Change) -> None:
     for is_edited in (False, True):
         expected = world.edit(is_edited)
         machine = world.machine()
-        assert machine.build(by=world.cache) == expected
+        assert machine.build(by=[world.cache]) == expected
         assert machine.build() == expected
         world.edit(not is_edited)
         assert machine.build() == (world.first if is_edited else world.edited)
@@ -200,7 +176,7 @@ def test_a_layer_that_is_another_one_is_not_taken(world: World) -> None:
     world.lie(_other_blob)
     machine = world.machine()
     expected = world.edit(False)
-    assert machine.build(by=world.cache) == expected
+    assert machine.build(by=[world.cache]) == expected
     assert any("digest" in text for text in machine.warnings)
 
 
@@ -242,7 +218,7 @@ def test_an_index_that_lies_is_not_kept(world: World, entries: tuple[Entry, ...]
     world.lie(change)
     expected = world.edit(True)
     machine = world.machine()
-    assert machine.build(by=world.cache) == expected
+    assert machine.build(by=[world.cache]) == expected
     with Store.open(str(machine.root)) as store, Store.open(str(world.folder / "other")) as honest:
         for diff_id in store.layers.all():
             assert Layers(store).index(diff_id).entries
@@ -256,7 +232,7 @@ def test_an_index_that_lies_does_not_decide_over_the_stores_own_traces(tmp_path:
     dockerfile = "FROM scratch\nCOPY base /\nCOPY x /app/\n"
     project = tmp_path / "project"
     cli.write_files(project, {"Dockerfile": dockerfile, "base/else/": "", "base/app/": "", "x": "x"})
-    machine, laptop = Machine(tmp_path, "ci"), Machine(tmp_path, "laptop")
+    machine, laptop = InProcess(tmp_path, "ci"), InProcess(tmp_path, "laptop")
     machine.build()
     with Store.open(str(machine.root)) as store:
         known = map(Layers(store).index, store.layers.all())
@@ -277,7 +253,7 @@ def test_an_index_that_lies_does_not_decide_over_the_stores_own_traces(tmp_path:
         results["traces"] = [row for row in results["traces"] if row.get("layer") == 0]
 
     world.lie(change)
-    assert machine.build(by=cache) == honest
+    assert machine.build(by=[cache]) == honest
     assert not machine.warnings
     assert machine.build() == honest
 
@@ -294,11 +270,11 @@ def test_indexes_are_not_kept_without_end(tmp_path: Path, monkeypatch: pytest.Mo
     dockerfile = "FROM scratch\nCOPY a /one/\nCOPY b /two/\nWORKDIR /three\n"
     project, cache = tmp_path / "project", tmp_path / "cache"
     cli.write_files(project, {"Dockerfile": dockerfile, "a": "1", "b": "1"})
-    Machine(tmp_path, "laptop").build(to=cache)
+    InProcess(tmp_path, "laptop").build(to=cache)
     cli.write_files(project, {"a": "2", "b": "2"})
-    machine = Machine(tmp_path, "ci")
+    machine = InProcess(tmp_path, "ci")
     monkeypatch.setenv("WHERRY_MAX_LAYER_ENTRIES", "3")
-    machine.build(by=cache)
+    machine.build(by=[cache])
     assert any("its indexes have more than 3 entries" in text for text in machine.warnings)
 
 

@@ -82,9 +82,12 @@ class _Layout:
             return False
 
     def put(self, blob: Descriptor, open_blob: Open, diff_id: Digest | None = None) -> None:  # noqa: ARG002
-        if not self.has(blob):
-            with open_blob() as file:
-                self._files.file(blob_name(blob.digest), blob.size, blocks(file))
+        if self.has(blob):
+            return
+        with suppress(FileNotFoundError):
+            os.unlink(f"{self._folder}/{blob_name(blob.digest)}")  # it is damaged
+        with open_blob() as file:
+            self._files.file(blob_name(blob.digest), blob.size, blocks(file))
 
     def name(self, manifest: Manifest) -> None:
         before = self._entries()
