@@ -109,13 +109,6 @@ class Records:
     def all(self) -> list[Record]:
         return [_record(row) for row in self._database.rows(f"{_SELECT} ORDER BY created")]
 
-    def forget_layer(self, layer: Digest) -> int:
-        """Delete the records of results that are this layer; how many those were."""
-        with self._database.transaction():
-            count = self._database.rows("SELECT count(*) FROM records WHERE layer = ?", (layer,))[0][0]
-            self._database.execute("DELETE FROM records WHERE layer = ?", (layer,))
-        return int(count)
-
     def delete(self, keys: Iterable[Digest]) -> None:
         """All at once: on a disk that is nearly full there is no room for a journal of each."""
         with self._database.transaction():

@@ -7,6 +7,7 @@ that succeeded. A layer is never deleted before those that stand on it (`uses.py
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Set
 from functools import partial
 
@@ -43,6 +44,9 @@ def shrink(
     hold nothing: one of which a layer goes is deleted first.
     """
     transient = list(transient)
+    records: dict[Digest | None, list[Digest]] = defaultdict(list)
+    for record in store.records.all():
+        records[record.layer].append(record.key)
     gone = Reclaimed()
     reached = 0.0
     for part in sorted(_parts(store, pinned, transient), key=lambda part: part.use):
@@ -51,8 +55,8 @@ def shrink(
         reached = part.use.time
         if part.layer:
             images = _forget_images(store, part.layer, transient)
-            records = store.records.forget_layer(part.layer)
-            gone = gone.plus(Reclaimed(images=images, records=records, layers=(part.layer,)))
+            store.records.delete(records[part.layer])
+            gone = gone.plus(Reclaimed(images, len(records[part.layer]), layers=(part.layer,)))
         gone = gone.plus(Reclaimed(size=part.delete()))
     return gone.plus(Reclaimed(records=_forget_empty_results(store, reached)))
 

@@ -40,12 +40,15 @@ class _Chains:
 
     def __init__(self) -> None:
         self._below: dict[Digest, tuple[Digest, Digest]] = {}
+        self._above: dict[tuple[Digest, Digest], Digest] = {}
         self._uses: dict[Digest, Use] = {}
 
     def put(self, below: Digest, layer: Digest) -> Digest:
         """The chain ID of `layer` on the chain `below`, which may be unknown."""
-        chain = chain_above(below, layer)
-        self._below[chain] = (below, layer)
+        chain = self._above.get((below, layer))
+        if chain is None:
+            chain = self._above[below, layer] = chain_above(below, layer)
+            self._below[chain] = (below, layer)
         return chain
 
     def add(self, diff_ids: Iterable[Digest]) -> Digest:
