@@ -5,47 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import re
-import struct
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.filters import AARCH64, ALLOW, HEADERS, I386, NOTIFY, SUCCEED, X86_64, decide
 from wherry.base.errors import Unsupported
 from wherry.runtime.observed import FILES, SOCKETS
 from wherry.runtime.seccomp import HEARD, PLAIN, profile, program, tables
 from wherry.runtime.spec import DEFAULT_CAPABILITIES
-
-X86_64, I386, AARCH64 = 0xC000003E, 0x40000003, 0xC00000B7
-ALLOW, SUCCEED, NOTIFY = 0, -1, -2
-
-
-def decide(filter_: bytes, architecture: int, number: int, *arguments: int) -> int:
-    """The errno that a call gets, or one of ALLOW, SUCCEED and NOTIFY."""
-    data = struct.pack("=iIQ6Q", number, architecture, 0, *arguments, *(0,) * (6 - len(arguments)))
-    steps = list(struct.iter_unpack("=HBBI", filter_))
-    at = accumulator = 0
-    while True:
-        code, then, otherwise, value = steps[at]
-        at += 1
-        if code == 0x06:
-            if value == 0x7FFF0000:
-                return ALLOW
-            if value == 0x7FC00000:
-                return NOTIFY
-            assert value >> 16 == 0x0005
-            return int(value & 0xFFFF) or SUCCEED
-        if code == 0x20:
-            (accumulator,) = struct.unpack_from("=I", data, value)
-        elif code == 0x54:
-            accumulator &= value
-        else:
-            holds = {
-                0x15: accumulator == value,
-                0x35: accumulator >= value,
-                0x45: bool(accumulator & value),
-            }[code]
-            at += then if holds else otherwise
 
 
 @pytest.mark.parametrize(
@@ -89,14 +58,6 @@ def test_docker_s_decisions(
     machine: str, architecture: int, number: int, argument: int, expected: int
 ) -> None:
     assert decide(program(DEFAULT_CAPABILITIES, machine), architecture, number, argument) == expected
-
-
-HEADERS = {
-    ("x86_64", 0): "/usr/include/x86_64-linux-gnu/asm/unistd_64.h",
-    ("x86_64", 1): "/usr/include/x86_64-linux-gnu/asm/unistd_32.h",
-    ("aarch64", 0): "/usr/include/asm-generic/unistd.h",
-}
-"""Where the kernel's own headers have the numbers of calls; aarch64 has the generic ones."""
 
 
 @pytest.mark.parametrize(("machine", "which"), HEADERS)
