@@ -105,7 +105,7 @@ def _print_traces(root: Path, count: int, repeats: int) -> None:
         other = (base, _copy(store, {"read": "other"}))
         found = _taken(lambda: _find(store, "step", next(turns)), repeats)
         missed = _taken(lambda: not _find(store, "step", other), repeats)
-    print(f"{f'observed: {count} results of one step':<76}{found:>20}{missed:>20}", flush=True)
+    print(f"{f'observed: earlier results of one step: {count}':<76}{found:>20}{missed:>20}", flush=True)
 
 
 def _find(store: Store, key: str, chain: tuple[Digest, ...]) -> bool:
