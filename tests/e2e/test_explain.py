@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -199,6 +200,23 @@ def test_exact_results_alone(project: Project) -> None:
             "below it: [3/4] COPY . .",
         ],
     )
+
+
+def test_a_mount_of_other_files_is_no_other_mode(project: Project) -> None:
+    dockerfile = "FROM busybox\nRUN --mount=type=bind,target=/m cat /m/a\n"
+    for text in ("1", "2"):
+        (project.folder / "a").write_text(text)
+        project.build(dockerfile, "--cache=exact")
+    result, reasons = list(project.steps().values())[-1]
+    assert result == "EXECUTED"
+    assert reasons[0] == "its last result holds on its own layers alone: --cache=exact observes nothing"
+
+
+def test_a_time_counts_where_times_are_kept(project: Project) -> None:
+    for moment in (1_000_000_000, 1_100_000_000):
+        os.utime(project.folder / "a", (moment, moment))
+        project.build("FROM busybox\nCOPY a b /x/\n", "--timestamps=keep")
+    assert project.steps()["COPY a b /x/"] == ("EXECUTED", ["a: time"])
 
 
 def test_twenty_paths_are_told_and_the_rest_counted(project: Project) -> None:

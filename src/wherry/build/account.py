@@ -129,7 +129,8 @@ def written(account: Account) -> dict[str, Any]:
         {name: values.encode(item) for name, item in went._asdict().items() if item != defaults[name]}
         for went in account.steps
     ]
-    return {"seconds": account.seconds, "epoch": account.epoch, "steps": steps}
+    document: dict[str, Any] = values.encode(account._replace(steps=()))
+    return document | {"steps": steps}
 
 
 def with_step(account: Account, number: int, went: Went) -> Account:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from wherry.base import values
 from wherry.base.errors import NotFound, UsageError, WherryError
@@ -27,6 +27,7 @@ from wherry.build.reads import Reader, Reads, Unused, image_of, shown_at
 from wherry.layer.entry import DIRECTORY
 from wherry.oci.digest import Digest
 from wherry.snapshot.differences import ALL, NAMES, differences, ways
+from wherry.snapshot.view import View
 from wherry.store.builds import Kept
 from wherry.store.store import Store
 
@@ -144,14 +145,30 @@ def _why_copied(reader: Reader, place: Place, before: Digest | None, layer: Dige
         return Why(LOST)
     target = (place.copy.target if place.copy else "").strip("/")
     prefix = f"{target}/" if target else ""
+    unlike = _unlike_files(old, new, found) or _unlike_times(old, new)
+    items = [Difference(path.removeprefix(prefix), how) for path, how in unlike]
+    return Why(FILES, differences=tuple(items[:LISTED]), more=max(len(items) - LISTED, 0))
+
+
+def _unlike_files(old: View, new: View, found: Mapping[str, int]) -> list[tuple[str, tuple[str, ...]]]:
     items = []
     for path, bits in sorted(found.items()):
         there = new.lookup(path) or old.lookup(path)
         is_folder = there is not None and there.entry.kind == DIRECTORY
         # What is in a new folder is new too, and says it better.
         if (how := ways(old, new, path, bits & ~NAMES)) and not (is_folder and bits == ALL):
-            items.append(Difference(path.removeprefix(prefix), how))
-    return Why(FILES, differences=tuple(items[:LISTED]), more=max(len(items) - LISTED, 0))
+            items.append((path, how))
+    return items
+
+
+def _unlike_times(old: View, new: View) -> list[tuple[str, tuple[str, ...]]]:
+    """They count with `--timestamps=keep`; without, files that are the same have the same."""
+    pairs = ((old.lookup(found.entry.path), found) for found in new.walk() if found.entry.path)
+    return [
+        (after.entry.path, ("time",))
+        for before, after in pairs
+        if before and before.entry.mtime != after.entry.mtime
+    ]
 
 
 def _executed_below(build: Build, account: Account, number: int) -> Iterator[str]:

@@ -53,7 +53,7 @@ def why(store: Store, reuse: Reuse, asked: Asked) -> Miss:
     record = store.records.of_recipe(asked.recipe)
     if record is None:
         return Miss(NEW)
-    if record.parent == asked.parent:
+    if record.parent == asked.parent and len(asked.chains) == 1:
         return Miss(OTHER_MODE) if reuse.is_there(record.layer) else Miss(REMOVED)
     return Miss(UNOBSERVED, record.result.unobserved)
 
@@ -86,7 +86,7 @@ def _differing(reuse: Reuse, trace: Trace, chains: Sequence[Chain]) -> Miss | No
         found += _described(broken, reuse.view(old), reuse.view(new), tree)
     if not found:
         return None
-    found.sort(key=lambda item: (item.how[0] in _OF_NAMES, item.tree, item.path))
+    found.sort(key=lambda item: (item.how[0] in _OF_NAMES.values(), item.tree, item.path))
     return Miss(DIFFERS, differences=tuple(found[:LISTED]), more=max(len(found) - LISTED, 0))
 
 

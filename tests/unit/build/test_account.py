@@ -43,7 +43,7 @@ def test_what_is_written_is_read_again() -> None:
         Went(EXECUTED, 1, None, miss=miss, unobserved="why"),
         Went(),
     )
-    account = Account(1.5, steps, 7)
+    account = Account(1.5, steps, 7, "keep")
     text = json.dumps(written(account))
     assert values.decode(Account, json.loads(text)) == account
     assert json.loads(text)["steps"][-1] == {}
