@@ -44,6 +44,28 @@ def _manifest(cache: Path) -> dict[str, Any]:
     return found
 
 
+def test_a_cache_has_what_its_format_says(project: Path) -> None:
+    """docs/cache-format.md; whoever changes this changes the version."""
+    cache = project.parent / "cache"
+    InProcess(project.parent, "laptop").build(to=cache)
+    manifest = _manifest(cache)
+    assert manifest["config"]["mediaType"] == "application/vnd.wherry.cache.results.v1+json"
+    results = json.loads(_blob(cache, manifest["config"]["digest"]).read_text())
+    assert results["version"] == 1
+    assert set(results) == {"version", "layers", "records", "traces"}
+    assert {key for layer in results["layers"] for key in layer} == {"diffID", "blob", "index"}
+    assert {key for row in results["records"] for key in row} <= {
+        "key",
+        "layer",
+        "seconds",
+        "made",
+        "networked",
+    }
+    assert {"key", "chains", "looked"} <= set(results["traces"][0])
+    named = [layer[part]["digest"] for layer in results["layers"] for part in ("blob", "index")]
+    assert {layer["digest"] for layer in manifest["layers"]} == set(named)
+
+
 def test_the_same_image_carries_the_same_cache(project: Path) -> None:
     first, second = (InProcess(project.parent, name) for name in ("first", "second"))
     image = first.build(to="type=inline")

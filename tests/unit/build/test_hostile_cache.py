@@ -172,6 +172,44 @@ def test_a_cache_of_nonsense_does_no_harm(world: World, change: Change) -> None:
         assert machine.build() == (world.first if is_edited else world.edited)
 
 
+def test_what_the_store_made_itself_stays(world: World) -> None:
+    """Here it knows all steps but the one that an edit made new."""
+
+    def change(results: dict[str, Any]) -> None:
+        for row in (*results["records"], *results["traces"]):
+            row["layer"] = (row.get("layer", 0) + 1) % len(results["layers"])
+
+    machine = world.machine()
+    expected = world.edit(False)
+    machine.build()
+    with Store.open(str(machine.root)) as store:
+        own = {record.key: record.layer for record in store.records.all()}
+    world.lie(change)
+    world.edit(True)
+    machine.build(by=[world.cache])
+    with Store.open(str(machine.root)) as store:
+        assert own == {record.key: record.layer for record in store.records.all() if record.key in own}
+    world.edit(False)
+    assert machine.build(by=[world.cache]) == expected
+
+
+def test_results_that_nobody_asked_for_do_not_come_in(world: World) -> None:
+    key = digests.of(b"a step of another project")
+
+    def change(results: dict[str, Any]) -> None:
+        results["records"].append({"key": key, "layer": 0})
+        results["traces"].append({"key": key, "layer": 0, "chains": [[]], "looked": [[]]})
+
+    world.lie(change)
+    machine = world.machine()
+    expected = world.edit(False)
+    assert machine.build(by=[world.cache]) == expected
+    with Store.open(str(machine.root)) as store:
+        assert store.records.all()
+        assert store.records.get(key) is None
+        assert not store.traces.of(key)
+
+
 def test_a_layer_that_is_another_one_is_not_taken(world: World) -> None:
     world.lie(_other_blob)
     machine = world.machine()
