@@ -192,7 +192,7 @@ class Executor:
         with self._taken(step, operation, inputs) as (trees, gathered):
             contents: tuple[str, ...] = ()
             if unknown_bytes(gathered) is None:
-                contents = self._recorder.contents(step, gathered)
+                contents = self._recorder.contents.whole(step, gathered)
                 made = self._known(step, parent, inputs, contents)
                 if made is not None:
                     return made
@@ -202,7 +202,7 @@ class Executor:
             copied = copying.execute(
                 operation, gathered, trees, NotingView(tree), self._layers, self._settings.times, earlier
             )
-            contents = self._recorder.contents(step, copied.gathered)
+            contents = self._recorder.contents.whole(step, copied.gathered)
             if copied.layer is not None and not copied.is_foreign:
                 self._recorder.made(step, trees.files, copied.layer.diff_id)
         result = began.ended(copied.layer)
@@ -223,7 +223,7 @@ class Executor:
                 # Read twice at the worst, but a branch that moved on may not have moved these files.
                 yield trees, with_digests(gather(operation, trees), trees)
             else:
-                yield trees, self._recorder.gathered(step, trees)
+                yield trees, self._recorder.contents.gathered(step, trees)
 
     def _run(self, step: Step, operation: Run, parent: Chain, inputs: list[Chain]) -> Made:
         emulation.check(platforms.parse(step.platform))

@@ -1,12 +1,8 @@
 """Look-up and writing of results: under which keys the record of a step is found.
 
 A RUN and a WORKDIR have one key, from recipe and parent; a RUN in a mode that can change its result has a key
-of that mode (`Mode.is_exact`), and takes exact results where they are.
-
-A COPY's key holds the digest of what is copied. For a COPY from another stage that digest needs the stage's
-indexes, so the stage's chain ID is asked first, which is known at once: same chain, same files. So it is with
-a RUN that mounts something of other steps, and with what has to be fetched: a commit or a file's digest can
-be had without its files.
+of that mode (`Mode.is_exact`), and takes exact results where they are. The keys of a COPY also hold what is
+copied, and those of a RUN what it mounts (`contents.py`).
 """
 
 from __future__ import annotations
@@ -20,10 +16,10 @@ from typing import TYPE_CHECKING
 from wherry.base.rights import CAP_SYS_ADMIN, has_capability
 from wherry.build import recall
 from wherry.build.account import EXACT, OBSERVED, REFUSED, Miss, Went
+from wherry.build.contents import Contents, stands_for_trees
 from wherry.build.context import Context
 from wherry.build.control import Control
-from wherry.build.files import Files, Trees
-from wherry.build.gather import Gathered, content_of, gather, unknown_bytes, with_digests
+from wherry.build.files import Files
 from wherry.build.solve import Chain, Made
 from wherry.build.sources import Sources
 from wherry.build.step import Copy, Operation, Run, Step, exact_key, has_filled_cache, recipe
@@ -38,14 +34,6 @@ if TYPE_CHECKING:
     from wherry.build.reuse import Found, Reuse
     from wherry.runtime.modes import Mode
     from wherry.snapshot.tracks import Tree
-
-_HASH_AT_ONCE = 4 * 1024 * 1024
-"""Bytes of unknown files that a look-up reads; where there are more, copying reads them on its way."""
-
-
-_BY_NAME = ("chain", "fetched")
-"""What stands for whole trees begins so: which part of them is copied is for the recipe to say."""
-
 
 _OBSERVED = "observed 2"
 """Its number is raised when more is put down of what a RUN looks at: earlier traces tell too little."""
@@ -67,7 +55,6 @@ class Recorder:
         self._store = store
         self._isolation = isolation
         self._mark: str | None = None
-        self._sources = sources
         self.times = times
         self._exact = exact
         self.control = control
@@ -78,18 +65,14 @@ class Recorder:
         """What caches gave, and the keys that were asked for."""
         self._reuse: Reuse | None = None
         self._chains = ChainIds()
-        self._gathered: dict[int, Gathered] = {}
-        self._contents: dict[int, tuple[Gathered, str]] = {}
-        """The digest of what each step copies, with what it is of."""
-        self._answers: dict[int, list[recall.Answer]] = {}
-        """What the context said when that was gathered, where it proves something."""
+        self.contents = Contents(sources, times, self._chains, reads_all=imports is not None)
         self._lock = threading.Lock()
         self.misses: dict[int, Miss] = {}
         """Why steps were executed, by their numbers."""
 
     def find(self, step: Step, parent: Chain, inputs: list[Chain]) -> Made | None:
         """The result that holds for the step, as far as that can be told without reading much."""
-        content = self.cheap_content(step, inputs)
+        content = self.contents.cheap(step, inputs)
         if content is None:
             return None
         self.taken[step.number] = (content,)
@@ -231,7 +214,7 @@ class Recorder:
 
     def key(self, step: Step, parent: Chain, content: str = "") -> Digest:
         operation = step.operation
-        if isinstance(operation, Copy) and not content.startswith(_BY_NAME):
+        if isinstance(operation, Copy) and not stands_for_trees(content):
             # What the sources are called does not matter where their content is in the key.
             operation = operation._replace(patterns=(), inline=(), excludes=(), parents=False, remotes=())
         return exact_key(self._recipe(operation, step), self._chains.of(parent), content)
@@ -249,7 +232,7 @@ class Recorder:
         mark = self._mark_of_mode() if isinstance(step.operation, Run) else ""
         keys = {self.key(step, parent, content + mark) for content in contents}
         if inputs:
-            keys.add(self.key(step, parent, self._chain_content(inputs) + mark))
+            keys.add(self.key(step, parent, self.contents.of_chains(inputs) + mark))
         done = self._recipe(step.operation, step)
         chain = self._chains.of(parent)
         for key in keys:
@@ -270,35 +253,6 @@ class Recorder:
             self.executes_in(modes.expected(self._isolation))
         return self._mark or ""
 
-    def _chain_content(self, inputs: list[Chain]) -> str:
-        return f"chain {' '.join(map(self._chains.of, inputs))}"
-
-    def gathered(self, step: Step, trees: Trees) -> Gathered:
-        """What a COPY that fetches nothing copies; its context is walked once for each step."""
-        assert isinstance(step.operation, Copy)
-        with self._lock:
-            if step.number not in self._gathered:
-                self._gathered[step.number] = gather(step.operation, trees)
-                if isinstance(trees.files, Context) and (answers := trees.files.seen.answers):
-                    self._answers[step.number] = answers
-            return self._gathered[step.number]
-
-    def contents(self, step: Step, gathered: Gathered) -> tuple[str, ...]:
-        """All that a COPY's keys may say of its content, once every digest is known."""
-        operation = step.operation
-        assert isinstance(operation, Copy)
-        content = self._content(step, gathered, operation)
-        if step.inputs:
-            return (content,)
-        if not self._sources.has_to_fetch(operation):
-            self._remember(step, operation, content)
-            return (content,)
-        fetched = self._sources.identity(operation)
-        assert fetched is not None
-        has_local = bool(self._sources.at_hand(operation))
-        local = tuple(item for item in gathered.items if has_local and not item.origin and item.data is None)
-        return (content, _fetched_content(fetched, Gathered(local), operation, self.times))
-
     def earlier(self, step: Step, files: Files) -> Digest | None:
         """The layer that the step gave when it copied other files of its context."""
         if self.control.executes(step) or not isinstance(files, Context):
@@ -317,62 +271,6 @@ class Recorder:
         """How long executing the step took last, whatever it stood on; a guess where it never was."""
         seconds = self._store.records.seconds(self._recipe(step.operation, step))
         return (1.0 if isinstance(step.operation, Run) else 0.1) if seconds is None else seconds
-
-    def cheap_content(self, step: Step, inputs: list[Chain]) -> str | None:
-        """What a key says of what comes in from elsewhere; None where much would have to be read to tell."""
-        operation = step.operation
-        if inputs:
-            return self._chain_content(inputs)
-        if not isinstance(operation, Copy):
-            return ""
-        if self._sources.has_to_fetch(operation):
-            return self._fetched(operation)
-        with self._sources.local(operation) as trees:
-            files = trees.files
-            if isinstance(files, Context) and (content := recall.recalled(operation, files, self.times)):
-                return content
-            gathered = self._hashed(self.gathered(step, trees), trees, operation)
-        if gathered is None:
-            return None
-        self._gathered[step.number] = gathered
-        return self.contents(step, gathered)[0]
-
-    def _content(self, step: Step, gathered: Gathered, operation: Copy) -> str:
-        """Made once for what is not read again."""
-        known = self._contents.get(step.number)
-        if known is None or known[0] is not gathered:
-            content = content_of(gathered, operation.unpack, self.times)
-            known = self._contents[step.number] = (gathered, content)
-        return known[1]
-
-    def _remember(self, step: Step, operation: Copy, content: str) -> None:
-        """For the next build; see `recall.py`."""
-        if answers := self._answers.get(step.number):
-            with self._sources.local(operation) as trees:
-                assert isinstance(trees.files, Context)
-                recall.remember(operation, trees.files, answers, content, self.times)
-
-    def _fetched(self, operation: Copy) -> str | None:
-        """What is known of a COPY's content before anything is fetched."""
-        fetched = self._sources.identity(operation)
-        if fetched is None:
-            return None
-        patterns = self._sources.at_hand(operation)
-        if not patterns:
-            return _fetched_content(fetched, Gathered(()), operation, self.times)
-        local_part = operation._replace(patterns=patterns, inline=(), remotes=())
-        with self._sources.local(operation) as trees:
-            local = self._hashed(gather(local_part, trees), trees, operation)
-        return None if local is None else _fetched_content(fetched, local, operation, self.times)
-
-    def _hashed(self, gathered: Gathered, trees: Trees, operation: Copy) -> Gathered | None:
-        """With every digest; None where that would take long."""
-        unknown = unknown_bytes(gathered)
-        if unknown is None:
-            return gathered
-        if unknown > _HASH_AT_ONCE and not operation.unpack and self.imports is None:
-            return None
-        return with_digests(gathered, trees)
 
 
 def mark_of(mode: Mode) -> str:
@@ -402,9 +300,3 @@ def _observed(step: Step, found: Found) -> Made:
         return Made(layer, reused=True, observed=True, went=went)
     went = went._replace(copied=found.copied, read=len(found.read), names=found.names)
     return Made(layer, reused=True, observed=True, reason=str(found), went=went)
-
-
-def _fetched_content(fetched: str, local: Gathered, operation: Copy, times: Times) -> str:
-    """`local` is what lies in a folder of this machine; of what was fetched, its identity says all."""
-    plain = local._replace(lone=False, nothing=False)
-    return f"fetched {fetched} {content_of(plain, operation.unpack, times)}"

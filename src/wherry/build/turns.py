@@ -57,7 +57,7 @@ class Turns:
         """What the step's key says of what comes in; of a COPY it is known where it was looked up."""
         if isinstance(step.operation, Copy):
             return next(iter(self._recorder.taken.get(step.number, ())), None)
-        return self._recorder.cheap_content(step, inputs)
+        return self._recorder.contents.cheap(step, inputs)
 
     def _waiting(self, step: Step) -> Callable[[int], None]:
         attempts = 0

@@ -109,5 +109,5 @@ class _Known:
         reuse = self._recorder.reuse
         view = View(reuse.layers, self._inputs[0], reuse.names)
         trees = Trees(ViewFiles(view, operation.source_label))
-        (content,) = self._recorder.contents(self._step, with_digests(gather(operation, trees), trees))
+        (content,) = self._recorder.contents.whole(self._step, with_digests(gather(operation, trees), trees))
         return content
