@@ -88,7 +88,7 @@ def test_whatever_is_killed_at_whatever_instant_the_store_stays_true(tmp_path: P
     expected = [layers(fresh, write(folder, number), str(number)) for number in range(2)]
     usual = (time.monotonic() - began) / 2
     chance = random.Random(5)
-    for round_ in range(int(os.environ.get("WHERRY_TEST_KILLS", "12"))):
+    for round_ in range(int(os.environ.get("WHERRY_TEST_KILLS", "8"))):
         build = used.start("build", "-q", write(folder, round_ % 8))
         time.sleep(chance.uniform(0.2, 1) * usual)
         which = chance.choice(("all", "itself", "one"))

@@ -125,7 +125,7 @@ runs = st.tuples(st.just("RUN"), st.sampled_from(MOUNTS), st.lists(commands, min
 copies = st.tuples(st.just("COPY"), st.sampled_from(COPIES))
 settings_ = st.tuples(st.sampled_from(SETTINGS), paths).map(lambda item: ("SET", item[0].format(item[1])))
 instructions = st.lists(st.one_of(runs, runs, runs, copies, settings_), min_size=1, max_size=4)
-KINDS = ("write", "remove", "link", "mode", "script", "folder", "move", "same")
+KINDS = ("write", "quiet", "remove", "link", "hard", "mode", "script", "folder", "move", "same")
 edits = st.tuples(st.sampled_from(KINDS), paths, paths)
 few = st.lists(edits, min_size=1, max_size=2)
 rounds: st.SearchStrategy[list[Edit]] = st.one_of(few, few, st.just([]))
@@ -165,6 +165,12 @@ def edit(context: Path, kind: str, name: str, other: str) -> None:
             path.mkdir(parents=True)
         elif kind == "move":
             path.rename(context / other)
+        elif kind == "hard":
+            path.hardlink_to(context / other)
+        elif kind == "quiet":
+            before = path.stat()
+            path.write_text(path.read_text().swapcase().replace("1", "3"))
+            os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
         elif kind == "same":
             os.utime(path, follow_symlinks=False)
         else:
@@ -199,7 +205,7 @@ def store(folder: Path) -> Wherry:
 
 @pytest.mark.needs("root")
 @settings(
-    max_examples=int(os.environ.get("WHERRY_TEST_EXAMPLES", "6")),
+    max_examples=int(os.environ.get("WHERRY_TEST_EXAMPLES", "5")),
     derandomize="WHERRY_TEST_EXAMPLES" not in os.environ,
     deadline=None,
     # A smaller example takes minutes to find; the log of a build tells enough.

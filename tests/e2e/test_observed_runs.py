@@ -109,6 +109,20 @@ def test_what_it_looks_at_in_any_way_runs_it_again(
     assert project.built(f"RUN {command}") == DONE
 
 
+def test_what_wherry_looks_at_to_make_the_layer_counts_too(tmp_path: Path) -> None:
+    """Bytecode whose source is not there gets another time than bytecode that has one."""
+    wherry = Wherry(tmp_path / "wherry", tmp_path / "docker")
+    busybox.put(wherry.root, "busybox")
+    project = Project(wherry, tmp_path / "context")
+    header = r"\247\015\015\012\000\000\000\000\377\377\377\177\000\000\000\000"
+    step = f"RUN printf '{header}' > m.pyc"
+    assert project.built(step) == DONE
+    project.write(b="other")
+    assert project.built(step).startswith("CACHED, REUSED")
+    (project.folder / "m.py").touch()
+    assert project.built(step) == DONE
+
+
 @pytest.mark.parametrize("call", ["connect_ex", "bind"])
 def test_the_name_of_a_socket_is_looked_at(shared: Wherry, tmp_path: Path, call: str) -> None:
     """A layer holds no socket, but a file in its place makes another error."""
