@@ -138,6 +138,9 @@ def cases(registry: str, scratch: Path, scale: Scale) -> Iterator[Case]:
         yield Case(f"{title}, cold", cold(base, many, scale.repeats))
         yield Case(f"{title}, nothing to do", warm(many, scale.rebuilds))
         yield Case(f"{title}, one edited", changed(many, scale.repeats))
+        dockerfile = f"FROM {base}\nCOPY . /files/\nRUN cat /files/d00/f00000 > /edited\n"
+        (many / "Dockerfile").write_text(dockerfile)
+        yield Case(f"{title}, one edited, RUN behind", changed_after(many, scale.repeats))
         shutil.rmtree(many)
     yield Case(f"COPY of one file ({scale.large >> 20} MiB), cold", cold(base, large, scale.repeats))
     yield Case(
@@ -168,6 +171,16 @@ def changed(folder: Path, repeats: int) -> Callable[[Builder], Iterator[Sample]]
         for number in range(repeats):
             (folder / "d00" / "f00000").write_bytes(f"{builder.name} {number}".encode().ljust(4096))
             yield builder.build(folder)
+
+    return samples
+
+
+def changed_after(folder: Path, repeats: int) -> Callable[[Builder], Iterator[Sample]]:
+    """As `changed`, once there is a result to start from."""
+
+    def samples(builder: Builder) -> Iterator[Sample]:
+        builder.build(folder)
+        yield from changed(folder, repeats)(builder)
 
     return samples
 
