@@ -168,8 +168,8 @@ def warm(folder: Path, repeats: int) -> Callable[[Builder], Iterator[Sample]]:
 
 def changed(folder: Path, repeats: int) -> Callable[[Builder], Iterator[Sample]]:
     def samples(builder: Builder) -> Iterator[Sample]:
-        for number in range(repeats):
-            (folder / "d00" / "f00000").write_bytes(f"{builder.name} {number}".encode().ljust(4096))
+        for _ in range(repeats):
+            (folder / "d00" / "f00000").write_bytes(os.urandom(4096))
             yield builder.build(folder)
 
     return samples
