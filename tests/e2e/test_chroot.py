@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from support import bases, busybox, cli, confined, folders, programs
+from support import bases, busybox, cli, confined, folders, listening, programs
 from support.cli import Result, Wherry, write_files
 from wherry.store.store import Store
 
@@ -448,3 +448,17 @@ def test_sockets_are_heard_of_and_nothing_else(
     with Store.open(str(place / "wherry")) as store:
         assert store.records.all()[-1].result.networked == expected
     assert ok(build(f"FROM busybox\nCOPY a /\nRUN {command}\n", files={"a": command})).count("CACHED") == 1
+
+
+def test_where_somebody_else_listens_sockets_are_not_heard_of(
+    build: Build, inside: Wherry, place: Path
+) -> None:
+    at = len(inside.command) - len(cli.COMMAND)
+    inside.command[at:at] = listening.PREFIX
+    try:
+        err = ok(build("FROM busybox\nRUN true\n", "--no-cache"))
+    finally:
+        del inside.command[at : at + len(listening.PREFIX)]
+    assert "owners that it gives" not in err
+    with Store.open(str(place / "wherry")) as store:
+        assert store.records.all()[-1].result.networked

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from support import busybox, calls, cli, ordinary
+from support import busybox, calls, cli, listening, ordinary
 from support.calls import Call
 from support.cli import Wherry
 from support.progress import words
@@ -79,6 +79,13 @@ def test_of_which_family(place: tuple[Wherry, Path], family: int, expected: bool
 def test_without_a_network_none_is_used(place: tuple[Wherry, Path]) -> None:
     assert not networked(*place, f"FROM busybox\nRUN --network=none {ASKS}\n")
     assert not networked(*place, f"FROM busybox\nCOPY program /\nRUN --network=none {ASKS}\n")
+
+
+def test_where_somebody_else_listens_it_may_have_been_used(shared: Wherry, tmp_path: Path) -> None:
+    below = Wherry(shared.root, tmp_path / "docker", prefix=listening.PREFIX)
+    place = below, tmp_path / "context"
+    assert networked(*place, f"FROM busybox\nRUN true {tmp_path}\n")
+    assert networked(*place, f"FROM busybox\nCOPY program /\nRUN true {tmp_path}\n")
 
 
 @pytest.mark.needs("crun")

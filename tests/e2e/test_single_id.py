@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from support import bases, busybox, cli, ordinary
+from support import bases, busybox, cli, listening, ordinary
 from support.cli import Wherry, write_files
 from wherry.layer.entry import Entry
 from wherry.layer.layers import Layers
@@ -281,22 +280,12 @@ def test_errors_are_the_kernels(both: Both, command: str, expected: str) -> None
     assert printed == both.as_root.ok(*words)
 
 
-UNDER_A_LISTENER = """
-import struct, subprocess, sys
-from wherry.runtime.init import linux
-allow = struct.pack("=HBBI", 0x06, 0, 0, 0x7FFF0000)
-linux.no_new_privileges()
-listener = linux.filter_and_listen(allow)
-sys.exit(subprocess.run(sys.argv[1:]).returncode)
-"""
-
-
 def test_where_somebody_else_listens_owners_are_lost_and_that_is_said(both: Both) -> None:
     """A process can have one listener: wherry may run in a container whose manager has it."""
     both.seed("busybox")
     user = both.as_user
     at = len(user.command) - len(cli.COMMAND)
-    user.command[at:at] = [sys.executable, "-c", UNDER_A_LISTENER]
+    user.command[at:at] = listening.PREFIX
     lines = "FROM base\nRUN touch /f && chown 5:6 /f && mknod /n c 1 3\nRUN chown 7 /f\nUSER 9\nRUN id -u\n"
     built = user("build", "--progress=plain", "-t", "app", both.context({"Dockerfile": lines}))
     assert built.code == 0, built.err

@@ -136,7 +136,7 @@ class Executor:
         self.left: dict[int, Left] = {}
         """What failed processes left, by the numbers of their steps; until `close`."""
         self._cancelled = False
-        self._is_exact = mode is None or mode.is_exact
+        self._answers = mode is not None and mode.answers
         self._obstacle = self._obstacle_in(mode) if mode else ""
         self._has_told = False
         self._lock = threading.Lock()
@@ -339,7 +339,7 @@ class Executor:
 
     def _started(self, process: Running) -> None:
         with self._lock:
-            if not (process.is_heard or self._is_exact or self._has_told):
+            if self._answers and not (process.is_heard or self._has_told):
                 self._has_told = True
                 self._emit(Note("warning", UNHEARD))
             self._processes.add(process)

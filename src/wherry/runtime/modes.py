@@ -57,6 +57,11 @@ class Mode(NamedTuple):
         return not self.loss
 
     @property
+    def answers(self) -> bool:
+        """Whether a process's calls about owners are answered by wherry, and lost where nobody hears them."""
+        return self.name == "single-id"
+
+    @property
     def loss(self) -> str:
         """What a process cannot do here and does elsewhere, for people; empty where that is nothing."""
         return _LOSSES.get(self.name, "")
