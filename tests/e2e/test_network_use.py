@@ -89,7 +89,7 @@ def test_where_somebody_else_listens_it_may_have_been_used(shared: Wherry, tmp_p
 
 
 @pytest.mark.needs("crun")
-def test_where_nobody_hears_of_sockets_it_may_have_been_used(shared: Wherry, tmp_path: Path) -> None:
+def test_what_crun_starts_may_have_used_it(shared: Wherry, tmp_path: Path) -> None:
     place = shared, tmp_path / "context"
     dockerfile = f"FROM busybox\nRUN true {tmp_path}\n"
     assert networked(*place, dockerfile, "--runtime=crun")

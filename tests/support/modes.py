@@ -42,6 +42,7 @@ _NOT_OF_OTHER_RUNTIMES = {
     "test_observed_runs.py": _UNOBSERVED,
     "test_explain.py": _UNOBSERVED,
     "test_tally.py": _UNOBSERVED,
+    "test_network_use.py": _UNOBSERVED,
     "[single-id": _RUNTIMES,
     "test_single_id.py": _RUNTIMES,
     "test_chroot.py": _OTHER_MODE,
