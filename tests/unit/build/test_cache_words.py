@@ -39,6 +39,10 @@ def test_where_a_cache_is_read(text: str, place: Place) -> None:
         ("type=local,dest=/c,tag=main,mode=max", Target(Place(folder="/c", tag="main"), whole=True)),
         ("type=registry,ref=localhost:5000/cache:v1,mode=min", Target(Place(NAME))),
         (
+            "type=registry,ref=localhost:5000/cache:v1,oci-mediatypes=true,image-manifest=true",
+            Target(Place(NAME)),
+        ),
+        (
             "type=registry,ref=localhost:5000/cache:v1,compression=zstd,compression-level=19,ignore-error=true",
             Target(Place(NAME), compression="zstd", level=19, may_fail=True),
         ),
@@ -89,7 +93,9 @@ def test_sources_that_mean_nothing(text: str, reason: str) -> None:
         ("type=local,dest=/c,compression=gzip,compression-level=10", "gzip has 0 to 9"),
         ("type=local,dest=/c,compression=zstd,compression-level=x", "zstd has 0 to 22"),
         ("type=local,dest=/c,ignore-error=maybe", "ignore-error=maybe: it is true or false"),
-        ("type=local,dest=/c,oci-mediatypes=false", "unknown option 'oci-mediatypes'"),
+        ("type=local,dest=/c,oci-mediatypes=false", "oci-mediatypes=false: it is true"),
+        ("type=local,dest=/c,image-manifest=false", "image-manifest=false: it is true"),
+        ("type=local,dest=/c,force-compression=true", "unknown option 'force-compression'"),
         (f"type=registry,ref=app@{DIGEST}", "a digest cannot be chosen"),
     ],
 )

@@ -16,7 +16,9 @@ from wherry.oci.reference import Reference
 LOCAL, REGISTRY, INLINE = "local", "registry", "inline"
 FROM, TO = "--cache-from", "--cache-to"
 
-_PACKING = ("mode", "compression", "compression-level")
+_ALWAYS = ("oci-mediatypes", "image-manifest")
+"""What others can be asked to write instead is old, and not written here."""
+_PACKING = ("mode", "compression", "compression-level", *_ALWAYS)
 _FROM_KEYS = {LOCAL: ("src", "digest", "tag"), REGISTRY: ("ref",)}
 _TO_KEYS = {
     LOCAL: ("dest", "tag", *_PACKING, "ignore-error"),
@@ -78,6 +80,8 @@ def target(text: str) -> Target:
         return Target()
     mode = _choice(text, given, "mode", ("min", "max"), "min")
     compression = _choice(text, given, "compression", tuple(_COMPRESSIONS), "")
+    for key in _ALWAYS:
+        _choice(text, given, key, ("true",), "true")
     may_fail = _choice(text, given, "ignore-error", ("true", "false"), "false")
     if "dest" in given:
         place = Place(None, os.path.abspath(given["dest"]), given.get("tag") or _DEFAULT_TAG)
