@@ -218,7 +218,7 @@ def results(draw: st.DrawFn) -> tuple[list[int], list[Made], list[tuple[int, ...
     return sizes, made, draw(st.lists(st.sampled_from(chains), max_size=2))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(results(), st.integers(0, 30))
 def test_whatever_stays_has_all_that_it_stands_on(
     tmp_path_factory: pytest.TempPathFactory,
