@@ -240,6 +240,16 @@ def test_a_base_that_changed_where_nobody_looked(project: Project) -> None:
     assert project.built("RUN cat a /etc/release > /out") == DONE
 
 
+def test_a_folder_of_links_is_renamed_in_a_cache(project: Project) -> None:
+    mount = "--mount=type=cache,target=/cache"
+    step = f"RUN {mount} cd /cache; mv d e; cat e/way/a > /out; mv e f; rm -r f"
+    project.built(f"RUN {mount} mkdir /cache/d; ln -s /app /cache/d/way")
+    assert project.built(step) == DONE
+    project.write(a="other")
+    project.built(f"RUN {mount} mkdir /cache/d; ln -s /app /cache/d/way # again")
+    assert project.built(step) == DONE
+
+
 @pytest.mark.parametrize("option", ["--cache=exact", "--cache=off", "--no-cache"])
 def test_it_can_be_done_without(project: Project, option: str) -> None:
     project.built("RUN cat a > /out")

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import struct
 
 from . import linux
@@ -122,7 +123,7 @@ class Observer:
         elif effect == "linked":
             self.changes.append((effect, path, second[1], root))
         else:
-            self._keep_link(pid, path, root)
+            self._keep_link(pid, path, root, effect)
         if effect == "moved":
             new = self._path(pid, *second, root)
             self.see(root, new, _ALL << _NOT_FOLLOWED)  # only an empty folder can be replaced
@@ -191,10 +192,11 @@ class Observer:
         is_file = address[:2] == _AF_UNIX and address[2:3] != b"\0"
         return address[2:].partition(b"\0")[0] if is_file else b""
 
-    def _keep_link(self, pid: int, path: bytes, root: bytes) -> None:
+    def _keep_link(self, pid: int, path: bytes, root: bytes, effect: str) -> None:
         """A link in a cache goes, or gets another name: where it led must be known at the end.
 
-        By which names a process comes to a cache is not known here, so those of other links are kept too.
+        By which names a process comes to a cache is not known here, so those of other links are kept too. A
+        folder may have links in it, and is not gone through for that.
         """
         if not self._has_caches:
             return
@@ -203,11 +205,25 @@ class Observer:
         except OSError:
             return
         try:
-            self.changes.append(("linked", path, os.readlink(b"", dir_fd=file), root))
-        except OSError:
-            pass  # no link
+            if stat.S_ISLNK(kind := os.fstat(file).st_mode):
+                self.changes.append(("linked", path, os.readlink(b"", dir_fd=file), root))
+            elif stat.S_ISDIR(kind) and effect == "moved" and self._is_mounted(pid, file):
+                raise ValueError("a folder was renamed in a cache")
         finally:
             os.close(file)
+
+    def _is_mounted(self, pid: int, file: int) -> bool:
+        """Whether a file is in another mount than the process's root."""
+        root = os.open(b"%d/root" % pid, os.O_PATH | os.O_DIRECTORY, dir_fd=self._proc)
+        try:
+            return self._mount(file) != self._mount(root)
+        finally:
+            os.close(root)
+
+    def _mount(self, file: int) -> bytes:
+        """The number of a file's mount, as proc_pid_fdinfo(5) has it."""
+        with open(os.open(b"self/fdinfo/%d" % file, os.O_RDONLY, dir_fd=self._proc), "rb") as lines:
+            return next(line for line in lines if line.startswith(b"mnt_id:"))
 
     # programs
 
