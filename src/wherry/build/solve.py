@@ -12,6 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Protocol
 
 from wherry.base.errors import WherryError, reason
@@ -106,14 +107,17 @@ def _needed(step: Step) -> tuple[int, ...]:
     return step.inputs if step.parent is None else (*step.inputs, step.parent)
 
 
-def _ahead(steps: Sequence[Step], worker: Worker) -> list[float]:
-    """For each step, seconds from its beginning to the end of the longest path that begins with it."""
-    ahead = [0.0] * len(steps)
+def _longest_first(steps: list[Step], worker: Worker) -> list[Step]:
+    """By the seconds from a step's beginning to the end of the longest path that begins with it."""
+    if all(step.number in _needed(following) for step, following in pairwise(steps)):
+        return steps  # one line, in which nothing is asked of each: there may be hundreds
+    ahead = {step.number: 0.0 for step in steps}
     for step in reversed(steps):
         ahead[step.number] += worker.duration(step)
         for number in _needed(step):
-            ahead[number] = max(ahead[number], ahead[step.number])
-    return ahead
+            if number in ahead:
+                ahead[number] = max(ahead[number], ahead[step.number])
+    return sorted(steps, key=lambda step: -ahead[step.number])
 
 
 def _chains(step: Step, outcomes: Sequence[Outcome | None]) -> tuple[Chain, list[Chain]]:
@@ -170,10 +174,8 @@ class _Crew:
         self._emit = emit
         self._size = size
         self._changed = threading.Condition()
-        ahead = _ahead(steps, worker)
-        self._waiting = sorted(
-            (step for step in steps if outcomes[step.number] is None), key=lambda step: -ahead[step.number]
-        )
+        waiting = [step for step in steps if outcomes[step.number] is None]
+        self._waiting = _longest_first(waiting, worker)
         self._alive = 0
         self._failure: BaseException | None = None
 
