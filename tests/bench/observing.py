@@ -152,7 +152,8 @@ def _build(wherry: Wherry, folder: Path, *words: str, environment: Mapping[str, 
     done = wherry("build", "--progress", "rawjson", *words, folder, env=environment)
     events = [json.loads(line) for line in done.err.splitlines() if line.startswith("{")]
     if done.code:
-        raise Failure(done.err.strip().splitlines()[-1])
+        lines = [line for line in done.err.splitlines() if line and not line.startswith("{")]
+        raise Failure(lines[0] if lines else f"exit code {done.code}")
     (step,) = (event["vertex"] for event in events if "] RUN " in event.get("name", ""))
     seconds: float = next(
         event["seconds"] for event in events if event["event"] == "done" and event["vertex"] == step

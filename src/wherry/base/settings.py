@@ -7,6 +7,7 @@
     network = "private"     # --network for every build
     refresh = "7d"          # --refresh for every build
     store_size = "20GB"     # after a build the store is brought below that; see cli/trimming.py
+    listener = "python"     # RUN is observed without the compiled part, for every build
 
 `WHERRY_<KEY>` in the environment overrides a key; a flag of the command line overrides both. A key that
 does not exist, or a value of the wrong type, is an error: a typing mistake must not pass for a setting.
@@ -34,7 +35,15 @@ SNAPSHOTTERS = ("auto", "overlay", "copy")
 NETWORKS = ("default", "host", "none", "private")
 """What `build --network` takes."""
 
-_CHOICES = {"isolation": ISOLATIONS, "snapshotter": SNAPSHOTTERS, "network": NETWORKS}
+LISTENERS = ("auto", "python")
+"""What hears the system calls of RUN: the compiled listener where there is one, or the Python one."""
+
+_CHOICES = {
+    "isolation": ISOLATIONS,
+    "snapshotter": SNAPSHOTTERS,
+    "network": NETWORKS,
+    "listener": LISTENERS,
+}
 
 Value = bool | str
 
@@ -49,6 +58,7 @@ class Settings(NamedTuple):
     network: str = "default"
     refresh: str = ""
     store_size: str = ""
+    listener: str = "auto"
 
 
 def load(environ: Mapping[str, str] = os.environ) -> Settings:

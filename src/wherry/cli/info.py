@@ -17,10 +17,17 @@ from wherry.base.settings import ISOLATIONS, Settings, load
 from wherry.container.containers import Containers
 from wherry.oci.platform import host
 from wherry.runtime.cgroups.tree import usable
+from wherry.runtime.init import hearing
 from wherry.runtime.net import connect
 from wherry.runtime.runtimes import INSTALLED
 from wherry.runtime.spec import NATIVE
 from wherry.store.store import Store
+
+_LISTENERS = {
+    "compiled": "compiled",
+    "python": "in Python, which is slower (asked for, or wherry was installed without a C compiler)",
+}
+"""What hears the system calls of RUN: see docs/cache.md."""
 
 
 def register(parser: argparse.ArgumentParser) -> None:
@@ -60,6 +67,7 @@ def _facts(store: Store, settings: Settings) -> dict[str, Any]:
         "DefaultRuntime": settings.runtime,
         "Runtimes": [NATIVE, *filter(shutil.which, INSTALLED)],
         "Limits": usable(),
+        "Listener": "python" if settings.listener == "python" or hearing.load() is None else "compiled",
         **_in_a_child(lambda: _mounting(store, settings)),
         "Modes": [_in_a_child(partial(_tried, name)) for name in ISOLATIONS[1:]],
     }
@@ -146,6 +154,7 @@ def _text(facts: dict[str, Any]) -> str:
         ("RUN net", facts["BuildNetwork"]),
         ("Runtime", _runtimes(facts)),
         ("Limits", _limits(facts["Limits"])),
+        ("Listener", _LISTENERS[facts["Listener"]]),
         ("Kernel", facts["KernelVersion"]),
         ("OS/Arch", f"{facts['OSType']}/{facts['Architecture']}"),
         ("CPUs", facts["NCPU"]),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from wherry.base import settings
 from wherry.runtime import bundle, idcalls, idmap, observed, seccomp
 from wherry.runtime.helper import ExecFailed, Helper, Running, Server
 from wherry.runtime.init import linux
@@ -91,7 +92,7 @@ class Native(Runtime):
                 "sockets": observed.networks(),
                 "has_caches": bool(container.caches),
                 "result": container.observed,
-                "compiled": os.environ.get("WHERRY_LISTENER") != "python",
+                "compiled": settings.load().listener != "python",
             }
         nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         try:

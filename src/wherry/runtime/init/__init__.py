@@ -8,7 +8,8 @@ ctypes only, relative imports only, and of the standard library only what loads 
     rootfs.py   its mounts, devices and the change of root
     process.py  its user, capabilities, terminal, and the look-up of the command
     supervisor.py  instead of all that: crun or runc, and what they leave to a parent
-    listener.py  beside a container whose calls are heard: observer.py puts down what they look at,
+    listener.py  beside a container whose calls are heard: observer.py puts down what they look at, helped
+                 by hearing.py (hearing.c and programs.c, where they were compiled),
     notifier.py  answers for the kernel where there is a single id, with credentials.py,
                  targets.py, makers.py and memory.py
     channel.py  what a child says to wherry
