@@ -153,6 +153,15 @@ def test_what_it_was_not_to_take(project: Project) -> None:
     ]
 
 
+def test_a_result_of_the_network_that_is_too_old(project: Project) -> None:
+    dockerfile = "FROM busybox\nRUN wget -q http://127.0.0.1:9/ || true\nRUN echo\n"
+    project.build(dockerfile)
+    project.build(dockerfile, "--refresh", "1ms")
+    found = list(project.steps().values())
+    assert found[1] == ("EXECUTED", ["it used the network, too long ago for --refresh"])
+    assert found[2] == ("REUSED (exact)", [])
+
+
 def test_a_time_that_was_set_and_a_result_that_was_removed(project: Project) -> None:
     dockerfile = "FROM busybox\nRUN echo > /x\n"
     project.build(dockerfile)

@@ -53,16 +53,18 @@ def age(seconds: float) -> str:
 
 
 def span(seconds: float) -> str:
-    """`0.1 s`, `41 s`, `2 min 5 s`, `1 h 4 min`: how long something took."""
+    """`0.1 s`, `41 s`, `2 min 5 s`, `12 min`, `1 h 4 min`: how long something took, in ten characters."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = int(seconds + 0.5)
     if whole < 100:
         return f"{whole} s"
-    minutes = whole // 60
+    if whole < 600:
+        return f"{whole // 60} min {whole % 60} s"
+    minutes = (whole + 30) // 60
     if minutes < 60:
-        return f"{minutes} min {whole % 60} s"
-    return f"{minutes // 60} h {minutes % 60} min"
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min" if minutes < 600 else f"{(minutes + 30) // 60} h"
 
 
 def ago(moment: float, now: float | None = None) -> str:

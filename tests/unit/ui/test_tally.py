@@ -40,8 +40,15 @@ def test_a_build_in_one_line(counts: Tally, text: str) -> None:
         (99.4, "99 s"),
         (99.5, "1 min 40 s"),
         (125, "2 min 5 s"),
-        (3599.6, "1 h 0 min"),
+        (599.4, "9 min 59 s"),
+        (599.6, "10 min"),
+        (700, "12 min"),
+        (3569, "59 min"),
+        (3570, "1 h 0 min"),
         (7500, "2 h 5 min"),
+        (35969, "9 h 59 min"),
+        (37900, "11 h"),
+        (3_600_000, "1000 h"),
     ],
 )
 def test_spans_of_time(seconds: float, text: str) -> None:
