@@ -130,7 +130,7 @@ def _value(value: str | None) -> str:
 def _reads(reads: Reads) -> Iterator[str]:
     if reads.read is None:
         of = f" of {_files(reads.copied)}" if reads.copied else ""
-        yield f"what it read{of} is not known: {reads.unknown}"
+        yield f"what it read{of} is not known: {one_line(reads.unknown)}"
         return
     count = sum("content" in read.how for read in reads.read)
     yield f"read {count} of {_files(reads.copied)}"
