@@ -72,42 +72,39 @@ def packed(stamps: Iterable[Stamp]) -> bytes:
 class _Row:
     """What is known of one folder's files."""
 
-    __slots__ = ("_looked", "_stamps", "digests", "is_current", "listed", "names", "raw")
+    __slots__ = ("digests", "is_current", "listed", "names", "raw")
 
-    def __init__(
-        self, listed: str, names: str, raw: bytes, digests: bytes, *, is_current: bool = False
-    ) -> None:
+    def __init__(self, listed: str, names: str, raw: bytes, digests: bytes) -> None:
         self.listed = listed
         """All names, joined by NUL; "" where they are `names`."""
         self.names = names
         self.raw = raw
         self.digests = bytearray(digests)
-        self.is_current = is_current
+        self.is_current = False
         """Whether it is of this build."""
-        self._looked: list[str] | None = None
-        self._stamps: list[Stamp] | None = None
 
     @property
     def looked(self) -> list[str]:
-        if self._looked is None:
-            self._looked = self.names.split("\0") if self.names else []
-        return self._looked
-
-    @property
-    def stamps(self) -> list[Stamp]:
-        if self._stamps is None:
-            self._stamps = marshal.loads(self.raw)
-        return self._stamps
+        return self.names.split("\0") if self.names else []
 
     def digest(self, at: int) -> bytes:
         return bytes(self.digests[at * SIZE_OF_DIGEST : (at + 1) * SIZE_OF_DIGEST])
 
+    def saved(self) -> tuple[str, str, bytes, bytes]:
+        return (self.listed, self.names, self.raw, bytes(self.digests))
+
+
+class _Opened:
+    """A row as lists. It takes several times the row's memory, so only the last one is kept."""
+
+    def __init__(self, row: _Row) -> None:
+        self.row = row
+        self.looked = row.looked
+        self.stamps: list[Stamp] = marshal.loads(row.raw)
+
     def place(self, name: str) -> int:
         at = bisect_left(self.looked, name)
         return at if at < len(self.looked) and self.looked[at] == name else -1
-
-    def saved(self) -> tuple[str, str, bytes, bytes]:
-        return (self.listed, self.names, self.raw, bytes(self.digests))
 
 
 class FileDigests:
@@ -122,6 +119,7 @@ class FileDigests:
         self._files: dict[str, tuple[Stamp, bytes]] = {}
         self._copies: dict[str, Any] = {}
         self._layers: dict[str, str] = {}
+        self._opened: _Opened | None = None
         self.ignored: tuple[str, ...] = ()
         """The patterns of the ignore file; to be set before anything is asked."""
         self.is_firm = True
@@ -170,10 +168,11 @@ class FileDigests:
         self._changed = True
         folder, _, name = path.rpartition("/")
         row = self._rows.get(folder)
-        at = row.place(name) if row is not None and row.is_current else -1
-        if row is not None and at >= 0:
-            if row.stamps[at] == current:
-                row.digests[at * SIZE_OF_DIGEST : (at + 1) * SIZE_OF_DIGEST] = digest
+        opened = self._open(row) if row is not None and row.is_current else None
+        at = opened.place(name) if opened is not None else -1
+        if opened is not None and at >= 0:
+            if opened.stamps[at] == current:
+                opened.row.digests[at * SIZE_OF_DIGEST : (at + 1) * SIZE_OF_DIGEST] = digest
             else:
                 self.is_firm = False
         known = self._files.get(path)
@@ -219,9 +218,10 @@ class FileDigests:
         """The digests of the files that are as they were."""
         before = {}
         if row is not None:
+            opened = _Opened(row)
             before = {
                 name: (known, row.digest(at))
-                for at, (name, known) in enumerate(zip(row.looked, row.stamps, strict=True))
+                for at, (name, known) in enumerate(zip(opened.looked, opened.stamps, strict=True))
             }
         prefix = f"{listing.path}/" if listing.path else ""
         digests = []
@@ -235,11 +235,21 @@ class FileDigests:
     def _in_row(self, path: str, current: Stamp) -> bytes:
         folder, _, name = path.rpartition("/")
         row = self._rows.get(folder)
-        at = row.place(name) if row is not None else -1
-        if row is None or at < 0 or row.stamps[at] != current:
+        if row is None:
+            return b""
+        opened = self._open(row)
+        at = opened.place(name)
+        if at < 0 or opened.stamps[at] != current:
             return b""
         digest = row.digest(at)
         return digest if digest != UNKNOWN else b""
+
+    def _open(self, row: _Row) -> _Opened:
+        """Callers go through a context folder by folder."""
+        opened = self._opened
+        if opened is None or opened.row is not row:
+            opened = self._opened = _Opened(row)
+        return opened
 
     def _load(self) -> None:
         if self._is_loaded:

@@ -100,7 +100,7 @@ class _Copying:
         self._gathered = gathered
         self._folders = placement.folders
         self._items = placement.targets(archives)
-        self._entries = [placement.entry(path, item) for path, item in self._items]
+        self._placement = placement
         self._read: dict[tuple[str, str, str], bytes] = {}
         """Digests that reading found to be others than were known, by `_identity`."""
         self._shared: dict[str, Entry] = {}
@@ -112,18 +112,18 @@ class _Copying:
         self.write_files(writer)
 
     def write_files(self, writer: LayerWriter) -> None:
-        for place in range(len(self._entries)):
-            self._write_one(writer, place)
+        for path, item in self._items:
+            self._write_one(writer, item, self._placement.entry(path, item))
 
     def write_from(self, earlier: Earlier, writer: LayerWriter) -> None:
         """As `write`, with all that the earlier layer has as it is to be."""
-        entries = [*self._folders, *self._entries]
+        entries = [*self._folders, *(self._placement.entry(path, item) for path, item in self._items)]
         place = 0
         for run in earlier.runs(entries):
-            self._write_between(writer, place, run.new)
+            self._write_between(writer, entries, place, run.new)
             writer.splice(earlier.entries(run), earlier.blocks(run.begin, run.end), run.begin)
             place = run.new + run.length
-        self._write_between(writer, place, len(entries))
+        self._write_between(writer, entries, place, len(entries))
         earlier.verify()
 
     def copied(self, layer: Layer) -> Copied:
@@ -132,23 +132,22 @@ class _Copying:
         items = tuple(map(self._as_read, self._gathered.items))
         return Copied(layer, self._gathered._replace(items=items))
 
-    def _write_between(self, writer: LayerWriter, begin: int, end: int) -> None:
-        """The entries from `begin` to `end`, the folders counted."""
+    def _write_between(self, writer: LayerWriter, entries: list[Entry], begin: int, end: int) -> None:
+        """Those of the `entries`, the folders first, from `begin` to `end`."""
         for place in range(begin, end):
             if place < len(self._folders):
-                writer.add(self._folders[place])
+                writer.add(entries[place])
             else:
-                self._write_one(writer, place - len(self._folders))
+                self._write_one(writer, self._items[place - len(self._folders)][1], entries[place])
 
-    def _write_one(self, writer: LayerWriter, place: int) -> None:
-        (path, item), entry = self._items[place], self._entries[place]
+    def _write_one(self, writer: LayerWriter, item: Item, entry: Entry) -> None:
         if entry.kind != FILE:
             writer.add(entry)
             return
         if item.entry.link:
             first = self._shared.setdefault(item.entry.link, entry)
             if first is not entry and first[2:6] == entry[2:6]:
-                writer.add(Entry(path, HARDLINK, *entry[2:6], link=first.path))
+                writer.add(Entry(entry.path, HARDLINK, *entry[2:6], link=first.path))
                 return
         digest = _add_file(writer, entry, item, self._trees.of(item.origin)).digest
         if digest != item.entry.digest:
