@@ -28,6 +28,7 @@ pytestmark = [
 
 HERE = -100  # AT_FDCWD
 NO_FOLLOW, FOLLOW, REMOVE_FOLDER, EMPTY_PATH = 0x100, 0x400, 0x200, 0x1000
+CLONE_VM, CLONE_VFORK, SIGCHLD = 0x100, 0x4000, 17
 O_NOFOLLOW, O_CREAT, O_EXCL, O_WRONLY, O_PATH, O_DIRECTORY = 0x20000, 0x40, 0x80, 1, 0x200000, 0x10000
 XATTR = (b"user.x", b"1", 1, 0)
 BACK = b"../" * 40
@@ -195,6 +196,12 @@ OTHER_WAYS = {
     "openat2: with no links": Case([call(437, HERE, b"l", struct.pack("=QQQ", 0, 0, 4), 24)], link("l")),
     "statx: a descriptor's": Case(
         [call(2, b"f"), call(332, Result(0), b"", EMPTY_PATH, 0xFFF, Space())], READING
+    ),
+    "openat: from a folder that was opened before an exec": Case(
+        [OPENED, call(90, b"y", 0o755), call(59, b"y")], write("d/g"), {"y": program([call(257, 3, b"g")])}
+    ),
+    "a process in the same memory with a folder of its own": Case(
+        [call(56, CLONE_VM | CLONE_VFORK | SIGCHLD), call(80, b"d"), call(2, b"g")], write("d/g")
     ),
     "fchdir": Case([OPENED, call(81, Result(0)), call(2, b"g")], write("d/g")),
     "a folder that it made": Case([call(83, b"m", 0o700), call(80, b"m"), call(2, b"../f")], READING),
