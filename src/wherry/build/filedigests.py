@@ -36,6 +36,8 @@ TICK = 50_000_000
 SIZE_OF_DIGEST = 32
 UNKNOWN = bytes(SIZE_OF_DIGEST)
 
+_SPARE = 1000
+"""So many folders that a build has not listed stay remembered, or as many as it has: others may be gone."""
 _COPIES = 64
 """So many COPYs of a context are remembered."""
 
@@ -203,7 +205,9 @@ class FileDigests:
     def save(self) -> None:
         if not self._changed:
             return
-        rows = {path: row.saved() for path, row in self._rows.items()}
+        current = {path: row for path, row in self._rows.items() if row.is_current}
+        is_stale = len(self._rows) > 2 * len(current) + _SPARE
+        rows = {path: row.saved() for path, row in (current if is_stale else self._rows).items()}
         document = {
             "ignored": self.ignored,
             "folders": rows,

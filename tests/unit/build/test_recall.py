@@ -238,6 +238,26 @@ def test_a_file_that_changes_while_it_is_copied_is_not_remembered(tmp_path: Path
     build.close()
 
 
+def test_folders_that_are_gone_are_forgotten_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def known() -> set[str]:
+        again = Build(tmp_path / "context", tmp_path, "")
+        again.digests.get("", (0, 0, 0, 0, 0, 0))
+        again.context.close()
+        return set(again.digests._rows)
+
+    monkeypatch.setattr("wherry.build.filedigests._SPARE", 0)
+    make(tmp_path / "context")
+    for number in range(4):
+        (tmp_path / f"context/old{number}").mkdir()
+    for expected in ({"", "a", "a/b", "old0", "old1", "old2", "old3"}, {"", "a", "a/b"}):
+        build = Build(tmp_path / "context", tmp_path, "")
+        build.found_out(COPIES[0])
+        build.close()
+        assert known() == expected
+        for folder in (tmp_path / "context").glob("old*"):
+            folder.rmdir()
+
+
 def test_another_ignore_file_is_another_question(tmp_path: Path) -> None:
     make(tmp_path / "context")
     settle()
