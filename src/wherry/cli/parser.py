@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from wherry.cli.misuse import Misuse
 
@@ -64,6 +64,11 @@ class Parser(argparse.ArgumentParser):
             a.nargs == "?" for a in self._flags()
         )
         return self.parse_args([*flags, *(["--"] if ambiguous and arguments else []), *arguments])
+
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        if action.option_strings and arg_strings == ["--"]:
+            return self._get_value(action, "--")  # argparse would take a flag's value `--` away
+        return super()._get_values(action, arg_strings)
 
     def error(self, message: str) -> NoReturn:
         raise self.misuse(message, 125)

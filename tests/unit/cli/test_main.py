@@ -240,6 +240,8 @@ def parse(argv: Sequence[str], interspersed: bool = True) -> dict[str, object]:
         ("--file=name=x", {"file": "name=x"}),
         ("--file=", {"file": ""}),
         ("-f -q", {"file": "-q"}),
+        ("--file=-- image", {"file": "--", "image": "image"}),
+        ("-f -- image", {"file": "--", "image": "image"}),
         ("-e a=b --env c", {"env": ["a=b", "c"]}),
         ("--human=false", {"human": False}),
         ("--human image", {"image": "image"}),
