@@ -40,6 +40,8 @@ _NOT_PROMISED = {
 
 _NOT_OF_OTHER_RUNTIMES = {
     "test_observed_runs.py": _UNOBSERVED,
+    "test_observed_calls.py": _UNOBSERVED,
+    "test_killed.py::test_a_step_whose_listener_was_killed": _UNOBSERVED,
     "test_explain.py": _UNOBSERVED,
     "test_tally.py": _UNOBSERVED,
     "test_network_use.py": _UNOBSERVED,

@@ -161,6 +161,8 @@ def program(
         heard = observation.numbers(architecture) if observed == observation.FILES else frozenset()
         answered |= dict.fromkeys(heard, _HEARD)
         rest = _HEARD if observed == observation.FILES and not heard else _ALLOWED
+        if rest == _HEARD:
+            answered = dict.fromkeys(answered, _HEARD)  # also where they make nothing
         refused = set(table) - _allowed_by(capabilities) if is_confined else set()
         if observed:
             answered |= _sockets(architecture)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from support.filters import ALLOW, HEADERS, NOTIFY, decide
+from support.filters import ALLOW, HEADERS, I386, NOTIFY, decide
 from wherry.runtime import observed
-from wherry.runtime.seccomp import program, tables
+from wherry.runtime.seccomp import HEARD, program, tables
 from wherry.runtime.spec import DEFAULT_CAPABILITIES
 
 _NAMELESS = """
@@ -59,6 +59,14 @@ NETWORK = frozenset(("socket", "socketpair"))
 """Heard for another reason."""
 OTHERWISE = {"fstatat": "newfstatat"}
 """Names of the generic header that x86-64 has not."""
+
+
+@pytest.mark.parametrize("ids", ["", HEARD])
+def test_every_call_of_a_program_of_32_bits_is_heard(ids: str) -> None:
+    """Also one that is answered in the mode single-id only where it makes a file."""
+    filter_ = program(DEFAULT_CAPABILITIES, "x86_64", ids=ids, observed=observed.FILES)
+    for number in (5, 295, 14, 182, 33, 106):  # open, openat, mknod, chown, access, stat
+        assert decide(filter_, I386, number) == NOTIFY
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
