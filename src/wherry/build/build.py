@@ -240,11 +240,9 @@ def _solve(
             sources,
             execute.Settings(
                 build=time.strftime("%Y%m%d-%H%M%S-") + os.urandom(3).hex(),
-                times=recorder.times,
                 has_processes=any(isinstance(step.operation, Run) for step in plan.steps),
                 isolation=options.isolation,
                 snapshotter=options.snapshotter,
-                control=recorder.control,
                 exact_cache=options.exact_cache,
                 watched=frozenset() if options.exact_cache else watch.worth_watching(plan.steps),
                 surroundings=Surroundings(
@@ -256,7 +254,7 @@ def _solve(
             emit,
         )
 
-    worker = Worker(recorder, recorder.control, executor)
+    worker = Worker(recorder, executor)
     if not options.no_cache:
         sources.look_up(plan.steps)
     outcomes: list[Outcome | None] = [None] * len(plan.steps)

@@ -16,7 +16,6 @@ from wherry.base.events import Emit, Note
 from wherry.base.tuples import NamedTuple
 from wherry.build import left
 from wherry.build.account import Went
-from wherry.build.control import Control
 from wherry.build.files import Trees
 from wherry.build.gather import Gathered, gather, unknown_bytes, with_digests
 from wherry.build.left import Left
@@ -27,7 +26,6 @@ from wherry.build.records import Recorder
 from wherry.build.solve import Cancelled, Chain, Made
 from wherry.build.sources import Sources
 from wherry.build.step import Copy, Folder, Run, Step
-from wherry.build.times import Times
 from wherry.build.turns import Turns
 from wherry.build.viewfiles import ViewFiles
 from wherry.build.watch import Watch, unwatched
@@ -58,13 +56,10 @@ class Settings(NamedTuple):
 
     build: str
     """Names the build in the names of its logs."""
-    times: Times
-    """Those that files in layers get."""
     has_processes: bool = True
     """Whether any step is a RUN. Copying alone needs no mount, no namespace and no helper."""
     isolation: str = "auto"
     snapshotter: str = "auto"
-    control: Control = Control()
     watched: frozenset[int] = frozenset()
     """The numbers of the steps whose processes are observed."""
     exact_cache: bool = False
@@ -131,7 +126,7 @@ class Executor:
             may_mount=mode is None or mode.may_mount,
         )
         self._runtime = self._open_runtime(mode) if mode else None
-        self._turns = Turns(store, recorder, settings.control, emit, self._check_not_cancelled)
+        self._turns = Turns(store, recorder, emit, self._check_not_cancelled)
         self._processes: set[Running] = set()
         self.left: dict[int, Left] = {}
         """What failed processes left, by the numbers of their steps; until `close`."""
@@ -200,7 +195,7 @@ class Executor:
             tree = Tree(self._view(parent))
             earlier = self._recorder.earlier(step, trees.files)
             copied = copying.execute(
-                operation, gathered, trees, NotingView(tree), self._layers, self._settings.times, earlier
+                operation, gathered, trees, NotingView(tree), self._layers, self._recorder.times, earlier
             )
             contents = self._recorder.contents.whole(step, copied.gathered)
             if copied.layer is not None and not copied.is_foreign:
@@ -274,7 +269,7 @@ class Executor:
                 self._layers,
                 mounted.upper,
                 watch.view,  # what a layer has depends on what is below it: that was looked at too
-                clamp=self._settings.times.limit,
+                clamp=self._recorder.times.limit,
                 mountpoints=lent.places,
                 told=mounted.told,
                 ownership=_ownership(container),
@@ -300,7 +295,7 @@ class Executor:
         self, step: Step, parent: Chain, inputs: list[Chain], contents: tuple[str, ...]
     ) -> Made | None:
         """A result from the same files."""
-        if self._settings.control.executes(step):
+        if self._recorder.control.executes(step):
             return None
         return self._recorder.known(step, parent, inputs, contents)
 
@@ -351,7 +346,7 @@ class Executor:
 
     @property
     def _mtime(self) -> int:
-        return self._settings.times.fixed
+        return self._recorder.times.fixed
 
     def _log_path(self, step: Step) -> str:
         return self._store.path("logs", f"{self._settings.build}-{step.number + 1}.log")

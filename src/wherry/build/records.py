@@ -207,10 +207,7 @@ class Recorder:
     def at(self, key: Digest) -> Record | None:
         """The record, if its layer is still in the store."""
         record = self._store.records.get(key)
-        return record if record is not None and self._is_there(record) else None
-
-    def _is_there(self, record: Record) -> bool:
-        return record.layer is None or os.path.isdir(self._store.layers.folder(record.layer))
+        return record if record is not None and self._store.layers.is_there(record.layer) else None
 
     def key(self, step: Step, parent: Chain, content: str = "") -> Digest:
         operation = step.operation
@@ -241,7 +238,8 @@ class Recorder:
     def written(self, step: Step, parent: Chain) -> list[Record]:
         """All records of the step on that parent, whatever it took in, whose layers are in the store."""
         done = self._recipe(step.operation, step)
-        return list(filter(self._is_there, self._store.records.of(done, self._chains.of(parent))))
+        found = self._store.records.of(done, self._chains.of(parent))
+        return [record for record in found if self._store.layers.is_there(record.layer)]
 
     def _mark_of_mode(self) -> str:
         """What keeps results of a mode apart. Of root little is asked: this is on every build's way."""

@@ -163,4 +163,4 @@ class Reuse:
         return View(self._contents, chain, self.names)
 
     def is_there(self, layer: Digest | None) -> bool:
-        return layer is None or os.path.isdir(self._store.layers.folder(layer))
+        return self._store.layers.is_there(layer)

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from wherry.base.events import Emit, Output
-from wherry.build.control import Control
 from wherry.build.records import Recorder
 from wherry.build.solve import Chain, Made
 from wherry.build.step import Copy, Step
@@ -28,12 +27,9 @@ _PATIENCE = 0.05
 class Turns:
     """`check` raises where the build is to end."""
 
-    def __init__(
-        self, store: Store, recorder: Recorder, control: Control, emit: Emit, check: Callable[[], None]
-    ) -> None:
+    def __init__(self, store: Store, recorder: Recorder, emit: Emit, check: Callable[[], None]) -> None:
         self._store = store
         self._recorder = recorder
-        self._control = control
         self._emit = emit
         self._check = check
 
@@ -48,7 +44,7 @@ class Turns:
         if content is None:
             yield None
             return
-        must = self._control.executes(step)
+        must = self._recorder.control.executes(step)
         key = self._recorder.key(step, parent, content)
         with turns.taken(self._store, key, None if must else self._waiting(step)):
             yield None if must else self._recorder.exact(step, parent, content)

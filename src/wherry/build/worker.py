@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from wherry.base.errors import WherryError
 from wherry.build.account import FAILED, Went
-from wherry.build.control import Control
 from wherry.build.records import Recorder
 from wherry.build.solve import Chain, Made
 from wherry.build.step import Step
@@ -20,18 +19,17 @@ if TYPE_CHECKING:
 
 class Worker:
     """`executor` is called once, by `prepare`. Records are always written; whether one is
-    looked up says `control`."""
+    looked up says the recorder's `control`."""
 
-    def __init__(self, recorder: Recorder, control: Control, executor: Callable[[], Executor]) -> None:
+    def __init__(self, recorder: Recorder, executor: Callable[[], Executor]) -> None:
         self._recorder = recorder
-        self._control = control
         self._make_executor = executor
         self._executor: Executor | None = None
         self._failures: list[tuple[Step, WherryError]] = []
         self._failed: dict[int, float] = {}
 
     def find(self, step: Step, parent: Chain, inputs: list[Chain]) -> Made | None:
-        if self._control.executes(step):
+        if self._recorder.control.executes(step):
             return None
         try:
             return self._recorder.find(step, parent, inputs)

@@ -42,3 +42,8 @@ class Entry(NamedTuple):
     """sha256 of a regular file's content, 32 bytes; empty where it is not known yet."""
     offset: int = -1
     """Where the content begins in the layer's uncompressed tar stream; -1 where there is none."""
+
+
+def is_same(one: Entry, other: Entry) -> bool:
+    """Whether all but the `offset`, the last field, is the same."""
+    return one[:-1] == other[:-1]

@@ -16,7 +16,6 @@ streams are verified whenever they are used, and trees are too many files (see `
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -24,6 +23,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, BinaryIO
 
 from wherry.base.errors import Corrupt, Denied, NotFound
+from wherry.base.locks import locked
 from wherry.base.paths import Root
 from wherry.layer.entry import FILE, HARDLINK, OPAQUE, WHITEOUT, Entry
 from wherry.layer.forms import FOLDERS, PLAIN, OverlayForm, current_form
@@ -365,12 +365,8 @@ class Layers:
         """One extraction of a layer at a time, in all processes: the others wait for its result."""
         folder = self._store.layers.folder(diff_id)
         os.makedirs(folder, mode=0o700, exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with locked(folder):
             yield
-        finally:
-            os.close(descriptor)
 
     def _publish(self, diff_id: Digest, scratch: str, part: str) -> None:
         self._move(f"{scratch}/{part}", self._place(diff_id, part))

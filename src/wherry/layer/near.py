@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from wherry.base.errors import WherryError
-from wherry.layer.entry import FILE, HARDLINK, Entry
+from wherry.base.locks import locked
+from wherry.layer.entry import FILE, HARDLINK, Entry, is_same
 from wherry.layer.folders import Folders
 from wherry.layer.forms import OverlayForm
 from wherry.layer.streams import unwritable
@@ -26,7 +27,6 @@ from wherry.layer.writer import Layer
 from wherry.oci import digest as digests
 from wherry.oci.digest import Digest
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _WORTH_IT = 2
 """One of so many entries must be the same."""
 _NEVER = {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EROFS, errno.EOPNOTSUPP}
@@ -68,12 +68,8 @@ def nearest(diff_id: Digest, folder: Callable[[Digest], str]) -> list[Digest]:
 @contextmanager
 def held(tree: str) -> Iterator[None]:
     """Nothing is linked from the tree meanwhile; waits for what is being linked."""
-    descriptor = os.open(tree, _FOLDER)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
+    with locked(tree, shared=True):
         yield
-    finally:
-        os.close(descriptor)
 
 
 class Near:
@@ -120,7 +116,7 @@ class Near:
 
 
 def _same(layer: Layer, near: Layer) -> set[str]:
-    """The files that both have, the same in all; of `offset`, the last field, nothing depends."""
+    """The files that both have, the same in all."""
     several = {entry.link for entry in (*layer.entries, *near.entries) if entry.kind == HARDLINK}
     others = {entry.path: entry for entry in near.entries if entry.kind == FILE}
     return {
@@ -129,6 +125,6 @@ def _same(layer: Layer, near: Layer) -> set[str]:
         if entry.kind == FILE
         and entry.digest
         and (other := others.get(entry.path)) is not None
-        and entry[:-1] == other[:-1]
+        and is_same(entry, other)
         and entry.path not in several
     }

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 from wherry.base.tuples import NamedTuple
-from wherry.layer.entry import FILE, Entry
+from wherry.layer.entry import FILE, Entry, is_same
 from wherry.layer.header import END, SIZE, header
 from wherry.layer.pipe import BLOCK
 from wherry.layer.writer import Layer
@@ -124,5 +124,5 @@ def _runs(old: Sequence[Entry], new: Sequence[Entry], ends: list[int]) -> list[R
 
 
 def _is_same(old: Entry, new: Entry) -> bool:
-    """Whether two entries of one path have the same header and content. `offset` is the last field."""
-    return old[:-1] == new[:-1] and (new.kind != FILE or len(new.digest) > 0)
+    """Whether two entries of one path have the same header and content."""
+    return is_same(old, new) and (new.kind != FILE or len(new.digest) > 0)

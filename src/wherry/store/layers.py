@@ -5,6 +5,8 @@ The content of a layer (index, tar stream, tree) is `layer/layers.py`'s; here is
 
 from __future__ import annotations
 
+import os
+
 from wherry.oci import digest as digests
 from wherry.oci.descriptor import Descriptor
 from wherry.oci.digest import Digest
@@ -19,6 +21,10 @@ class LayerTable:
     def folder(self, diff_id: Digest) -> str:
         """Where the layer's index, tar and tree are; it may not exist yet."""
         return f"{self._root}/layers/{digests.hex_of(diff_id)}"
+
+    def is_there(self, layer: Digest | None) -> bool:
+        """Whether the store has what a step gave; one that changed nothing, None, gave no layer."""
+        return layer is None or os.path.isdir(self.folder(layer))
 
     def add(self, diff_id: Digest, size: int) -> None:
         """Enter a layer whose content is in its folder; `size` is its tar stream's, in bytes."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from wherry.base.tuples import NamedTuple
 from wherry.oci.digest import Digest, chain_above
 from wherry.store import parts
@@ -41,7 +39,7 @@ def results(store: Store) -> list[Kept]:
     observed = {trace.result for trace, _ in store.traces.all()}
     groups: dict[object, list[Record]] = {}
     for record in store.records.all():
-        if record.layer is None or os.path.isdir(store.layers.folder(record.layer)):
+        if store.layers.is_there(record.layer):
             groups.setdefault((record.recipe, record.result), []).append(record)
     sizes = {record.layer: _size(store, record.layer) for (record, *_) in groups.values()}
     found = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -10,6 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from wherry.base.errors import Unsupported, WherryError
+from wherry.base.locks import locked
 from wherry.build.carry.spec import Place
 from wherry.oci import digest as digests
 from wherry.oci import media
@@ -49,21 +49,11 @@ def destination(store: Store, place: Place, layers: Sequence[Digest]) -> Iterato
         return
     try:
         os.makedirs(f"{place.folder}/blobs/sha256", exist_ok=True)
-        with _locked(place.folder):
+        # Who writes a manifest may take away blobs that the one before it had: no other writer's new ones.
+        with locked(place.folder):
             yield _Layout(place.folder, place.tag)
     except OSError as error:
         raise WherryError(f"cannot write {place.folder}: {error.strerror or error}") from None
-
-
-@contextmanager
-def _locked(folder: str) -> Iterator[None]:
-    """Who writes a manifest may take away blobs that the one before it had: no other writer's new ones."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 class _Layout:
