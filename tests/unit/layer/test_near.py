@@ -64,7 +64,7 @@ def changed(
         elif kind == "mode":
             entry = entry._replace(mode=entry.mode ^ 0o100)
         elif kind == "owner":
-            entry = entry._replace(uid=entry.uid ^ 1)
+            entry = entry._replace(uid=0 if entry.uid else 1)
         elif kind == "time":
             entry = entry._replace(mtime=entry.mtime + SECOND)
         result.append(entry)
