@@ -45,6 +45,13 @@ class Document(NamedTuple):
     digest: Digest
 
 
+class Put(NamedTuple):
+    """What a registry took; `subject`: its OCI-Subject header, "" from one that does not know of subjects."""
+
+    digest: Digest
+    subject: str
+
+
 class Client:
     """Talks about one repository; used by several threads at once.
 
@@ -91,14 +98,39 @@ class Client:
 
     def put_manifest(self, tag_or_digest: str, raw: bytes, media_type: str) -> Digest:
         """Give a manifest its name; everything that it names must be there already."""
+        return self.put(tag_or_digest, raw, media_type).digest
+
+    def put(self, tag_or_digest: str, raw: bytes, media_type: str) -> Put:
+        """As `put_manifest`, with what the registry says of the manifest's subject."""
         url = f"{self._repository}/manifests/{tag_or_digest}"
         with self._ask("PUT", url, {"Content-Type": media_type}, raw) as response:
             self._expect(response, (200, 201, 202), "no such repository")
-            promised = response.header("Docker-Content-Digest")
+            promised, subject = response.header("Docker-Content-Digest"), response.header("OCI-Subject")
         digest = digests.of(raw)
         if digests.is_digest(promised) and promised != digest:
             raise Corrupt(f"{self.registry} took the manifest {digest} for {promised}")
-        return digest
+        return Put(digest, subject)
+
+    def has_manifest(self, digest: Digest) -> bool:
+        with self._ask("HEAD", f"{self._repository}/manifests/{digest}", {"Accept": _ACCEPT}) as response:
+            if response.status == 404:
+                return False
+            self._expect(response, (200,), "")
+            return True
+
+    def get(self, path: str, accept: str, missing: str) -> Response:
+        """What the registry has at `path`: beneath this repository, or a URL of the registry that it gave.
+
+        NotFound, in the words of `missing`, for 404. To be used in a `with` block.
+        """
+        url = path if "://" in path else f"{self._repository}/{path}"
+        response = self._ask("GET", url, {"Accept": accept})
+        try:
+            self._expect(response, (200,), missing)
+        except WherryError:
+            response.close()
+            raise
+        return response
 
     def has_blob(self, digest: Digest) -> bool:
         with self._ask("HEAD", f"{self._repository}/blobs/{digest}") as response:
@@ -120,7 +152,15 @@ class Client:
     def blob(
         self, blob: Descriptor, write: Callable[[bytes], object], report: Report = lambda _: None
     ) -> None:
-        """Give a blob's bytes to `write`, in order; the caller verifies their digest.
+        """Give a blob's bytes to `write`, in order; the caller verifies their digest."""
+        received = 0
+        for data in self.pieces(blob):
+            write(data)
+            received += len(data)
+            report(received)
+
+    def pieces(self, blob: Descriptor) -> Iterator[bytes]:
+        """A blob's bytes, in order; the caller verifies their digest.
 
         A broken connection is taken up where it broke; retries are counted anew after each MiB of progress.
         """
@@ -129,9 +169,8 @@ class Client:
             before = received
             try:
                 for data in self._blob_from(blob, received):
-                    write(data)
                     received += len(data)
-                    report(received)
+                    yield data
                 if received == blob.size:
                     return
                 raise Broken(f"{self.registry} sent {received} of {blob.size} bytes of {blob.digest}")
