@@ -134,6 +134,14 @@ def register(parser: argparse.ArgumentParser) -> None:
         metavar="ACTION",
         help="error; or shell: a shell where a step fails, before the build ends",
     )
+    add(
+        "--provenance",
+        default="",
+        metavar="false",
+        help="attestations are refused; false says that there are none",
+    )
+    add("--sbom", default="", metavar="false", help="as --provenance")
+    add("--attest", action="append", default=[], metavar="type=TYPE,disabled=true", help="as --provenance")
     add("--call", metavar="METHOD[,format=FORMAT]", help="build, check, outline or targets; text or json")
     add("--check", action="store_true", help="lint the Dockerfile and build nothing (--call=check)")
     add("--strict", action="store_true", help="with --check: advice counts as a warning does")
@@ -143,6 +151,10 @@ def register(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     settings = load()
+    if args.provenance or args.sbom or args.attest:
+        from wherry.cli import attestations
+
+        attestations.check(args)
     options = _options(args, settings)
     if args.call or args.check or args.strict or args.format:
         from wherry.cli import call
