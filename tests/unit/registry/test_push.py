@@ -175,8 +175,11 @@ def test_an_upload_location_elsewhere_gets_no_credential(store: Store, tmp_path:
         push(store, image, server.reference("app:v1"), credentials=credentials)
         assert any("Authorization" in item.headers for item in server.asked("PUT", "/uploads/"))
         server.blobs.clear()
-        answer = Answer(202, (("Location", f"http://{elsewhere.host}/v2/app/blobs/uploads/7"),))
-        server.faults.append(Fault("POST", "/uploads/", answer, times=9))
+        server.checks_names = False
+        for name in ("7", "8"):
+            elsewhere.uploads[name] = bytearray()
+            answer = Answer(202, (("Location", f"http://{elsewhere.host}/v2/app/blobs/uploads/{name}"),))
+            server.faults.append(Fault("POST", "/uploads/", answer))
         push(store, image, server.reference("app:v2"), credentials=credentials)
         assert len(elsewhere.asked("PUT", "digest=")) == 2
         assert not any("Authorization" in item.headers for item in elsewhere.log)
