@@ -33,6 +33,8 @@ GROUPS: dict[str, dict[str, Command]] = {
     "Registries": {
         "pull": Command("pull", "Download an image from a registry"),
         "push": Command("push", "Upload an image to a registry"),
+        "ls": Command("ls", "List the tags of a repository"),
+        "referrers": Command("referrers", "List the signatures and other artifacts that refer to an image"),
         "login": Command("login", "Log in to a registry"),
         "logout": Command("logout", "Log out from a registry"),
     },

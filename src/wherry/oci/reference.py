@@ -89,6 +89,10 @@ def is_host(text: str) -> bool:
     return _HOST.fullmatch(text) is not None
 
 
+def is_tag(text: str) -> bool:
+    return _TAG.fullmatch(text) is not None
+
+
 def _split_tag(rest: str) -> tuple[str, str]:
     """The last colon starts a tag only behind the last slash: `host:5000/app` has none."""
     head, slash, last = rest.rpartition("/")

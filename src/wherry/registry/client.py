@@ -20,7 +20,7 @@ from wherry.oci.digest import Digest
 from wherry.oci.reference import Reference
 from wherry.registry.auth import Authority, denied
 from wherry.registry.credentials import Credentials
-from wherry.registry.failures import Broken
+from wherry.registry.failures import Broken, host_of
 from wherry.registry.hosts import base_url, origin
 from wherry.registry.transport import Body, Response, Retries, Transport, redirected
 
@@ -118,15 +118,18 @@ class Client:
             self._expect(response, (200,), "")
             return True
 
-    def get(self, path: str, accept: str, missing: str) -> Response:
-        """What the registry has at `path`: beneath this repository, or a URL of the registry that it gave.
+    def get(self, path: str, accept: str, missing: str = "", also: Sequence[int] = ()) -> Response:
+        """What the registry has at `path`: beneath this repository, or the URL of a next page.
 
-        NotFound, in the words of `missing`, for 404. To be used in a `with` block.
+        Statuses of `also` are returned as 200 is; else 404 is NotFound, in the words of `missing`. To be used
+        in a `with` block. Denied for a URL of another server: nobody has asked us to speak to that one.
         """
         url = path if "://" in path else f"{self._repository}/{path}"
+        if origin(url) != origin(self._base):
+            raise Denied(f"{self.registry} continues its list at another server, {host_of(url)}: refused")
         response = self._ask("GET", url, {"Accept": accept})
         try:
-            self._expect(response, (200,), missing)
+            self._expect(response, (200, *also), missing)
         except WherryError:
             response.close()
             raise
