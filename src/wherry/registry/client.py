@@ -80,10 +80,10 @@ class Client:
     def manifest(self, tag_or_digest: str) -> Document:
         """The manifest or index of that name; NotFound where there is none."""
         url = f"{self._repository}/manifests/{tag_or_digest}"
-        with self._ask("GET", url, {"Accept": _ACCEPT}) as response:
-            self._expect(response, (200,), f"no such image: {self._shown(tag_or_digest)}")
-            raw = response.body(MAX_DOCUMENT)
-            kind, promised = response.content_type, response.header("Docker-Content-Digest")
+        response, raw = self._document(
+            url, {"Accept": _ACCEPT}, f"no such image: {self._shown(tag_or_digest)}"
+        )
+        kind, promised = response.content_type, response.header("Docker-Content-Digest")
         if kind in ("text/html", "application/xhtml+xml") or raw.lstrip()[:1] == b"<":
             raise self._web_page()
         digest = digests.of(raw)
@@ -227,6 +227,20 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _document(self, url: str, headers: dict[str, str], missing: str) -> tuple[Response, bytes]:
+        """An answer, with its whole body; asked for again where the connection breaks within that."""
+        attempts = self._transport.retries.attempts
+        for attempt in range(1, attempts + 1):
+            with self._ask("GET", url, headers) as response:
+                self._expect(response, (200,), missing)
+                try:
+                    return response, response.body(MAX_DOCUMENT)
+                except Broken:
+                    if attempt == attempts:
+                        raise
+            self._pause(attempt)
+        raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _upload_once(
         self, digest: Digest, size: int, open_blob: Callable[[], BinaryIO], report: Report, location: str
@@ -376,7 +390,7 @@ def _check_length(response: Response, blob: Descriptor, start: int) -> None:
     expected = blob.size - start if response.status == 206 else blob.size
     if response.length is not None and response.length != expected:
         raise Corrupt(
-            f"{origin(response.url)[1]} sends {response.length} bytes for {blob.digest}, not {expected}"
+            f"{host_of(response.url)} sends {response.length} bytes for {blob.digest}, not {expected}"
         )
     part = response.header("Content-Range")
     if response.status == 206 and not part.startswith(f"bytes {start}-"):

@@ -63,7 +63,10 @@ class Change(NamedTuple):
 
 
 class Relabel(NamedTuple):
-    """The right answer with these headers in place of its own of that name; an empty value takes one away."""
+    """The right answer with these headers in place of its own of that name; an empty value takes one away.
+
+    Without Content-Length the body ends with the connection.
+    """
 
     headers: tuple[tuple[str, str], ...]
 
@@ -78,7 +81,8 @@ Kind = Answer | Redirect | Drop | Lost | Cut | Stall | Drip | Change | Relabel |
 
 
 class Fault:
-    """Happens to `times` requests of `method` whose path has `part` in it, after `skip` of them went well."""
+    """Happens to `times` requests of `method` ("" for any) whose path has `part` in it, once `skip` of them
+    went well."""
 
     def __init__(self, method: str, part: str, what: Kind, times: int = 1, skip: int = 0) -> None:
         self.method = method
@@ -89,7 +93,7 @@ class Fault:
 
     def strikes(self, method: str, path: str) -> bool:
         """Whether this request is one of them. It is counted."""
-        if not self.times or self.method != method or self.part not in path:
+        if not self.times or self.method not in ("", method) or self.part not in path:
             return False
         if self.skip:
             self.skip -= 1

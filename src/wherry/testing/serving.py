@@ -109,26 +109,31 @@ class _Handler(BaseHTTPRequestHandler):
             answer(self.state, request)
 
     def _send(self, found: Answer, fault: Kind | None) -> None:
-        body, length = found.body, len(found.body)
-        headers = list(found.headers)
-        if isinstance(fault, Change):
-            body = fault.change(body)
-            length = len(body) if fault.honest else length
-        if isinstance(fault, Relabel):
-            names = {name.lower() for name, _ in fault.headers}
-            headers = [item for item in headers if item[0].lower() not in names]
-            headers += [item for item in fault.headers if item[1]]
+        body, headers = _meant(found, fault)
         self.send_response(found.status)
         for name, value in headers:
             self.send_header(name, value)
-        # RFC 9110, 8.6: 204 has no body, and no header that says so.
-        if found.status != 204 and not any(name.lower() == "content-length" for name, _ in headers):
-            self.send_header("Content-Length", str(length))
         self.end_headers()
         if self.command != "HEAD":
             _write(self.wfile.write, body, fault)
-        if isinstance(fault, Drop) or _says_other(headers, length, body):
+        said = next((value for name, value in headers if name.lower() == "content-length"), "")
+        if isinstance(fault, Drop) or (found.status != 204 and said != str(len(body))):
             self.close_connection = True
+
+
+def _meant(found: Answer, fault: Kind | None) -> tuple[bytes, list[tuple[str, str]]]:
+    """The body and the headers that are to be sent."""
+    body = fault.change(found.body) if isinstance(fault, Change) else found.body
+    told = found.body if isinstance(fault, Change) and not fault.honest else body
+    headers = list(found.headers)
+    # RFC 9110, 8.6: 204 has no body, and no header that says so.
+    if found.status != 204 and not any(name.lower() == "content-length" for name, _ in headers):
+        headers.append(("Content-Length", str(len(told))))
+    if isinstance(fault, Relabel):
+        names = {name.lower() for name, _ in fault.headers}
+        headers = [item for item in headers if item[0].lower() not in names]
+        headers += [item for item in fault.headers if item[1]]
+    return body, headers
 
 
 def _write(write: Callable[[bytes], object], body: bytes, fault: Kind | None) -> None:
@@ -144,12 +149,6 @@ def _write(write: Callable[[bytes], object], body: bytes, fault: Kind | None) ->
             write(body[start : start + fault.size])
     else:
         write(body)
-
-
-def _says_other(headers: list[tuple[str, str]], length: int, body: bytes) -> bool:
-    """Whether the body has another length than its header: the end of the connection is its end then."""
-    said = {name.lower(): value for name, value in headers}.get("content-length", str(length))
-    return said != str(len(body))
 
 
 def _redirect(fault: Redirect, path: str) -> Answer:

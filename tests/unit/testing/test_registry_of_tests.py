@@ -214,6 +214,8 @@ class TestFaults:
         self._fail(server, Answer(500), times=2, skip=1)
         assert [_ask(server, "GET", self.path).status for _ in range(4)] == [200, 500, 500, 200]
         assert _ask(server, "HEAD", self.path).status == 200
+        server.faults.append(Fault("", "/blobs/", Answer(500)))
+        assert _ask(server, "HEAD", self.path).status == 500
 
     def test_ends_of_connections(self, server: Registry) -> None:
         self._fail(server, Drop(5))
@@ -246,6 +248,9 @@ class TestFaults:
         self._fail(server, Relabel((("content-length", "9"), ("Docker-Content-Digest", ""), ("X-New", "1"))))
         got = _ask(server, "GET", self.path)
         assert (got.body, got.headers["Docker-Content-Digest"], got.headers["X-New"]) == (DATA[:9], None, "1")
+        self._fail(server, Relabel((("Content-Length", ""),)))
+        got = _ask(server, "GET", self.path)
+        assert (got.body, got.headers["Content-Length"]) == (DATA, None)
 
     def test_redirects(self, server: Registry) -> None:
         self._fail(server, Redirect())
