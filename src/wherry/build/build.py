@@ -304,7 +304,7 @@ def _export(store: Store, config: ImageConfig, options: Options, vertex: int, em
     if is_new:
         store.images.put(raw)
     lines = [f"writing image {image}"]
-    if not options.outputs or _write_outputs(store, image, options, emit):
+    if not options.outputs or _write_outputs(store, config, image, options, emit):
         for tag in options.tags:
             if store.images.id_of(tag) != image:
                 store.images.tag(tag, image)
@@ -318,14 +318,14 @@ def _export(store: Store, config: ImageConfig, options: Options, vertex: int, em
     return image
 
 
-def _write_outputs(store: Store, image: Digest, options: Options, emit: Emit) -> bool:
+def _write_outputs(store: Store, config: ImageConfig, image: Digest, options: Options, emit: Emit) -> bool:
     """Write the image to all places of `-o`; whether the store is one of them."""
     from wherry.output import spec as specs
     from wherry.output.export import export
+    from wherry.output.result import Part, Result
     from wherry.runtime import modes
 
     chosen = [specs.parse(text) for text in options.outputs]
     modes.enter_as_user()
-    for spec in chosen:
-        export(store, image, options.tags, spec, emit)
+    export(store, Result((Part(config.platform, image),), options.tags), chosen, emit)
     return any(spec.kind == specs.IMAGE or (spec.kind == specs.DOCKER and not spec.dest) for spec in chosen)

@@ -22,4 +22,5 @@ def run(args: argparse.Namespace) -> int:
         chosen = choose(store, args.images)
         with target(args.output) as sink:
             save(store, chosen, sink)
+            sink.finish()
     return 0

@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 
 GZIP = "gzip"
 ZSTD = "zstd"
-NONE = "none"
+NONE = "uncompressed"
 _LEVELS = {GZIP: 6, ZSTD: 3}
 """Where none is asked for."""
+LEVELS = {GZIP: 9, ZSTD: 22}
+"""The highest; the lowest is 0."""
 
 _MEDIA_TYPES = {
     GZIP: (media.LAYER_GZIP, media.DOCKER_LAYER_GZIP),
@@ -68,7 +70,7 @@ class Compressing:
         threads: int = 0,
         level: int | None = None,
     ) -> None:
-        """`compression` is gzip, zstd or none; `threads` is 0 for one a processor."""
+        """`compression` is gzip, zstd or uncompressed; `threads` is 0 for one a processor."""
         from concurrent.futures import ThreadPoolExecutor
 
         _check(compression)
@@ -306,7 +308,7 @@ def _one(compression: str, level: int | None) -> Callable[[bytes], bytes]:
 def _check(compression: str) -> None:
     if compression not in _MEDIA_TYPES:
         raise Unsupported(
-            f"layers cannot be compressed by {compression!r}", hint="choose one of: gzip, zstd, none"
+            f"layers cannot be compressed by {compression!r}", hint="choose one of: gzip, zstd, uncompressed"
         )
 
 

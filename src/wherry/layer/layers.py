@@ -219,13 +219,18 @@ class Layers:
     # what goes out
 
     def compressed(self, diff_id: Digest, compression: str = "gzip", level: int | None = None) -> Descriptor:
-        """The layer as a blob of the store, made if need be; its media type is OCI's. One that is there is
-        taken, whatever its level."""
+        """The layer as a blob of the store, made if need be; its media type is OCI's.
+
+        One that is there is taken; where a `level` is asked for, only one that was made here with it.
+        """
         from wherry.layer import compress
 
         accepted = compress.accepted_types(compression)
+        maker = compress.compressor(compression, level)
+        makers = self._store.layers.makers(diff_id)
         for blob in self._store.layers.blobs_of(diff_id):
-            if blob.media_type in accepted and self._store.blobs.has(blob.digest):
+            is_so = blob.media_type in accepted and (level is None or makers[blob.digest] == maker)
+            if is_so and self._store.blobs.has(blob.digest):
                 return blob._replace(media_type=accepted[0])
         with self._store.blobs.writer() as writer, self.open_tar(diff_id) as tar:
             with compress.Compressing(writer.write, compression, level=level) as compressing:
@@ -234,7 +239,7 @@ class Layers:
                 compressing.finish()
             size = writer.size
             blob = Descriptor(accepted[0], writer.commit(), size)
-        self._store.layers.add_blob(diff_id, blob, compress.compressor(compression, level))
+        self._store.layers.add_blob(diff_id, blob, maker)
         return blob
 
     # within

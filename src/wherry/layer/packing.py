@@ -1,9 +1,14 @@
-"""An image as it leaves the machine: its manifest, and its layers as compressed blobs."""
+"""An image as it leaves the machine: its manifest, and its layers as blobs, compressed or not."""
 
 from __future__ import annotations
 
-from wherry.base.errors import NotFound
+from collections.abc import Sequence
+
+from wherry.base.errors import NotFound, Unsupported, UsageError
+from wherry.base.tuples import NamedTuple
+from wherry.layer.compress import GZIP, LEVELS, ZSTD, accepted_types
 from wherry.layer.layers import Layers
+from wherry.oci import digest as digests
 from wherry.oci import media
 from wherry.oci.descriptor import Descriptor, Manifest, make_manifest, parse
 from wherry.oci.digest import Digest
@@ -16,6 +21,136 @@ COMPRESSED = {
     media.DOCKER_LAYER_GZIP: media.LAYER_GZIP,
 }
 """The media types of compressed layers, and what they are called in an OCI manifest."""
+
+_DOCKER_TYPES = {
+    media.LAYER_GZIP: media.DOCKER_LAYER_GZIP,
+    media.LAYER_TAR: media.DOCKER_LAYER_TAR,
+    media.CONFIG: media.DOCKER_CONFIG,
+}
+_OCI_TYPES = {docker: oci for oci, docker in _DOCKER_TYPES.items()}
+
+Pairs = tuple[tuple[str, str], ...]
+
+
+class Form(NamedTuple):
+    """What a user wants of the manifest and the blobs.
+
+    `compression` is gzip, zstd or uncompressed; "" takes each layer as it lies, and gzip for one that has
+    not been compressed yet. Layers that came compressed from elsewhere stay as they came, unless `force`.
+    `level` is the compressor's; None for its usual one. `oci`: OCI's media types, or docker's; None: those
+    that the image came with, and OCI's for a new one.
+    """
+
+    compression: str = ""
+    level: int | None = None
+    force: bool = False
+    oci: bool | None = None
+
+
+AS_IT_IS = Form()
+
+
+def checked(form: Form) -> Form:
+    """`form`, where it can be had; UsageError where its wishes contradict each other."""
+    if form.compression:
+        accepted_types(form.compression)  # raises for what there is not
+    elif form.level is not None:
+        raise UsageError("a compression level needs a compression", hint="name it too: gzip or zstd")
+    elif form.force:
+        raise UsageError(
+            "nothing says which compression to force", hint="name it: gzip, zstd or uncompressed"
+        )
+    if form.level is not None and not 0 <= form.level <= LEVELS.get(form.compression, -1):
+        highest = LEVELS.get(form.compression)
+        raise UsageError(
+            f"there is no compression level {form.level} of {form.compression}",
+            hint=f"{form.compression} has 0 to {highest}" if highest else "leave the level out",
+        )
+    if form.compression == ZSTD and form.oci is False:
+        raise UsageError(
+            "docker's media types have no name for layers in zstd: compression=zstd and oci-mediatypes=false"
+            " contradict each other",
+            hint="leave one of them out",
+        )
+    return form
+
+
+class Packing:
+    """One image on its way out. Safe for use by several threads; the caller holds the store's lease."""
+
+    def __init__(
+        self, store: Store, layers: Layers, image: Image, form: Form = AS_IT_IS, annotations: Pairs = ()
+    ) -> None:
+        self._store = store
+        self._layers = layers
+        self._image = image
+        self._form = form
+        self._annotations = annotations
+        self._original = original(store, image)
+        self._known = (
+            dict(zip(image.config.diff_ids, self._original.layers, strict=True)) if self._original else {}
+        )
+
+    def layer(self, diff_id: Digest) -> Descriptor:
+        """The layer as a blob of the store, compressed now if need be; its media type is OCI's.
+
+        That of the manifest that the image came with goes before others, as long as it is what is wanted.
+        """
+        known = self._known.get(diff_id)
+        if known is not None and not self._form.compression:
+            return known
+        blob = packed(self._store, self._layers, diff_id, self._form)
+        return known if known is not None and known.digest == blob.digest else blob
+
+    def manifest(self, blobs: Sequence[Descriptor]) -> Manifest:
+        """The manifest over `blobs`, which `layer` gave, in the image's order.
+
+        It is the one that the image came with, byte for byte, where that says the same.
+        """
+        kept = self._original
+        if kept and self._is_as_wished(kept, blobs):
+            return kept
+        annotations = dict(kept.annotations if kept else ()) | dict(self._annotations)
+        plain = tuple(
+            blob._replace(media_type=_OCI_TYPES.get(blob.media_type, blob.media_type)) for blob in blobs
+        )
+        config = Descriptor(media.CONFIG, self._image.id, self._store.blobs.size(self._image.id))
+        if self._is_docker(plain, annotations):
+            return make_manifest(
+                _docker(config), tuple(map(_docker, plain)), media_type=media.DOCKER_MANIFEST
+            )
+        return make_manifest(config, plain, annotations)
+
+    def _is_as_wished(self, manifest: Manifest, blobs: Sequence[Descriptor]) -> bool:
+        is_oci = manifest.media_type == media.MANIFEST
+        return (
+            self._form.oci in (None, is_oci)
+            and set(self._annotations) <= set(manifest.annotations)
+            and [blob.digest for blob in blobs] == [blob.digest for blob in manifest.layers]
+        )
+
+    def _is_docker(self, blobs: Sequence[Descriptor], annotations: dict[str, str]) -> bool:
+        """Whether the manifest is to be of docker's schema 2, which has no annotations and no zstd."""
+        if self._form.oci is None and self._original:
+            fits = not annotations and all(blob.media_type in _DOCKER_TYPES for blob in blobs)
+            return fits and self._original.media_type == media.DOCKER_MANIFEST
+        return self._form.oci is False
+
+
+def packed(store: Store, layers: Layers, diff_id: Digest, form: Form = AS_IT_IS) -> Descriptor:
+    """The layer as a blob of the store, as an OCI manifest names it.
+
+    One that is there already is taken if `form` allows it, whoever compressed it: its bytes are the ones that
+    registries know.
+    """
+    makers = store.layers.makers(diff_id)
+    for blob in store.layers.blobs_of(diff_id):
+        is_foreign = not makers[blob.digest]
+        if form.compression and (form.force or not is_foreign):
+            continue  # it is taken below where it is of that compression
+        if blob.media_type in COMPRESSED and store.blobs.has(blob.digest):
+            return blob._replace(media_type=COMPRESSED[blob.media_type])
+    return layers.compressed(diff_id, form.compression or GZIP, form.level)
 
 
 def original(store: Store, image: Image) -> Manifest | None:
@@ -30,17 +165,13 @@ def original(store: Store, image: Image) -> Manifest | None:
     return manifest if isinstance(manifest, Manifest) and whole else None
 
 
-def packed(store: Store, layers: Layers, diff_id: Digest) -> Descriptor:
-    """The layer as a compressed blob of the store, as an OCI manifest names it.
-
-    One that is there already is taken, whoever compressed it: its bytes are the ones that registries know.
-    """
-    for blob in store.layers.blobs_of(diff_id):
-        if blob.media_type in COMPRESSED and store.blobs.has(blob.digest):
-            return blob._replace(media_type=COMPRESSED[blob.media_type])
-    return layers.compressed(diff_id)
-
-
-def manifest_of(image: Image, config_size: int, layers: tuple[Descriptor, ...]) -> Manifest:
-    """A new OCI manifest over the image's config, `config_size` bytes, and `layers` in their order."""
-    return make_manifest(Descriptor(media.CONFIG, image.id, config_size), layers)
+def _docker(descriptor: Descriptor) -> Descriptor:
+    """What an OCI manifest names, as docker's schema 2 does. Unsupported for what that has no name for."""
+    media_type = _DOCKER_TYPES.get(descriptor.media_type)
+    if media_type is None:
+        raise Unsupported(
+            f"layer {digests.short(descriptor.digest)} came as {descriptor.media_type}, for which docker has no"
+            " media type",
+            hint="leave oci-mediatypes=false out, or add compression=gzip,force-compression=true",
+        )
+    return descriptor._replace(media_type=media_type, annotations=())

@@ -70,12 +70,13 @@ def make_manifest(
     layers: tuple[Descriptor, ...],
     annotations: Mapping[str, str] | None = None,
     artifact: str = "",
+    media_type: str = media.MANIFEST,
 ) -> Manifest:
-    """A new OCI manifest; its bytes depend on nothing but the arguments. `artifact` is the type of what is no
+    """A new manifest; its bytes depend on nothing but the arguments. `artifact` is the type of what is no
     image."""
     document: dict[str, Any] = {
         "schemaVersion": 2,
-        "mediaType": media.MANIFEST,
+        "mediaType": media_type,
         **({"artifactType": artifact} if artifact else {}),
         "config": config.to_json(),
         "layers": [layer.to_json() for layer in layers],
@@ -83,16 +84,23 @@ def make_manifest(
     if annotations:
         document["annotations"] = dict(sorted(annotations.items()))
     pairs = tuple(sorted((annotations or {}).items()))
-    return Manifest(encode(document), media.MANIFEST, config, layers, pairs)
+    return Manifest(encode(document), media_type, config, layers, pairs)
 
 
-def make_index(manifests: tuple[Descriptor, ...]) -> Index:
-    document = {
+def make_index(
+    manifests: tuple[Descriptor, ...],
+    annotations: Mapping[str, str] | None = None,
+    media_type: str = media.INDEX,
+) -> Index:
+    """A new index; its bytes depend on nothing but the arguments."""
+    document: dict[str, Any] = {
         "schemaVersion": 2,
-        "mediaType": media.INDEX,
+        "mediaType": media_type,
         "manifests": [manifest.to_json() for manifest in manifests],
     }
-    return Index(encode(document), media.INDEX, manifests)
+    if annotations:
+        document["annotations"] = dict(sorted(annotations.items()))
+    return Index(encode(document), media_type, manifests, tuple(sorted((annotations or {}).items())))
 
 
 def parse(raw: bytes, media_type: str = "") -> Manifest | Index:

@@ -90,7 +90,10 @@ def named(manifest: Descriptor, names: Sequence[Reference]) -> list[Descriptor]:
     """The entries of a layout's index for one image: one for each name, or one without."""
     if not names:
         return [manifest]
-    return [manifest._replace(annotations=((FULL_NAME, str(name)), (REF_NAME, name.tag))) for name in names]
+    return [
+        manifest._replace(annotations=(*manifest.annotations, (FULL_NAME, str(name)), (REF_NAME, name.tag)))
+        for name in names
+    ]
 
 
 def _tags(store: Store, word: str) -> list[tuple[Reference, Digest]]:

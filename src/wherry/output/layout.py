@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from wherry.base.errors import WherryError
 from wherry.layer.layers import Layers
-from wherry.layer.packing import manifest_of, original, packed
-from wherry.oci.descriptor import Descriptor, make_index
-from wherry.oci.reference import Reference
-from wherry.output.archive import LAYOUT, blob_name, blocks, named
+from wherry.layer.packing import AS_IT_IS, Form, Packing
+from wherry.oci import media
+from wherry.oci.descriptor import Descriptor, Index, make_index
+from wherry.output.archive import FULL_NAME, LAYOUT, REF_NAME, blob_name, blocks, named
+from wherry.output.result import Part, Result
 from wherry.output.tarball import Tarball, Writable
-from wherry.store.images import Image
 from wherry.store.store import Store
 
 
@@ -21,52 +22,129 @@ class _Files(Protocol):
     def file(self, name: str, size: int, blocks: Iterable[bytes]) -> None: ...
 
 
-def write_tar(store: Store, image: Image, names: Sequence[Reference], sink: Writable) -> None:
+def write_tar(store: Store, result: Result, sink: Writable, form: Form = AS_IT_IS) -> Descriptor:
+    """What the layout's index names: the image's manifest, or the index of its platforms."""
     tarball = Tarball(sink)
     tarball.folder("blobs")
     tarball.folder("blobs/sha256")
-    _write(store, image, names, tarball)
+    top = _write(store, result, form, tarball)
+    _write_index(tarball, named(top, result.names))
     tarball.finish()
+    return top
 
 
-def write_folder(store: Store, image: Image, names: Sequence[Reference], folder: str) -> None:
-    """A new layout, or one that is there already: blobs are added to it, and its index is replaced."""
+@contextmanager
+def folder(store: Store, result: Result, path: str, form: Form = AS_IT_IS) -> Iterator[Folder]:
+    """A new layout, or one that is there already: blobs are added to it, and in its index the names move.
+
+    All of it lies there under other names until the folder's `finish`; without it nothing stays.
+    """
+    with _failing(path):
+        os.makedirs(f"{path}/blobs/sha256", exist_ok=True)
+    files = Folder(path)
     try:
-        os.makedirs(f"{folder}/blobs/sha256", exist_ok=True)
-        _write(store, image, names, Folder(folder))
-    except OSError as error:
-        raise WherryError(f"cannot write {folder}: {error.strerror or error}") from None
+        with _failing(path):
+            files.top = _write(store, result, form, files)
+            _write_index(files, _merged(path, named(files.top, result.names)))
+        yield files
+    finally:
+        files.close()
 
 
-def _write(store: Store, image: Image, names: Sequence[Reference], files: _Files) -> None:
-    """Blobs first, the index that makes them an image last."""
+class Folder:
+    """Files of a folder that get their names all at once, in the order in which they were written."""
+
+    top: Descriptor
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._unfinished: dict[str, str] = {}
+
+    def file(self, name: str, size: int, blocks: Iterable[bytes]) -> None:
+        path = f"{self._path}/{name}"
+        is_there = name.startswith("blobs/") and os.path.exists(path) and os.path.getsize(path) == size
+        if is_there or path in self._unfinished:
+            return
+        unfinished = self._unfinished[path] = f"{path}.{os.getpid()}.new"
+        with open(unfinished, "wb") as file:
+            file.writelines(blocks)
+
+    def finish(self) -> None:
+        with _failing(self._path):
+            for path, unfinished in self._unfinished.items():
+                os.rename(unfinished, path)
+        self._unfinished = {}
+
+    def close(self) -> None:
+        for unfinished in self._unfinished.values():
+            try:
+                os.unlink(unfinished)
+            except FileNotFoundError:
+                pass
+
+
+def _write(store: Store, result: Result, form: Form, files: _Files) -> Descriptor:
+    """All blobs, each before what names it; the one that names all the others."""
     layers = Layers(store)
-    manifest = original(store, image)
-    if manifest is None:
-        blobs = tuple(packed(store, layers, diff_id) for diff_id in image.config.diff_ids)
-        manifest = manifest_of(image, store.blobs.size(image.id), blobs)
+    entries = tuple(_part(store, layers, part, form, files) for part in result.parts)
+    if not result.is_index:
+        return entries[0]
+    index = index_of(entries, result, form)
+    files.file(blob_name(index.digest), len(index.raw), [index.raw])
+    return Descriptor(index.media_type, index.digest, len(index.raw))
+
+
+def index_of(entries: tuple[Descriptor, ...], result: Result, form: Form) -> Index:
+    """The index of a result's platforms, in the media type that is asked for."""
+    return make_index(
+        entries, dict(result.annotations), media.DOCKER_LIST if form.oci is False else media.INDEX
+    )
+
+
+def _part(store: Store, layers: Layers, part: Part, form: Form, files: _Files) -> Descriptor:
+    image = store.images.get(part.image)
+    packing = Packing(store, layers, image, form, part.annotations)
+    blobs = tuple(packing.layer(diff_id) for diff_id in image.config.diff_ids)
+    manifest = packing.manifest(blobs)
     for blob in (*manifest.layers, manifest.config):
         with store.blobs.open(blob.digest) as file:
             files.file(blob_name(blob.digest), blob.size, blocks(file))
     files.file(blob_name(manifest.digest), len(manifest.raw), [manifest.raw])
+    return Descriptor(
+        manifest.media_type,
+        manifest.digest,
+        len(manifest.raw),
+        part.described,
+        part.platform,
+    )
+
+
+def _write_index(files: _Files, entries: Iterable[Descriptor]) -> None:
+    """The files that make the blobs a layout, last of all."""
+    index = make_index(tuple(entries)).raw
     files.file("oci-layout", len(LAYOUT), [LAYOUT])
-    platform = image.config.platform
-    entry = Descriptor(manifest.media_type, manifest.digest, len(manifest.raw), platform=platform)
-    index = make_index(tuple(named(entry, names))).raw
     files.file("index.json", len(index), [index])
 
 
-class Folder:
-    """Files in a folder; each has its name only when it is whole."""
+def _merged(path: str, entries: list[Descriptor]) -> list[Descriptor]:
+    """`entries` behind those of a layout that is there, less those whose names they take."""
+    from wherry.output.layoutimage import Layout
 
-    def __init__(self, folder: str) -> None:
-        self._folder = folder
+    if not os.path.exists(f"{path}/index.json"):
+        return entries
+    taken = {_name(entry) for entry in entries}
+    return [*(entry for entry in Layout(path).index().manifests if _name(entry) not in taken), *entries]
 
-    def file(self, name: str, size: int, blocks: Iterable[bytes]) -> None:
-        path = f"{self._folder}/{name}"
-        if name.startswith("blobs/") and os.path.exists(path) and os.path.getsize(path) == size:
-            return
-        unfinished = f"{path}.{os.getpid()}.new"
-        with open(unfinished, "wb") as file:
-            file.writelines(blocks)
-        os.rename(unfinished, path)
+
+def _name(entry: Descriptor) -> str:
+    """Entries without a name have "" in common: the last one without a name is the one that counts."""
+    annotations = dict(entry.annotations)
+    return annotations.get(FULL_NAME) or annotations.get(REF_NAME, "")
+
+
+@contextmanager
+def _failing(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise WherryError(f"cannot write {path}: {error.strerror or error}") from None

@@ -28,42 +28,63 @@ class Sink:
         with _named(self._name):
             self._file.flush()
 
+    def finish(self) -> None:
+        """What was written is what there is from now on."""
+        self.flush()
+
+
+class _Beside(Sink):
+    """A file that is written beside its place, and renamed to it in the end."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._unfinished = f"{os.path.dirname(path)}/.{os.path.basename(path)[:200]}.{os.getpid()}.new"
+        with _named(path):
+            descriptor = os.open(self._unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        super().__init__(open(descriptor, "wb"), path)  # noqa: SIM115 - closed by `close`
+
+    def finish(self) -> None:
+        with _named(self._path):
+            self._file.close()
+            os.rename(self._unfinished, self._path)
+
+    def close(self) -> None:
+        with _named(self._path):
+            try:
+                self._file.close()
+            finally:
+                try:
+                    os.unlink(self._unfinished)
+                except FileNotFoundError:
+                    pass
+
 
 @contextmanager
 def target(path: str) -> Iterator[Sink]:
     """A sink for `path`, or for standard output where it is `-`; a terminal is refused.
 
-    A regular file is written beside its place and renamed when the block ends well, so that what was there
-    stays whole until then. Devices and pipes are written as they are.
+    A regular file is written beside its place and renamed by `finish`: until then, and for good where nobody
+    calls it, what was there stays whole. Devices and pipes are written as they are.
     """
     if path == STDOUT:
-        if sys.stdout.isatty():
-            raise WherryError(
-                "refusing to write an archive to a terminal", hint="name a file with -o, or redirect it"
-            )
-        sys.stdout.flush()
-        sink = Sink(sys.stdout.buffer, "standard output")
-        yield sink
-        sink.flush()
+        yield _standard_output()
     elif os.path.exists(path) and not os.path.isfile(path):
         yield from _special(path)
     else:
-        yield from _beside(os.path.realpath(path))
-
-
-def _beside(path: str) -> Iterator[Sink]:
-    unfinished = f"{os.path.dirname(path)}/.{os.path.basename(path)[:200]}.{os.getpid()}.new"
-    with _named(path):
-        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-    try:
-        yield from _closed(open(descriptor, "wb"), path)  # noqa: SIM115 - closed there
-        with _named(path):
-            os.rename(unfinished, path)
-    finally:
+        beside = _Beside(os.path.realpath(path))
         try:
-            os.unlink(unfinished)
-        except FileNotFoundError:
-            pass
+            yield beside
+        finally:
+            beside.close()
+
+
+def _standard_output() -> Sink:
+    if sys.stdout.isatty():
+        raise WherryError(
+            "refusing to write an archive to a terminal", hint="name a file with -o, or redirect it"
+        )
+    sys.stdout.flush()
+    return Sink(sys.stdout.buffer, "standard output")
 
 
 def _special(path: str) -> Iterator[Sink]:
@@ -71,15 +92,8 @@ def _special(path: str) -> Iterator[Sink]:
         raise WherryError(f"cannot write an archive to {path}: it is a folder")
     with _named(path):
         file = open(path, "wb")  # noqa: SIM115 - closed below
-    yield from _closed(file, path)
-
-
-def _closed(file: BinaryIO, path: str) -> Iterator[Sink]:
-    """A sink for `file`, which is closed after it: that writes what is still buffered, so it may fail too."""
-    sink = Sink(file, path)
     try:
-        yield sink
-        sink.flush()
+        yield Sink(file, path)
     finally:
         with _named(path):
             file.close()

@@ -6,16 +6,16 @@ Any other gets a new OCI manifest; its layers keep the compressed blobs that the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import BinaryIO
 
 from wherry.base.errors import WherryError
 from wherry.base.events import Emit, Transfer, ignore
 from wherry.layer.layers import Layers
-from wherry.layer.packing import manifest_of, original, packed
+from wherry.layer.packing import AS_IT_IS, Form, Packing, Pairs
 from wherry.oci import digest as digests
 from wherry.oci import reference as references
-from wherry.oci.descriptor import Descriptor, Manifest
+from wherry.oci.descriptor import Descriptor
 from wherry.oci.digest import Digest
 from wherry.oci.reference import Reference
 from wherry.registry.client import Client, Report
@@ -37,10 +37,12 @@ def push(
     *,
     credentials: Credentials | None = None,
     retries: Retries | None = None,
+    form: Form = AS_IT_IS,
+    annotations: Pairs = (),
 ) -> Digest:
     """The digest of the manifest that the registry now has under `reference`.
 
-    Bytes are told as `Transfer`s of `vertex`; a layer that the registry has already is told once, as whole.
+    `form` and `annotations` are those of the manifest. Bytes are told as `Transfer`s of `vertex`; a layer that the registry has already is told once, as whole.
     """
     reference = reference.with_default_tag()
     if reference.digest:
@@ -48,9 +50,9 @@ def push(
     with store.lease():
         sources = known_sources(store, image.config.diff_ids, reference)
         with Client(reference, True, sorted(set(sources.values())), credentials, retries) as client:
-            pulled = original(store, image)
-            layers = _Push(store, client, image, pulled, sources, emit, vertex).layers()
-            manifest = pulled or manifest_of(image, store.blobs.size(image.id), layers)
+            packing = Packing(store, Layers(store), image, form, annotations)
+            layers = _Push(store, client, packing, sources, emit, vertex).layers(image.config.diff_ids)
+            manifest = packing.manifest(layers)
             send(client, manifest.config, lambda: store.blobs.open(manifest.config.digest))
             digest = client.put_manifest(reference.tag, manifest.raw, manifest.media_type)
         store.images.add_repo_digest(reference.name, digest, image.id)
@@ -64,33 +66,29 @@ class _Push:
         self,
         store: Store,
         client: Client,
-        image: Image,
-        pulled: Manifest | None,
+        packing: Packing,
         sources: dict[Digest, str],
         emit: Emit,
         vertex: int,
     ) -> None:
         self._store = store
-        self._layers = Layers(store)
         self._client = client
-        self._diff_ids = image.config.diff_ids
-        self._blobs = pulled.layers if pulled else (None,) * len(self._diff_ids)
+        self._packing = packing
         self._sources = sources
         self._emit = emit
         self._vertex = vertex
         self._sent: dict[Digest, Descriptor] = {}
 
-    def layers(self) -> tuple[Descriptor, ...]:
-        """Send what the registry has not; the descriptors in the image's order."""
-        distinct = list(dict.fromkeys(zip(self._diff_ids, self._blobs, strict=True)))
-        for diff_id, _ in distinct:
+    def layers(self, diff_ids: Sequence[Digest]) -> tuple[Descriptor, ...]:
+        """Send what the registry has not; the descriptors in the order of `diff_ids`."""
+        distinct = list(dict.fromkeys(diff_ids))
+        for diff_id in distinct:
             self._emit(Transfer(self._vertex, digests.short(diff_id), 0, 0))
         each(self._send, distinct, _TRANSFERS)
-        return tuple(self._sent[diff_id] for diff_id in self._diff_ids)
+        return tuple(self._sent[diff_id] for diff_id in diff_ids)
 
-    def _send(self, item: tuple[Digest, Descriptor | None], stop: Stop) -> None:
-        diff_id, blob = item
-        blob = blob or packed(self._store, self._layers, diff_id)
+    def _send(self, diff_id: Digest, stop: Stop) -> None:
+        blob = self._packing.layer(diff_id)
         stop.check()
         name, size = digests.short(diff_id), blob.size
 

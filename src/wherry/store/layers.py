@@ -48,6 +48,11 @@ class LayerTable:
         )
         return [Descriptor(media_type, digest, size) for media_type, digest, size in rows]
 
+    def makers(self, diff_id: Digest) -> dict[Digest, str]:
+        """By blob of the layer, the compressor that made it here; "" for one that came as it is."""
+        rows = self._database.rows("SELECT digest, compressor FROM layer_blobs WHERE diff_id = ?", (diff_id,))
+        return {Digest(digest): compressor for digest, compressor in rows}
+
     def forget(self, diff_id: Digest) -> None:
         """Drop the layer's rows; its folder and blobs are the collector's to delete."""
         with self._database.transaction():

@@ -13,14 +13,16 @@ import pytest
 
 from support import remote
 from wherry.base.errors import WherryError
-from wherry.base.events import Event, Note
+from wherry.base.events import Emit, Event, Note, ignore
 from wherry.layer.layers import Layers
 from wherry.oci import platform as platforms
 from wherry.oci import reference as references
 from wherry.oci.config import ImageConfig
 from wherry.oci.digest import Digest
+from wherry.output import spec
 from wherry.output.export import export
 from wherry.output.load import load
+from wherry.output.result import Part, Result
 from wherry.store.store import Store
 
 
@@ -45,6 +47,13 @@ def _layer(*members: tuple[Member, bytes]) -> bytes:
 def _put(store: Store, tars: Sequence[bytes]) -> Digest:
     diff_ids = [Layers(store).add_stream(io.BytesIO(data), extract=False).diff_id for data in tars]
     return store.images.put(ImageConfig(platforms.host(), diff_ids=tuple(diff_ids)).encode())
+
+
+def written(store: Store, image_id: Digest, *outputs: str, names: str = "", emit: Emit = ignore) -> None:
+    """As `build` does for one platform."""
+    part = Part(store.images.get(image_id).config.platform, image_id)
+    result = Result((part,), tuple(map(references.parse, names.split())))
+    export(store, result, [spec.parse(text) for text in outputs], emit)
 
 
 BELOW = _layer(
@@ -75,7 +84,7 @@ def image_id(store: Store) -> Digest:
 
 
 def test_a_tar_of_the_merged_layers(store: Store, image_id: Digest, tmp_path: Path) -> None:
-    export(store, image_id, (), f"type=tar,dest={tmp_path}/out.tar")
+    written(store, image_id, f"type=tar,dest={tmp_path}/out.tar")
     with tarfile.open(tmp_path / "out.tar") as archive:
         members = {member.name: member for member in archive}
         assert archive.extractfile("etc/changed").read() == b"new"  # type: ignore[union-attr]
@@ -95,7 +104,7 @@ def test_a_folder(store: Store, image_id: Digest, tmp_path: Path) -> None:
     (out / "etc").mkdir(parents=True)
     (out / "mine").write_text("stays")
     (out / "etc" / "changed").write_text("is replaced")
-    export(store, image_id, (), str(out), events.append)
+    written(store, image_id, str(out), emit=events.append)
     assert (out / "mine").read_text() == "stays"
     assert (out / "etc" / "changed").read_text() == "new"
     assert os.readlink(out / "etc" / "link") == "/etc/passwd"
@@ -108,7 +117,7 @@ def test_a_folder(store: Store, image_id: Digest, tmp_path: Path) -> None:
     assert not (out / "gone").exists()
     assert not (out / "null").exists()
     assert [event.text for event in events if isinstance(event, Note)] == ["1 device nodes were not exported"]
-    export(store, image_id, (), str(out))
+    written(store, image_id, str(out))
 
 
 def test_no_link_in_the_folder_is_followed(store: Store, image_id: Digest, tmp_path: Path) -> None:
@@ -119,7 +128,7 @@ def test_no_link_in_the_folder_is_followed(store: Store, image_id: Digest, tmp_p
     out.mkdir()
     (out / "etc").symlink_to(outside)
     (out / "pipe").symlink_to(outside / "changed")
-    export(store, image_id, (), str(out))
+    written(store, image_id, str(out))
     assert (outside / "changed").read_text() == "untouched"
     assert not (out / "etc").is_symlink()
     assert os.listdir(outside) == ["changed"]
@@ -128,23 +137,23 @@ def test_no_link_in_the_folder_is_followed(store: Store, image_id: Digest, tmp_p
 def test_a_folder_in_the_way(store: Store, image_id: Digest, tmp_path: Path) -> None:
     (tmp_path / "out" / "etc" / "changed" / "mine").mkdir(parents=True)
     with pytest.raises(WherryError, match=r"cannot write .*/out/etc/changed: Is a directory"):
-        export(store, image_id, (), str(tmp_path / "out"))
+        written(store, image_id, str(tmp_path / "out"))
     assert (tmp_path / "out" / "etc" / "changed" / "mine").is_dir()
 
 
-@pytest.mark.parametrize("spec", ["type=oci,dest={}/a.tar", "type=docker,dest={}/a.tar"])
-def test_archives_can_be_loaded(store: Store, image_id: Digest, tmp_path: Path, spec: str) -> None:
-    export(store, image_id, [references.parse("app:v1")], spec.format(tmp_path))
+@pytest.mark.parametrize("output", ["type=oci,dest={}/a.tar", "type=docker,dest={}/a.tar"])
+def test_archives_can_be_loaded(store: Store, image_id: Digest, tmp_path: Path, output: str) -> None:
+    written(store, image_id, output.format(tmp_path), names="app:v1")
     with Store.open(str(tmp_path / "second")) as second, open(tmp_path / "a.tar", "rb") as archive:
         (loaded,) = load(second, archive)
         assert loaded == (image_id, (references.parse("app:v1"),))
 
 
 def test_a_layout_in_a_folder_grows(store: Store, image_id: Digest, tmp_path: Path) -> None:
-    spec = f"type=oci,dest={tmp_path}/layout,tar=false"
-    export(store, image_id, [references.parse("app:v1")], spec)
+    output = f"type=oci,dest={tmp_path}/layout,tar=false"
+    written(store, image_id, output, names="app:v1")
     before = sorted(os.listdir(tmp_path / "layout" / "blobs" / "sha256"))
-    export(store, image_id, [references.parse("app:v2")], spec)
+    written(store, image_id, output, names="app:v2")
     assert sorted(os.listdir(tmp_path / "layout" / "blobs" / "sha256")) == before
     assert sorted(os.listdir(tmp_path / "layout")) == ["blobs", "index.json", "oci-layout"]
     assert "app:v2" in (tmp_path / "layout" / "index.json").read_text()
@@ -153,7 +162,7 @@ def test_a_layout_in_a_folder_grows(store: Store, image_id: Digest, tmp_path: Pa
         assert remote.sha256(data) == f"sha256:{name}"
 
 
-@pytest.mark.parametrize("spec", ["type=image,name=app:v2", "type=docker,name=app:v2"])
-def test_the_store_is_an_output_too(store: Store, image_id: Digest, spec: str) -> None:
-    export(store, image_id, [], spec)
+@pytest.mark.parametrize("output", ["type=image,name=app:v2", "type=docker,name=app:v2"])
+def test_the_store_is_an_output_too(store: Store, image_id: Digest, output: str) -> None:
+    written(store, image_id, output)
     assert store.images.find("app:v2").id == image_id

@@ -18,6 +18,7 @@ def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
         sink.write(b"new")
         sink.flush()
         assert path.read_bytes() == b"old"
+        sink.finish()
     assert path.read_bytes() == b"new"
     assert os.listdir(tmp_path) == ["a.tar"]
 
@@ -29,6 +30,9 @@ def test_a_failure_leaves_the_old_file(tmp_path: Path) -> None:
         sink.write(b"new")
         raise KeyboardInterrupt
     assert path.read_bytes() == b"old"
+    with target(str(path)) as sink:
+        sink.write(b"never finished")
+    assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["a.tar"]
 
 
@@ -36,6 +40,7 @@ def test_a_link_is_written_through(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("real")
     with target(str(tmp_path / "link")) as sink:
         sink.write(b"new")
+        sink.finish()
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "real").read_bytes() == b"new"
 
@@ -60,5 +65,6 @@ def test_a_pipe_is_written_as_it_is(tmp_path: Path) -> None:
     reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
     with target(str(tmp_path / "pipe")) as sink:
         sink.write(b"through")
+        sink.finish()
     assert os.read(reader, 100) == b"through"
     os.close(reader)

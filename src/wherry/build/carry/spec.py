@@ -25,8 +25,7 @@ _TO_KEYS = {
     REGISTRY: ("ref", *_PACKING, "ignore-error"),
     INLINE: (),
 }
-_COMPRESSIONS = {"gzip": compress.GZIP, "zstd": compress.ZSTD, "uncompressed": compress.NONE}
-_LEVELS = {"gzip": 9, "zstd": 22}
+_COMPRESSIONS = (compress.GZIP, compress.ZSTD, compress.NONE)
 _DEFAULT_TAG = "latest"
 
 
@@ -79,7 +78,7 @@ def target(text: str) -> Target:
     if given["type"] == INLINE:
         return Target()
     mode = _choice(text, given, "mode", ("min", "max"), "min")
-    compression = _choice(text, given, "compression", tuple(_COMPRESSIONS), "")
+    compression = _choice(text, given, "compression", _COMPRESSIONS, "")
     for key in _ALWAYS:
         _choice(text, given, key, ("true",), "true")
     may_fail = _choice(text, given, "ignore-error", ("true", "false"), "false")
@@ -92,7 +91,7 @@ def target(text: str) -> Target:
     return Target(
         place,
         mode == "max",
-        _COMPRESSIONS.get(compression, ""),
+        compression,
         _level(text, compression, given.get("compression-level", "")),
         may_fail == "true",
     )
@@ -131,7 +130,7 @@ def _choice(text: str, given: dict[str, str], key: str, values: tuple[str, ...],
 def _level(text: str, compression: str, level: str) -> int | None:
     if not level:
         return None
-    highest = _LEVELS.get(compression)
+    highest = compress.LEVELS.get(compression)
     if highest is None:
         raise UsageError(f"{TO} {text}: a level needs a compression", hint="compression=gzip or zstd")
     if not (level.isascii() and level.isdigit() and int(level[:4]) <= highest):

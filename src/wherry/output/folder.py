@@ -1,0 +1,146 @@
+"""`-o type=local`: root file systems as plain files in a folder that may have others.
+
+All of it is written into a folder within that one, and moved to its places at the end: by then nothing can
+fail but a rename.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import BinaryIO
+
+from wherry.base.errors import WherryError
+from wherry.base.events import Emit, Note, ignore
+from wherry.base.paths import Root
+from wherry.layer.entry import BLOCK, CHARACTER, DIRECTORY, FIFO, HARDLINK, SYMLINK, Entry
+from wherry.output.rootfs import Placed, entries
+from wherry.snapshot.view import Found, View
+
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+_BLOCK = 1 << 20
+_PLAIN_MODE = 0o1777
+"""The bits that exported files keep. They belong to the user now: none may run with his rights by setuid."""
+
+
+@contextmanager
+def folder(trees: Sequence[Placed], path: str, emit: Emit = ignore) -> Iterator[Folder]:
+    """The files of `trees` for `path`, which is made if need be; what it has else stays.
+
+    No link in it is followed. Files belong to the user who exports. Devices are left out with a warning.
+    All comes to its place by `finish`; without it, nothing stays.
+    """
+    with _named(path):
+        is_new = not os.path.isdir(path)
+        os.makedirs(path, exist_ok=True)
+        root = Root(path)
+    unfinished = f".wherry-{os.getpid()}-{os.urandom(4).hex()}.new"
+    with root:
+        written = Folder(root, path, unfinished)
+        try:
+            with _named(path):
+                root.mkdir(unfinished, 0o700)
+            left_out = written.write(trees)
+            written.check()
+            if left_out:
+                emit(Note("warning", f"{left_out} device nodes were not exported"))
+            yield written
+        finally:
+            root.rmtree(unfinished)
+            if is_new and not os.listdir(path):
+                os.rmdir(path)
+
+
+class Folder:
+    """Files below `unfinished` of the folder `root`, which a user knows as `name`."""
+
+    def __init__(self, root: Root, name: str, unfinished: str) -> None:
+        self._root = root
+        self._name = name
+        self._unfinished = unfinished
+        self._folders: dict[str, Entry] = {}
+
+    def write(self, trees: Sequence[Placed]) -> int:
+        """The number of devices that were left out."""
+        left_out = 0
+        for tree, found, entry in entries(trees):
+            with _named(f"{self._name}/{entry.path}"):
+                if entry.kind in (CHARACTER, BLOCK):
+                    left_out += 1
+                elif entry.kind != DIRECTORY:
+                    self._write_one(tree.view, found, entry)
+                elif entry.path not in self._folders:
+                    # open for us: its mode comes last, and its time, which each new name moves
+                    self._root.mkdir(self._here(entry.path), 0o700)
+                    self._folders[entry.path] = entry
+        return left_out
+
+    def check(self) -> None:
+        """WherryError where a file is to come to a place at which a folder lies: it may be the user's own."""
+        with _named(self._name):
+            for path, _ in self._moves(""):
+                if path not in self._folders and self._has_folder(path):
+                    raise WherryError(f"cannot write {self._name}/{path}: Is a directory")
+
+    def finish(self) -> None:
+        """Move everything to its place."""
+        for path, is_there in self._moves(""):
+            with _named(f"{self._name}/{path}"):
+                if is_there:
+                    self._root.chmod(path, 0o700)  # such a folder may be closed to its own owner
+                    continue
+                if path in self._folders and self._root.exists(path):
+                    self._root.unlink(path)
+                self._root.rename(self._here(path), path)
+        for path, entry in reversed(self._folders.items()):
+            with _named(f"{self._name}/{path}"):
+                self._root.chmod(path, entry.mode & _PLAIN_MODE)
+                self._root.utime(path, entry.mtime)
+
+    def _here(self, path: str) -> str:
+        return f"{self._unfinished}/{path}"
+
+    def _moves(self, above: str) -> Iterator[tuple[str, bool]]:
+        """What is to be renamed: files, and folders of which there is none yet, with all that they have; True
+        with the folders that are there already, before what they get."""
+        for name in self._root.listdir(self._here(above)):
+            path = f"{above}/{name}" if above else name
+            is_there = path in self._folders and self._has_folder(path)
+            yield path, is_there
+            if is_there:
+                yield from self._moves(path)
+
+    def _has_folder(self, path: str) -> bool:
+        return self._root.exists(path) and stat.S_ISDIR(self._root.lstat(path).st_mode)
+
+    def _write_one(self, view: View, found: Found, entry: Entry) -> None:
+        path = self._here(entry.path)
+        if entry.kind == HARDLINK:
+            self._root.link(self._here(entry.link), path)
+            return
+        if entry.kind == SYMLINK:
+            self._root.symlink(entry.link, path)
+        elif entry.kind == FIFO:
+            self._root.mknod(path, stat.S_IFIFO | 0o600)
+        else:
+            with view.open(found) as content:
+                self._copy(path, content)
+        self._root.chmod(path, entry.mode & _PLAIN_MODE)
+        self._root.utime(path, entry.mtime)
+
+    def _copy(self, path: str, content: BinaryIO) -> None:
+        with open(self._root.open(path, _CREATE, 0o600), "wb", buffering=0) as file:
+            while data := content.read(_BLOCK):
+                view = memoryview(data)
+                while view:
+                    view = view[file.write(view) :]
+
+
+@contextmanager
+def _named(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise WherryError(f"cannot write {path}: {error.strerror or error}") from None

@@ -1,0 +1,34 @@
+"""What a build made, as the exporters take it: an image, or one for each of several platforms."""
+
+from __future__ import annotations
+
+from wherry.base.tuples import NamedTuple
+from wherry.oci.digest import Digest
+from wherry.oci.platform import Platform
+from wherry.oci.reference import Reference
+
+Pairs = tuple[tuple[str, str], ...]
+
+
+class Part(NamedTuple):
+    """The image of one platform. `annotations` are its manifest's; `described` those of the entry that names
+    it in an index. `own`: how many of its layers the build made, the highest; the others are its base's."""
+
+    platform: Platform
+    image: Digest
+    annotations: Pairs = ()
+    described: Pairs = ()
+    own: int = 0
+
+
+class Result(NamedTuple):
+    """`names` are those of `-t`; `annotations` the index's, where `is_index` says that there is one.
+
+    `epoch`: SOURCE_DATE_EPOCH, None where the user has set none.
+    """
+
+    parts: tuple[Part, ...]
+    names: tuple[Reference, ...] = ()
+    is_index: bool = False
+    annotations: Pairs = ()
+    epoch: int | None = None
