@@ -170,8 +170,8 @@ def _docker(descriptor: Descriptor) -> Descriptor:
     media_type = _DOCKER_TYPES.get(descriptor.media_type)
     if media_type is None:
         raise Unsupported(
-            f"layer {digests.short(descriptor.digest)} came as {descriptor.media_type}, for which docker has no"
-            " media type",
+            f"layer {digests.short(descriptor.digest)} is of the type {descriptor.media_type}, which docker's"
+            " manifests do not have",
             hint="leave oci-mediatypes=false out, or add compression=gzip,force-compression=true",
         )
     return descriptor._replace(media_type=media_type, annotations=())

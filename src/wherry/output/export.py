@@ -1,7 +1,7 @@
 """`build -o`: the result of a build goes where its user wants it, to several places at once.
 
-Each output is first written aside. When all of them are whole they come to their places, and the store's names
-move last: where one fails, the others leave what was there.
+Each output is first written aside. When all of them are whole they come to their places, and the store's
+names move last: where one fails, the others leave what was there.
 """
 
 from __future__ import annotations

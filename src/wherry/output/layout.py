@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from wherry.base.errors import WherryError
@@ -39,11 +39,10 @@ def folder(store: Store, result: Result, path: str, form: Form = AS_IT_IS) -> It
 
     All of it lies there under other names until the folder's `finish`; without it nothing stays.
     """
-    with _failing(path):
-        os.makedirs(f"{path}/blobs/sha256", exist_ok=True)
     files = Folder(path)
     try:
         with _failing(path):
+            files.make()
             files.top = _write(store, result, form, files)
             _write_index(files, _merged(path, named(files.top, result.names)))
         yield files
@@ -59,6 +58,15 @@ class Folder:
     def __init__(self, path: str) -> None:
         self._path = path
         self._unfinished: dict[str, str] = {}
+        self._made: list[str] = []
+
+    def make(self) -> None:
+        """The folders of a layout, where they are not there."""
+        os.makedirs(os.path.dirname(os.path.abspath(self._path)), exist_ok=True)
+        for folder in (self._path, f"{self._path}/blobs", f"{self._path}/blobs/sha256"):
+            if not os.path.isdir(folder):
+                os.mkdir(folder)
+                self._made.append(folder)
 
     def file(self, name: str, size: int, blocks: Iterable[bytes]) -> None:
         path = f"{self._path}/{name}"
@@ -77,10 +85,11 @@ class Folder:
 
     def close(self) -> None:
         for unfinished in self._unfinished.values():
-            try:
+            with suppress(FileNotFoundError):
                 os.unlink(unfinished)
-            except FileNotFoundError:
-                pass
+        for folder in reversed(self._made):
+            with suppress(OSError):
+                os.rmdir(folder)  # only where nothing has come to lie in it
 
 
 def _write(store: Store, result: Result, form: Form, files: _Files) -> Descriptor:

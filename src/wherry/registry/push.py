@@ -42,7 +42,8 @@ def push(
 ) -> Digest:
     """The digest of the manifest that the registry now has under `reference`.
 
-    `form` and `annotations` are those of the manifest. Bytes are told as `Transfer`s of `vertex`; a layer that the registry has already is told once, as whole.
+    `form` and `annotations` are those of the manifest. Bytes are told as `Transfer`s of `vertex`; a layer
+    that the registry has already is told once, as whole.
     """
     reference = reference.with_default_tag()
     if reference.digest:

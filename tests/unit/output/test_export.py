@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import stat
 import tarfile
@@ -12,13 +13,14 @@ from pathlib import Path
 import pytest
 
 from support import remote
-from wherry.base.errors import WherryError
+from wherry.base.errors import Unsupported, UsageError, WherryError
 from wherry.base.events import Emit, Event, Note, ignore
 from wherry.layer.layers import Layers
 from wherry.oci import platform as platforms
 from wherry.oci import reference as references
 from wherry.oci.config import ImageConfig
 from wherry.oci.digest import Digest
+from wherry.oci.platform import Platform
 from wherry.output import spec
 from wherry.output.export import export
 from wherry.output.load import load
@@ -166,3 +168,134 @@ def test_a_layout_in_a_folder_grows(store: Store, image_id: Digest, tmp_path: Pa
 def test_the_store_is_an_output_too(store: Store, image_id: Digest, output: str) -> None:
     written(store, image_id, output)
     assert store.images.find("app:v2").id == image_id
+
+
+ARM = Platform("linux", "arm", "v7")
+
+
+def _other(store: Store, image_id: Digest, *tars: bytes) -> Part:
+    """An image for another platform, on the same layers."""
+    config = store.images.get(image_id).config
+    added = [Layers(store).add_stream(io.BytesIO(data), extract=False).diff_id for data in tars]
+    other = config._replace(platform=ARM, diff_ids=(*config.diff_ids, *added))
+    return Part(ARM, store.images.put(other.encode()), (("kind", "arm"),))
+
+
+def _several(store: Store, image_id: Digest, *tars: bytes) -> Result:
+    return Result(
+        (Part(platforms.host(), image_id), _other(store, image_id, *tars)),
+        (references.parse("app:v1"),),
+        is_index=True,
+        annotations=(("of", "the index"),),
+    )
+
+
+def test_several_platforms_are_an_index_of_a_layout(store: Store, image_id: Digest, tmp_path: Path) -> None:
+    result = _several(store, image_id, _layer((Member("arm"), b"arm")))
+    out = tmp_path / "layout"
+    export(
+        store, result, [spec.parse(f"type=oci,dest={out},tar=false"), spec.parse(f"type=oci,dest={out}.tar")]
+    )
+    (entry,) = json.loads((out / "index.json").read_text())["manifests"]
+    assert entry["mediaType"] == "application/vnd.oci.image.index.v1+json"
+    index = json.loads((out / "blobs/sha256" / entry["digest"][7:]).read_text())
+    assert index["annotations"] == {"of": "the index"}
+    assert [item["platform"]["architecture"] for item in index["manifests"]][1] == "arm"
+    assert index["manifests"][1]["platform"]["variant"] == "v7"
+    manifest = json.loads((out / "blobs/sha256" / index["manifests"][1]["digest"][7:]).read_text())
+    assert manifest["annotations"] == {"kind": "arm"}
+    assert manifest["config"]["digest"] == result.parts[1].image
+    with tarfile.open(f"{out}.tar") as archive:
+        names = archive.getnames()
+        assert len(names) == len(set(names)), "shared layers are there once"
+        files = {name.removeprefix("blobs/sha256/") for name in names if name.startswith("blobs/sha256/")}
+    assert files == set(os.listdir(out / "blobs" / "sha256"))
+
+
+def test_several_platforms_are_folders(store: Store, image_id: Digest, tmp_path: Path) -> None:
+    result = _several(store, image_id)
+    export(store, result, [spec.parse(str(tmp_path / "out")), spec.parse(f"type=tar,dest={tmp_path}/a.tar")])
+    assert sorted(os.listdir(tmp_path / "out")) == ["linux_amd64", "linux_arm_v7"]
+    arm = tmp_path / "out" / "linux_arm_v7"
+    assert (arm / "bin" / "su").samefile(arm / "bin" / "other")
+    assert not (arm / "bin" / "su").samefile(tmp_path / "out" / "linux_amd64" / "bin" / "su")
+    with tarfile.open(tmp_path / "a.tar") as archive:
+        members = {member.name: member for member in archive}
+    assert members["linux_arm_v7"].isdir()
+    assert members["linux_arm_v7/bin/su"].linkname == "linux_arm_v7/bin/other"
+    assert members["linux_arm_v7/etc/link"].linkname == "/etc/passwd"
+
+
+def test_several_platforms_fit_in_no_docker_archive(store: Store, image_id: Digest, tmp_path: Path) -> None:
+    with pytest.raises(Unsupported, match="one platform"):
+        export(store, _several(store, image_id), [spec.parse(f"type=docker,dest={tmp_path}/a.tar")])
+    assert os.listdir(tmp_path) == ["store"]
+
+
+def test_one_failure_leaves_all_as_it_was(store: Store, image_id: Digest, tmp_path: Path) -> None:
+    """Whatever the order: each other output has its old content, and nothing beside it."""
+    old = {
+        "a.tar": "old",
+        "oci.tar": "old",
+        "out/etc/changed": "old",
+        "layout/index.json": "{}",
+        "x": "in the way",
+    }
+    for name, text in old.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (tmp_path / "layout" / "index.json").write_text('{"schemaVersion": 2, "manifests": []}')
+    before = _content(tmp_path)
+    outputs = [
+        f"type=tar,dest={tmp_path}/a.tar",
+        f"type=oci,dest={tmp_path}/oci.tar",
+        f"type=oci,tar=false,dest={tmp_path}/layout",
+        f"type=local,dest={tmp_path}/out",
+        "type=image,name=app:new",
+    ]
+    for bad in (
+        f"type=local,dest={tmp_path}/x",
+        f"type=tar,dest={tmp_path}/no/a.tar",
+        "type=docker,dest=/dev/full",
+    ):
+        for rotated in (0, 2, 4):
+            chosen = [*outputs[rotated:], *outputs[:rotated]]
+            with pytest.raises(WherryError):
+                written(store, image_id, *chosen[:3], bad, *chosen[3:])
+            assert _content(tmp_path) == before, bad
+    assert store.images.id_of(references.parse("app:new")) is None
+    written(store, image_id, *outputs)
+    assert store.images.id_of(references.parse("app:new")) == image_id
+    assert (tmp_path / "out" / "etc" / "changed").read_text() == "new"
+    assert _content(tmp_path)["x"] == b"in the way"
+
+
+def _content(folder: Path) -> dict[str, bytes]:
+    """All files but the store's."""
+    found = sorted(path for path in folder.rglob("*") if "store" not in path.parts)
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b""
+        for path in found
+        if path.is_file() or path.is_dir()
+    }
+
+
+def test_two_outputs_of_one_place(store: Store, image_id: Digest, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="two outputs"):
+        written(store, image_id, f"type=tar,dest={tmp_path}/a", f"type=oci,dest={tmp_path}/a")
+    with pytest.raises(UsageError, match="standard output"):
+        written(store, image_id, "-", "type=oci,dest=-")
+
+
+def test_names_move_in_a_layout(store: Store, image_id: Digest, tmp_path: Path) -> None:
+    out = f"type=oci,dest={tmp_path}/layout,tar=false"
+    written(store, image_id, out, names="app:v1 app:v2")
+    other = _other(store, image_id).image
+    written(store, other, out, names="app:v2")
+    written(store, other, out)
+    index = json.loads((tmp_path / "layout" / "index.json").read_text())
+    named = [
+        entry.get("annotations", {}).get("org.opencontainers.image.ref.name") for entry in index["manifests"]
+    ]
+    assert named == ["v1", "v2", None]
+    assert len({entry["digest"] for entry in index["manifests"]}) == 2
