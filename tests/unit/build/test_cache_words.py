@@ -48,7 +48,7 @@ def test_where_a_cache_is_read(text: str, place: Place) -> None:
         ),
         (
             "type=local,dest=/c,compression=uncompressed",
-            Target(Place(folder="/c", tag="latest"), False, "none"),
+            Target(Place(folder="/c", tag="latest"), False, "uncompressed"),
         ),
     ],
 )
