@@ -21,7 +21,7 @@ LEVELS = [
     {"cli"},
     {"ui"},
     {"build"},
-    {"dockerfile", "lint", "container", "runtime", "snapshot", "registry", "output", "bootstrap"},
+    {"dockerfile", "lint", "container", "runtime", "snapshot", "registry", "output", "bootstrap", "image"},
     {"layer"},
     {"store"},
     {"oci"},
@@ -30,6 +30,7 @@ LEVELS = [
 
 SIBLINGS = {
     "container": {"runtime", "snapshot"},
+    "image": {"snapshot"},
     "lint": {"dockerfile"},
     "output": {"snapshot"},
 }

@@ -6,6 +6,7 @@ import argparse
 
 from wherry.base.errors import WherryError
 from wherry.oci import reference as references
+from wherry.oci.reference import Reference
 from wherry.store.store import Store
 
 
@@ -15,12 +16,17 @@ def register(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    target = references.parse(args.target)
-    if target.digest:
-        raise WherryError(
-            f"cannot give an image the name {args.target!r}: a digest cannot be chosen",
-            hint="name a tag instead",
-        )
+    target = name(args.target)
     with Store.open() as store:
         store.images.tag(target, store.images.find(args.source).id)
     return 0
+
+
+def name(text: str) -> Reference:
+    """The name that an image is to get."""
+    reference = references.parse(text)
+    if reference.digest:
+        raise WherryError(
+            f"cannot give an image the name {text!r}: a digest cannot be chosen", hint="name a tag instead"
+        )
+    return reference

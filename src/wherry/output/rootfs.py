@@ -11,6 +11,7 @@ from wherry.layer.layers import Layers
 from wherry.layer.writer import LayerWriter
 from wherry.output.result import Result
 from wherry.output.tarball import Writable
+from wherry.snapshot.linked import linked
 from wherry.snapshot.view import Found, View
 from wherry.store.images import Image
 from wherry.store.store import Store
@@ -64,7 +65,7 @@ def entries(trees: Sequence[Placed]) -> Iterator[tuple[Placed, Found, Entry]]:
             root = tree.view.lookup("")
             assert root is not None
             yield tree, root, Entry(tree.folder, DIRECTORY, root.entry.mode, mtime=root.entry.mtime)
-        for found, entry in _linked(tree.view):
+        for found, entry in linked(found for found in tree.view.walk() if found.entry.path):
             if tree.folder:
                 entry = _beneath(tree.folder, entry)
             if len(trees) > 1 and not tree.folder:
@@ -80,20 +81,3 @@ def entries(trees: Sequence[Placed]) -> Iterator[tuple[Placed, Found, Entry]]:
 def _beneath(folder: str, entry: Entry) -> Entry:
     link = f"{folder}/{entry.link}" if entry.kind == HARDLINK else entry.link
     return entry._replace(path=f"{folder}/{entry.path}", link=link)
-
-
-def _linked(view: View) -> Iterator[tuple[Found, Entry]]:
-    """All below the root; each further name of one file is a hard link to the first.
-
-    A view shows hard links as files. Two names are one file where their content is the same piece of a layer.
-    """
-    names: dict[tuple[str, int], str] = {}
-    for found in view.walk():
-        entry = found.entry
-        if not entry.path:
-            continue
-        if entry.kind == FILE and entry.offset >= 0:
-            first = names.setdefault((found.diff_id, entry.offset), entry.path)
-            if first != entry.path:
-                entry = entry._replace(kind=HARDLINK, link=first, size=0, digest=b"", offset=-1)
-        yield found, entry
