@@ -125,7 +125,7 @@ def _healthcheck(check: Healthcheck | None) -> dict[str, Any] | None:
 
 
 def _last_tagged(store: Store, image: Image) -> str:
-    times = [moment for _, image_id, moment in store.images.all_names() if image_id == image.id]
+    times = [name.updated for name in store.images.all_names() if name.image == image.id]
     return rfc3339(max(times)) if times else _NEVER
 
 

@@ -10,9 +10,10 @@ from typing import Any
 from wherry.base.errors import Corrupt
 from wherry.base.tuples import NamedTuple
 from wherry.oci import digest as digests
+from wherry.oci import platform as platforms
 from wherry.oci.descriptor import decode, encode
 from wherry.oci.digest import Digest
-from wherry.oci.platform import Platform, normalise
+from wherry.oci.platform import Platform
 
 
 class Healthcheck(NamedTuple):
@@ -78,6 +79,10 @@ class ImageConfig(NamedTuple):
             document["author"] = self.author
         document["architecture"] = self.platform.architecture
         document["os"] = self.platform.os
+        if self.platform.os_version:
+            document["os.version"] = self.platform.os_version
+        if self.platform.os_features:
+            document["os.features"] = list(self.platform.os_features)
         if self.platform.variant:
             document["variant"] = self.platform.variant
         document["config"] = _execution_json(self.execution)
@@ -96,7 +101,10 @@ def parse(raw: bytes) -> ImageConfig:
         raise Corrupt(f"not an image config: {error}") from None
 
 
-_KNOWN = {"created", "author", "architecture", "os", "variant", "config", "rootfs", "history"}
+_KNOWN = {
+    "created", "author", "architecture", "os", "os.version", "os.features", "variant", "config", "rootfs",
+    "history",
+}  # fmt: skip
 _KNOWN_EXECUTION = {
     "User", "ExposedPorts", "Env", "Entrypoint", "Cmd", "Volumes", "WorkingDir", "Labels", "StopSignal",
     "Healthcheck", "Shell", "OnBuild",
@@ -107,12 +115,9 @@ def _parse(document: dict[str, Any]) -> ImageConfig:
     rootfs = document.get("rootfs") or {}
     diff_ids = tuple(digests.parse(_text(item)) for item in rootfs.get("diff_ids") or ())
     return ImageConfig(
-        platform=normalise(
-            Platform(
-                _text(document.get("os") or "linux"),
-                _text(document.get("architecture") or "amd64"),
-                _text(document.get("variant") or ""),
-            )
+        platform=platforms.from_json(
+            document
+            | {"os": document.get("os") or "linux", "architecture": document.get("architecture") or "amd64"}
         ),
         execution=_execution(document.get("config") or {}),
         diff_ids=diff_ids,

@@ -14,8 +14,9 @@ from wherry.base.errors import Corrupt, Unsupported
 from wherry.base.tuples import NamedTuple
 from wherry.oci import digest as digests
 from wherry.oci import media
+from wherry.oci import platform as platforms
 from wherry.oci.digest import Digest
-from wherry.oci.platform import Platform, normalise
+from wherry.oci.platform import Platform
 
 MAX_DOCUMENT = 16 * 1024 * 1024
 """Bytes that a manifest, an index or a config may have."""
@@ -36,9 +37,7 @@ class Descriptor(NamedTuple):
         if self.annotations:
             document["annotations"] = dict(self.annotations)
         if self.platform:
-            document["platform"] = {"architecture": self.platform.architecture, "os": self.platform.os}
-            if self.platform.variant:
-                document["platform"]["variant"] = self.platform.variant
+            document["platform"] = self.platform.to_json()
         return document
 
 
@@ -160,10 +159,7 @@ def _platform(value: object) -> Platform | None:
         return None
     if not isinstance(value, dict):
         raise Corrupt("a platform is not an object")
-    fields = [value.get(key) or "" for key in ("os", "architecture", "variant")]
-    if not all(isinstance(field, str) for field in fields):
-        raise Corrupt("a platform's field is not a string")
-    return normalise(Platform(*fields))
+    return platforms.from_json(value)
 
 
 def _list(document: dict[str, Any], key: str) -> list[object]:

@@ -103,9 +103,9 @@ def _tags(store: Store, word: str) -> list[tuple[Reference, Digest]]:
     except WherryError:
         return []
     return [
-        (reference, image_id)
-        for reference, image_id, _ in store.images.all_names()
-        if reference.name == wanted.name and wanted.tag in ("", reference.tag) and not wanted.digest
+        (name.reference, name.image)
+        for name in store.images.all_names()
+        if name.reference.name == wanted.name and wanted.tag in ("", name.reference.tag) and not wanted.digest
     ]
 
 

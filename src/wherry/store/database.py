@@ -7,6 +7,7 @@ never leaves a half-written one.
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import threading
@@ -66,10 +67,47 @@ _SINCE_4 = """
 ALTER TABLE records ADD COLUMN unobserved TEXT NOT NULL DEFAULT '';
 """
 
-_CHANGES = (_VERSION_1, _SINCE_2, _SINCE_3, _SINCE_4)
+_SINCE_5 = """
+CREATE TABLE indexes (
+    id TEXT PRIMARY KEY, created REAL NOT NULL, source TEXT, whole INTEGER NOT NULL, annotations TEXT NOT NULL
+);
+CREATE TABLE index_members (
+    index_id TEXT NOT NULL REFERENCES indexes(id), position INTEGER NOT NULL,
+    image TEXT NOT NULL REFERENCES images(id), platform TEXT NOT NULL, manifest TEXT,
+    annotations TEXT NOT NULL, PRIMARY KEY (index_id, position)
+) WITHOUT ROWID;
+CREATE INDEX index_members_by_image ON index_members(image);
+CREATE TABLE index_blobs (
+    index_id TEXT NOT NULL REFERENCES indexes(id), digest TEXT NOT NULL, PRIMARY KEY (index_id, digest)
+) WITHOUT ROWID;
+ALTER TABLE names ADD COLUMN index_id TEXT REFERENCES indexes(id);
+ALTER TABLE names ADD COLUMN annotations TEXT NOT NULL DEFAULT '';
+CREATE INDEX names_by_index ON names(index_id);
+ALTER TABLE repo_digests ADD COLUMN index_id TEXT REFERENCES indexes(id);
+"""
+
+_CHANGES = (_VERSION_1, _SINCE_2, _SINCE_3, _SINCE_4, _SINCE_5)
 """What brings the tables of each version to the next one, from 0 on: there are none."""
 
 SCHEMA_VERSION = len(_CHANGES)
+
+
+Pairs = tuple[tuple[str, str], ...]
+"""Annotations."""
+
+
+def encode_pairs(pairs: Pairs) -> str:
+    """As a column holds them."""
+    return encode(dict(pairs)) if pairs else ""
+
+
+def decode_pairs(text: str) -> Pairs:
+    return tuple(json.loads(text).items()) if text else ()
+
+
+def encode(value: object) -> str:
+    """JSON in ASCII: what comes from outside may have halves of characters, which no table takes."""
+    return json.dumps(value, separators=(",", ":"))
 
 
 class Database:

@@ -76,30 +76,43 @@ def trim(store: Store, most: int, goal: int, spared: Set[Digest], in_use: InUse)
         )
         if used <= most:
             return Reclaimed(), used
-        kept = spared | set(in_use(store))
-        held = [image for image in images if image.id in kept or store.images.names(image.id)]
+        kept = spared | set(in_use(store)) | store.images.held()
+        held = [image for image in images if image.id in kept]
         transient = [image for image in images if image not in held]
         gone = shrink(store, used - goal, _layers(held) | _layers_of_failures(store), transient)
         return gone.plus(_sweep(store)), used
 
 
 def _drop_images(store: Store, scope: Scope, in_use: Set[Digest]) -> tuple[Digest, ...]:
-    images = (image for image in store.images.all() if image.id not in in_use)
-    dropped = tuple(image.id for image in images if _may_go(store, image, scope))
+    if not scope.images:
+        return ()
+    spared = in_use if scope.everything else in_use | store.images.held()
+    images = [image for image in store.images.all() if image.id not in spared and _may_go(image, scope)]
+    staying = _staying(store.images.families(), {image.id for image in images})
+    dropped = tuple(image.id for image in images if image.id not in staying)
     for image_id in dropped:
         store.images.delete(image_id)
     return dropped
 
 
-def _may_go(store: Store, image: Image, scope: Scope) -> bool:
-    if not scope.images or (scope.until is not None and image.created > scope.until):
+def _staying(families: list[set[Digest]], doomed: Set[Digest]) -> set[Digest]:
+    """The images of `doomed` that stay: those of an index with a name go together or not at all."""
+    staying: set[Digest] = set()
+    while bound := [family for family in families if not family <= doomed and family & doomed]:
+        staying = staying.union(*bound)
+        doomed = doomed - staying
+    return staying
+
+
+def _may_go(image: Image, scope: Scope) -> bool:
+    if scope.until is not None and image.created > scope.until:
         return False
     labels = dict(image.config.execution.labels)
     for wanted in scope.labels:
         key, equals, value = wanted.partition("=")
         if key not in labels or (equals and labels[key] != value):
             return False
-    return scope.everything or not store.images.names(image.id)
+    return True
 
 
 def _takes_cache(scope: Scope) -> bool:
@@ -192,6 +205,7 @@ def _discard_all_in(store: Store, folder: str, scope: Scope) -> int:
 
 def _sweep(store: Store) -> Reclaimed:
     """Delete what nothing refers to any more."""
+    store.indexes.sweep()
     layers, size = _sweep_layers(store)
     _forget_blind_traces(store)
     size += _sweep_blobs(store)
@@ -218,7 +232,7 @@ def _forget_blind_traces(store: Store) -> None:
 
 
 def _sweep_blobs(store: Store) -> int:
-    kept: set[Digest] = set()
+    kept = store.indexes.blobs()
     for image in store.images.all():
         kept.add(image.id)
         if image.manifest:

@@ -1,9 +1,14 @@
-"""Images by ID, by name and by manifest digest."""
+"""Images by ID, by name and by manifest digest.
+
+A name means an image, and may mean an index too (indexes.py), of which that image is the member that is taken
+where no platform is asked for.
+"""
 
 from __future__ import annotations
 
 import re
 import time
+from typing import TYPE_CHECKING, Any
 
 from wherry.base.errors import NotFound, WherryError
 from wherry.base.tuples import NamedTuple
@@ -12,11 +17,16 @@ from wherry.oci import digest as digests
 from wherry.oci import reference as references
 from wherry.oci.config import ImageConfig
 from wherry.oci.digest import Digest
+from wherry.oci.platform import Platform
 from wherry.oci.reference import Reference
 from wherry.store.blobs import Blobs
-from wherry.store.database import Database
+from wherry.store.database import Database, Pairs, decode_pairs, encode_pairs
+
+if TYPE_CHECKING:  # most commands need neither indexes nor what chooses from them
+    from wherry.store.indexes import ImageIndex, Indexes
 
 _HEX = re.compile(r"[0-9a-f]{1,64}")
+_MEANING = "image, updated, index_id, annotations"
 
 
 class Image(NamedTuple):
@@ -26,6 +36,16 @@ class Image(NamedTuple):
     config: ImageConfig
     created: float
     manifest: Digest | None
+
+
+class Name(NamedTuple):
+    """What a name means since `updated` (unix seconds). `annotations`: of the manifest that a push makes."""
+
+    reference: Reference
+    image: Digest
+    updated: float
+    index_id: Digest | None = None
+    annotations: Pairs = ()
 
 
 class Images:
@@ -56,24 +76,44 @@ class Images:
     def has(self, image_id: Digest) -> bool:
         return self._database.row("SELECT 1 FROM images WHERE id = ?", (image_id,)) is not None
 
-    def resolve(self, text: str, shortest: int = 1) -> Image | None:
+    def resolve(self, text: str, shortest: int = 1, platform: Platform | None = None) -> Image | None:
         """The image that a user means by a name, an ID or the beginning of an ID; names are asked first.
 
-        `shortest` is how many digits such a beginning has to have.
+        `shortest` is how many digits such a beginning has to have. With `platform`: the image for that, None
+        where there is none.
         """
         image_id = self.resolve_id(text, shortest)
-        return self.get(image_id) if image_id else None
+        if image_id is None or platform is None:
+            return self.get(image_id) if image_id else None
+        if index := self.index_of(text):
+            member = index.member(platform)
+            return self.get(member.image) if member else None
+        image = self.get(image_id)
+        return image if _runs(image, platform) else None
 
     def resolve_id(self, text: str, shortest: int = 1) -> Digest | None:
         """As `resolve`, without reading the config."""
         return self._id_of_name(text) or self._id_of_prefix(text, shortest)
 
-    def find(self, text: str) -> Image:
+    def find(self, text: str, platform: Platform | None = None) -> Image:
         """As `resolve`, with an error for what there is not."""
-        image = self.resolve(text)
-        if image is None:
+        image = self.resolve(text, platform=platform)
+        if image is not None:
+            return image
+        other = self.resolve(text) if platform else None
+        if other is None:
             raise NotFound(f"no such image: {text}", hint="`wherry images` lists the ones that are here")
-        return image
+        index = self.index_of(text)
+        has = index.platforms if index else [str(other.config.platform)]
+        raise NotFound(f"{text} has no image for {platform}", hint=f"it is here for: {', '.join(has)}")
+
+    def index_of(self, text: str) -> ImageIndex | None:
+        """The index that a name means; None where it means one image alone, and for an ID."""
+        try:
+            name = self.name(references.parse(text))
+        except WherryError:
+            return None
+        return self._indexes.get(name.index_id) if name and name.index_id else None
 
     def all(self) -> list[Image]:
         """All images, the newest first."""
@@ -81,34 +121,70 @@ class Images:
         return [self.get(row[0]) for row in rows]
 
     def names(self, image_id: Digest) -> list[Reference]:
+        """Those that mean the image where no platform is asked for."""
         rows = self._database.rows("SELECT name FROM names WHERE image = ? ORDER BY name", (image_id,))
         return [references.parse(row[0]) for row in rows]
 
-    def all_names(self) -> list[tuple[Reference, Digest, float]]:
-        """Every name with its image and the time (unix seconds) at which it was last moved."""
-        rows = self._database.rows("SELECT name, image, updated FROM names ORDER BY name")
-        return [(references.parse(name), image, updated) for name, image, updated in rows]
+    def holders(self, image_id: Digest) -> list[Reference]:
+        """The names that reach the image, by their indexes too: it stays as long as there is one."""
+        rows = self._database.rows(
+            "SELECT name FROM names WHERE image = ? OR index_id IN"
+            " (SELECT index_id FROM index_members WHERE image = ?) ORDER BY name",
+            (image_id, image_id),
+        )
+        return [references.parse(row[0]) for row in rows]
+
+    def held(self) -> set[Digest]:
+        """All images that names reach."""
+        rows = self._database.rows(
+            "SELECT image FROM names UNION SELECT image FROM index_members WHERE index_id IN"
+            " (SELECT index_id FROM names)"
+        )
+        return {row[0] for row in rows}
+
+    def families(self) -> list[set[Digest]]:
+        """The images of each index that has a name."""
+        rows = self._database.rows(
+            "SELECT index_id, image FROM index_members WHERE index_id IN (SELECT index_id FROM names)"
+        )
+        families: dict[str, set[Digest]] = {}
+        for index_id, image in rows:
+            families.setdefault(index_id, set()).add(image)
+        return list(families.values())
+
+    def all_names(self) -> list[Name]:
+        rows = self._database.rows(f"SELECT name, {_MEANING} FROM names ORDER BY name")
+        return [_name(references.parse(row[0]), row[1:]) for row in rows]
+
+    def name(self, reference: Reference) -> Name | None:
+        """What a name means, or one with a digest."""
+        reference = reference.with_default_tag()
+        if reference.digest is None:
+            row = self._database.row(f"SELECT {_MEANING} FROM names WHERE name = ?", (str(reference),))
+        else:
+            # The digest of the image's manifest, of its index, or of the manifest of another image in that.
+            row = self._database.row(
+                "SELECT image, 0, index_id, '' FROM repo_digests WHERE repository = ? AND manifest = ?"
+                " UNION ALL SELECT m.image, 0, NULL, '' FROM index_members m JOIN repo_digests d"
+                " ON d.index_id = m.index_id WHERE d.repository = ? AND m.manifest = ? LIMIT 1",
+                (reference.name, reference.digest) * 2,
+            )
+        return _name(reference, row) if row else None
 
     def id_of(self, reference: Reference) -> Digest | None:
         """The image that `reference` names, without reading its config."""
-        if reference.digest:
-            row = self._database.row(
-                "SELECT image FROM repo_digests WHERE repository = ? AND manifest = ?",
-                (reference.name, reference.digest),
-            )
-        else:
-            row = self._database.row(
-                "SELECT image FROM names WHERE name = ?", (str(reference.with_default_tag()),)
-            )
-        return Digest(row[0]) if row else None
+        name = self.name(reference)
+        return name.image if name else None
 
-    def tag(self, reference: Reference, image_id: Digest) -> None:
-        """Point a name at an image; an image that it named before keeps its ID and its other names."""
+    def tag(
+        self, reference: Reference, image_id: Digest, index: Digest | None = None, annotations: Pairs = ()
+    ) -> None:
+        """Point a name at an image, and at an index of which it is a member; an image that it named before
+        keeps its ID and its other names."""
         name = str(reference.with_default_tag()._replace(digest=None))
         self._database.execute(
-            "INSERT INTO names VALUES (?, ?, ?) ON CONFLICT(name) DO UPDATE"
-            " SET image = excluded.image, updated = excluded.updated",
-            (name, image_id, time.time()),
+            f"INSERT OR REPLACE INTO names(name, {_MEANING}) VALUES (?, ?, ?, ?, ?)",
+            (name, image_id, time.time(), index, encode_pairs(annotations)),
         )
 
     def untag(self, reference: Reference) -> bool:
@@ -118,25 +194,38 @@ class Images:
             self._database.execute("DELETE FROM names WHERE name = ?", (str(reference),))
         return found is not None
 
-    def add_repo_digest(self, repository: str, manifest: Digest, image_id: Digest) -> None:
-        """Remember that `repository` (`registry/path`) holds the image under a manifest digest."""
+    def add_repo_digest(
+        self, repository: str, manifest: Digest, image_id: Digest, index: Digest | None = None
+    ) -> None:
+        """Remember that `repository` (`registry/path`) holds the image, or the index, under a digest."""
         self._database.execute(
-            "INSERT OR REPLACE INTO repo_digests VALUES (?, ?, ?)", (repository, manifest, image_id)
+            "INSERT OR REPLACE INTO repo_digests(repository, manifest, image, index_id) VALUES (?, ?, ?, ?)",
+            (repository, manifest, image_id, index),
         )
 
     def repo_digests(self, image_id: Digest) -> list[str]:
-        """In the short form that docker shows: `app@sha256:...`."""
+        """In the short form that docker shows: `app@sha256:...`; those of indexes that have the image too."""
         rows = self._database.rows(
-            "SELECT repository, manifest FROM repo_digests WHERE image = ? ORDER BY 1, 2", (image_id,)
+            "SELECT repository, manifest FROM repo_digests WHERE image = ? OR index_id IN"
+            " (SELECT index_id FROM index_members WHERE image = ?) ORDER BY 1, 2",
+            (image_id, image_id),
         )
         return [references.parse(f"{repository}@{digest}").familiar for repository, digest in rows]
 
     def delete(self, image_id: Digest) -> None:
-        """Forget an image with all its names; the bytes stay until they are collected."""
+        """Forget an image with all its names and the indexes that have it; the bytes stay until they are
+        collected."""
         with self._database.transaction():
+            self._indexes.forget_with(image_id)
             for table in ("names", "repo_digests"):
                 self._database.execute(f"DELETE FROM {table} WHERE image = ?", (image_id,))
             self._database.execute("DELETE FROM images WHERE id = ?", (image_id,))
+
+    @property
+    def _indexes(self) -> Indexes:
+        from wherry.store.indexes import Indexes
+
+        return Indexes(self._database)
 
     def _id_of_name(self, text: str) -> Digest | None:
         try:
@@ -154,3 +243,16 @@ class Images:
         if len(rows) > 1:
             raise WherryError(f"{text!r} is the beginning of several image IDs", hint="write more of it")
         return digests.parse(rows[0][0]) if rows else None
+
+
+def _runs(image: Image, platform: Platform) -> bool:
+    if image.config.platform.plain == platform.plain:
+        return True
+    from wherry.oci import match
+
+    return match.best([image.config.platform.plain], platform.plain) is not None
+
+
+def _name(reference: Reference, row: tuple[Any, ...]) -> Name:
+    image, updated, index_id, annotations = row
+    return Name(reference, image, updated, index_id, decode_pairs(annotations))

@@ -17,6 +17,7 @@ def of_images(store: Store, images: Iterable[Image]) -> Iterator[str]:
         yield store.blobs.path(image.id)
         if image.manifest:
             yield store.blobs.path(image.manifest)
+        yield from map(store.blobs.path, store.indexes.blobs_with(image.id))
         yield from of_layers(store, image.config.diff_ids)
 
 

@@ -1,7 +1,7 @@
 """The store: everything that outlives a command, in one folder.
 
     $WHERRY_ROOT | /var/lib/wherry (root) | $XDG_DATA_HOME/wherry
-      store.db                    images, names, layers, records, traces (SQLite, WAL); see database.py
+      store.db                    images, indexes, names, layers, records, traces (SQLite, WAL): database.py
       reserve                     room for prune on a full disk; see reserve.py
       lock                        shared while a command adds or uses content, exclusive while prune deletes
       blobs/sha256/<hex>          configs, manifests, compressed layers: immutable, named by their digest
@@ -26,6 +26,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from wherry.base import removal
 from wherry.base.errors import WherryError
@@ -36,6 +37,9 @@ from wherry.store.layers import LayerTable
 from wherry.store.lent import bring_home
 from wherry.store.records import Records
 from wherry.store.traces import Traces
+
+if TYPE_CHECKING:
+    from wherry.store.indexes import Indexes
 
 _FOLDERS = ("blobs/sha256", "layers", "tmp", "cache", "logs", "containers", "volumes")
 _PRIVATE = 0o700
@@ -54,7 +58,7 @@ def default_root() -> str:
 
 
 class Store:
-    """An open store. Its parts are `blobs`, `images`, `layers`, `records` and `traces`."""
+    """An open store. Its parts are `blobs`, `images`, `indexes`, `layers`, `records`, `traces`."""
 
     def __init__(self, root: str) -> None:
         self.root = root
@@ -64,6 +68,12 @@ class Store:
         self.layers = LayerTable(root, self._database)
         self.records = Records(self._database)
         self.traces = Traces(self._database)
+
+    @property
+    def indexes(self) -> Indexes:
+        from wherry.store.indexes import Indexes
+
+        return Indexes(self._database)
 
     @classmethod
     def open(cls, root: str | None = None) -> Store:

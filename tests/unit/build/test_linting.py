@@ -54,7 +54,7 @@ class Told(NamedTuple):
 
 def told(store: Store, folder: Path, situation: Situation) -> Told:
     """What a build of `situation` says. The store's images and the context are made to be just those."""
-    for name, image, _ in store.images.all_names():
+    for name, image, *_ in store.images.all_names():
         if dict(situation.bases).get(name.familiar.removesuffix(":latest")) != store.images.get(image).config:
             store.images.untag(name)
     for base, config in situation.bases:

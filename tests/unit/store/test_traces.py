@@ -68,7 +68,14 @@ def test_a_trace_stays_with_its_layers_and_goes_with_all_records(store: Store) -
     assert store.traces.of(KEY) == []
 
 
-_SINCE_4 = "ALTER TABLE records DROP COLUMN unobserved;"
+_SINCE_5 = """
+ALTER TABLE repo_digests DROP COLUMN index_id;
+DROP INDEX names_by_index;
+ALTER TABLE names DROP COLUMN index_id;
+ALTER TABLE names DROP COLUMN annotations;
+DROP TABLE index_blobs; DROP TABLE index_members; DROP TABLE indexes;
+"""
+_SINCE_4 = _SINCE_5 + "ALTER TABLE records DROP COLUMN unobserved;"
 _SINCE_3 = _SINCE_4 + "".join(
     f"ALTER TABLE {table} DROP COLUMN {column};"
     for table in ("records", "traces")
