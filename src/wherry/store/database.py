@@ -74,7 +74,7 @@ CREATE TABLE indexes (
 CREATE TABLE index_members (
     index_id TEXT NOT NULL REFERENCES indexes(id), position INTEGER NOT NULL,
     image TEXT NOT NULL REFERENCES images(id), platform TEXT NOT NULL, manifest TEXT,
-    annotations TEXT NOT NULL, PRIMARY KEY (index_id, position)
+    annotations TEXT NOT NULL, described TEXT NOT NULL, PRIMARY KEY (index_id, position)
 ) WITHOUT ROWID;
 CREATE INDEX index_members_by_image ON index_members(image);
 CREATE TABLE index_blobs (

@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from wherry.base.tuples import NamedTuple
 from wherry.oci import digest as digests
@@ -25,15 +26,21 @@ from wherry.oci.digest import Digest
 from wherry.oci.platform import Platform
 from wherry.store.database import Database, Pairs, decode_pairs, encode, encode_pairs
 
+_MEMBER = "platform, image, manifest, annotations, described"
+
 
 class Member(NamedTuple):
-    """An image of an index, for the platform that the index says. `manifest`: the one it was pulled with;
-    `annotations`: those of the manifest that is made for it where there is none."""
+    """An image of an index, for the platform that the index says. `manifest`: the one it was pulled with.
+
+    `annotations` are those of the manifest that is made for it where there is none, `described` those of the
+    index's entry for it.
+    """
 
     platform: Platform
     image: Digest
     manifest: Digest | None = None
     annotations: Pairs = ()
+    described: Pairs = ()
 
 
 class ImageIndex(NamedTuple):
@@ -75,7 +82,7 @@ class Indexes:
     ) -> Digest:
         """Enter an index over images that are here; its ID depends on the arguments alone."""
         members, pairs = tuple(members), tuple(sorted(dict(annotations).items()))
-        described = [[*_row(member), dict(member.annotations)] for member in members]
+        described = [_row(member) for member in members]
         index_id = digests.of(encode([described, pairs, source]).encode())
         self._enter(ImageIndex(index_id, members, pairs, source, False, time.time()), ())
         return index_id
@@ -96,10 +103,9 @@ class Indexes:
                 (index.id, index.created, index.source, index.whole, encode_pairs(index.annotations)),
             )
             for position, member in enumerate(index.members):
-                platform, image, manifest = _row(member)
                 self._database.execute(
-                    "INSERT INTO index_members VALUES (?, ?, ?, ?, ?, ?)",
-                    (index.id, position, image, platform, manifest, encode_pairs(member.annotations)),
+                    f"INSERT INTO index_members(index_id, position, {_MEMBER}) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (index.id, position, *_row(member)),
                 )
             for digest in blobs:
                 self._database.execute("INSERT INTO index_blobs VALUES (?, ?)", (index.id, digest))
@@ -110,11 +116,9 @@ class Indexes:
             "SELECT created, source, whole, annotations FROM indexes WHERE id = ?", (index_id,)
         )
         members = tuple(
-            Member(_platform(platform), image, manifest, decode_pairs(annotations))
-            for image, platform, manifest, annotations in self._database.rows(
-                "SELECT image, platform, manifest, annotations FROM index_members WHERE index_id = ?"
-                " ORDER BY position",
-                (index_id,),
+            _member(row)
+            for row in self._database.rows(
+                f"SELECT {_MEMBER} FROM index_members WHERE index_id = ? ORDER BY position", (index_id,)
             )
         )
         if row is None or not members:
@@ -166,9 +170,13 @@ class Indexes:
         self._database.execute("DELETE FROM indexes WHERE id = ?", (index_id,))
 
 
-def _row(member: Member) -> tuple[str, Digest, Digest | None]:
-    return encode(member.platform.to_json()), member.image, member.manifest
+def _row(member: Member) -> tuple[str, Digest, Digest | None, str, str]:
+    platform = encode(member.platform.to_json())
+    annotations, described = encode_pairs(member.annotations), encode_pairs(member.described)
+    return platform, member.image, member.manifest, annotations, described
 
 
-def _platform(text: str) -> Platform:
-    return platforms.from_json(json.loads(text))
+def _member(row: tuple[Any, ...]) -> Member:
+    platform, image, manifest, annotations, described = row
+    found = platforms.from_json(json.loads(platform))
+    return Member(found, image, manifest, decode_pairs(annotations), decode_pairs(described))

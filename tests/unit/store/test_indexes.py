@@ -64,7 +64,7 @@ class TestMeaning:
         windows = platforms.parse("windows(10.0.17763.1+win32k)/amd64")
         raw, manifest = digests.of(b"raw"), digests.of(b"m")
         found = [
-            Member(windows, image(store, windows), manifest, (("a", "ü\ud800"),)),
+            Member(windows, image(store, windows), manifest, (("a", "ü\ud800"),), (("d", "e"),)),
             *members(store, ARM64),
         ]
         built = store.indexes.get(store.indexes.put(found, {"z": "1", "b": "2"}))
@@ -85,6 +85,7 @@ class TestMeaning:
             put([one, two], {"a": "b"}),
             put([one, two], source=digests.of(b"s")),
             put([one, two._replace(annotations=(("a", "b"),))]),
+            put([one, two._replace(described=(("a", "b"),))]),
             put([one, two._replace(platform=S390X)]),
             put([one, two._replace(manifest=digests.of(b"m"))]),
         ]
