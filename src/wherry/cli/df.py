@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 
 from wherry.base.errors import UsageError
 from wherry.base.tuples import NamedTuple
@@ -70,9 +71,10 @@ def _usages() -> list[Usage]:
             _failures(store, ledger),
         ]
         spare = store.room_of_cache()
+        partials = store.partials.paths()
         root = store.root
     # The tables are counted once they are closed: what SQLite keeps beside open ones goes with this command.
-    return [*usages, _upkeep(root, spare, ledger)]
+    return [*usages, _upkeep(root, spare, partials, ledger)]
 
 
 def _row(usage: Usage) -> dict[str, object]:
@@ -128,8 +130,10 @@ def _build_cache(store: Store, ledger: Ledger) -> Usage:
     return Usage("Build Cache", len(records), active, size, size)
 
 
-def _upkeep(root: str, spare: int, ledger: Ledger) -> Usage:
-    """All else: tables, the room that is kept for `prune`, unfinished work."""
+def _upkeep(root: str, spare: int, partials: Sequence[str], ledger: Ledger) -> Usage:
+    """All else: tables, the room that is kept for `prune`, blobs that came in part, unfinished work."""
     unfinished = os.listdir(f"{root}/tmp")
+    partial = ledger.count(*partials)
     size = ledger.count(root)
-    return Usage("Upkeep", 1 + len(unfinished), 1, size, min(spare, size))
+    total = 1 + len(partials) + len(unfinished)
+    return Usage("Upkeep", total, 1, partial + size, partial + min(spare, size))

@@ -83,10 +83,7 @@ def read_index_of(stream: BinaryIO, limits: Limits | None = None) -> Layer:
         for entry, content in read_source(Source(ahead.block), limits):
             placed = tree.place(entry)
             if placed and entry.kind == FILE:
-                digest = hashlib.sha256()
-                while data := content.read(1 << 20):
-                    digest.update(data)
-                tree.found[placed.entry.path] = placed.entry._replace(digest=digest.digest())
+                tree.found[placed.entry.path] = placed.entry._replace(digest=_digest(content))
         return tree.layer(*ahead.finish())
 
 
@@ -183,6 +180,18 @@ class _Extraction:
 
 def _block(tar: BinaryIO, offsets: Iterator[int]) -> bytes:
     return os.pread(tar.fileno(), PIECE, next(offsets))
+
+
+def _digest(content: Content) -> bytes:
+    digest, end = hashlib.sha256(), 0
+    for offset, data in content.pieces():
+        for hole in sparse.zeros(offset - end):
+            digest.update(hole)
+        digest.update(data)
+        end = offset + len(data)
+    for hole in sparse.zeros(content.size - end):
+        digest.update(hole)
+    return digest.digest()
 
 
 def _copy(descriptor: int, content: Content) -> bytes:

@@ -36,6 +36,7 @@ from wherry.oci.descriptor import Descriptor
 from wherry.oci.digest import Digest
 
 if TYPE_CHECKING:
+    from wherry.layer.incoming import Incoming
     from wherry.layer.splice import Earlier
     from wherry.store.store import Store
 
@@ -199,22 +200,29 @@ class Layers:
             self._keep_index(layer, scratch)
         return layer
 
-    def add_blob(self, diff_id: Digest, blob: Descriptor) -> Layer:
+    def add_blob(self, diff_id: Digest, blob: Descriptor) -> None:
         """A layer whose blob, compressed or not, is in the store already; Corrupt where it carries another.
 
         It is read to its end before it is entered: a stranger's registry must not make this store believe
         that a blob of its own carries a well-known layer.
         """
-        from wherry.layer.apply import read_index_of
-        from wherry.layer.compress import decompressed
+        with self.incoming(diff_id) as incoming:
+            with self._store.blobs.open(blob.digest) as file:
+                incoming.read(file)
+            incoming.enter(blob)
 
-        with decompressed(self._store.blobs.open(blob.digest)) as stream:
-            layer = read_index_of(stream, limits())
-        check(diff_id, layer.diff_id)
-        self._store.layers.add_blob(diff_id, blob)
+    @contextmanager
+    def incoming(self, diff_id: Digest) -> Iterator[Incoming]:
+        """A layer on its way in: its blob is read while it arrives, and entered when it is in the store."""
+        from wherry.layer.incoming import Incoming
+
         with self._store.scratch("layer") as scratch:
-            self._keep_index(layer, scratch)
-        return layer
+            yield Incoming(self, diff_id, scratch)
+
+    def enter(self, blob: Descriptor, layer: Layer, scratch: str) -> None:
+        """Enter a blob that is in the store, and was seen to carry `layer`."""
+        self._store.layers.add_blob(layer.diff_id, blob)
+        self._keep_index(layer, scratch)
 
     # what goes out
 

@@ -6,6 +6,7 @@ digest that was asked for before anybody sees it as whole.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import BinaryIO
@@ -28,7 +29,10 @@ _ACCEPT = ", ".join(
     (*media.MANIFESTS, *media.INDEXES, media.DOCKER_SCHEMA1_SIGNED, media.DOCKER_SCHEMA1, "*/*;q=0.1")
 )
 _MAX_ERROR = 64 * 1024
-_BLOCK = 1 << 18
+_SMALLEST, _LARGEST = 1 << 14, 1 << 20
+"""Bytes that are read at a time."""
+_MOMENT = 0.05
+"""Seconds."""
 _PROGRESS = 1 << 20
 _ANSWERS = 2
 """Challenges answered for one request: the first token may have run out on the way."""
@@ -153,21 +157,25 @@ class Client:
         return bytes(data)
 
     def blob(
-        self, blob: Descriptor, write: Callable[[bytes], object], report: Report = lambda _: None
+        self,
+        blob: Descriptor,
+        write: Callable[[bytes], object],
+        report: Report = lambda _: None,
+        start: int = 0,
     ) -> None:
-        """Give a blob's bytes to `write`, in order; the caller verifies their digest."""
-        received = 0
-        for data in self.pieces(blob):
+        """Give a blob's bytes from `start` on to `write`, in order; the caller verifies their digest."""
+        received = start
+        for data in self.pieces(blob, start):
             write(data)
             received += len(data)
             report(received)
 
-    def pieces(self, blob: Descriptor) -> Iterator[bytes]:
-        """A blob's bytes, in order; the caller verifies their digest.
+    def pieces(self, blob: Descriptor, start: int = 0) -> Iterator[bytes]:
+        """A blob's bytes from `start` on, in order; the caller verifies their digest.
 
         A broken connection is taken up where it broke; retries are counted anew after each MiB of progress.
         """
-        received = failures = 0
+        received, failures = start, 0
         while received < blob.size or not blob.size:
             before = received
             try:
@@ -269,7 +277,7 @@ class Client:
             _check_length(response, blob, start)
             # A server that knows no ranges sends all of it again: what is there already is passed over.
             skip, left = (start if response.status == 200 else 0), blob.size - start
-            while data := response.read(_BLOCK):
+            for data in _blocks(response):
                 data, skip = data[skip:], max(skip - len(data), 0)
                 left -= len(data)
                 if left < 0:
@@ -364,8 +372,6 @@ class Client:
         return self.reference.familiar
 
     def _pause(self, failures: int) -> None:
-        import time
-
         time.sleep(self._transport.retries.pause(failures))
 
 
@@ -383,6 +389,19 @@ class _Counted:
             self._done += len(data)
             self._report(self._done)
         return data
+
+
+def _blocks(response: Response) -> Iterator[bytes]:
+    """The body in blocks as large as come in a moment: what a break makes of one is lost."""
+    size = _SMALLEST
+    while True:
+        began = time.monotonic()
+        data = response.read(size)
+        if not data:
+            return
+        yield data
+        quick = time.monotonic() - began < _MOMENT
+        size = min(size * 2, _LARGEST) if quick else max(size // 2, _SMALLEST)
 
 
 def _check_length(response: Response, blob: Descriptor, start: int) -> None:

@@ -22,10 +22,11 @@ from wherry.oci.platform import Platform
 from wherry.oci.reference import Reference
 from wherry.registry.client import Client
 from wherry.registry.credentials import Credentials
+from wherry.registry.fetch import fetch
 from wherry.registry.parallel import Stop, each
 from wherry.registry.transport import Retries
-from wherry.store.blobs import BlobWriter
 from wherry.store.images import Image
+from wherry.store.partials import Partial
 from wherry.store.store import Store
 
 _TRANSFERS = 4
@@ -72,12 +73,12 @@ def retrieve(
     """As `pull`, with the digest that docker shows."""
     reference = reference.with_default_tag()
     client = Client(reference, credentials=credentials, retries=retries)
-    with store.lease(), store.scratch("pull") as unfinished, client:
+    with store.lease(), client:
         digest, manifest = resolve(client, reference, platform)
         config_raw = _config(store, client, manifest)
         config = configs.parse(config_raw)
         _check(reference, manifest, config, platform, emit)
-        _Layers(store, client, unfinished, emit, vertex).fetch(manifest, config)
+        _Layers(store, client, emit, vertex).fetch(manifest, config)
         return _enter(store, reference, digest, manifest, config_raw)
 
 
@@ -142,15 +143,13 @@ def _check(
 class _Layers:
     """The layers of one image on their way, several at a time; the same blob twice is fetched once.
 
-    They grow in the folder `unfinished`, which the caller deletes: after Ctrl-C a thread may hang in a silent
-    connection, and cannot clean up behind itself.
+    Each is read while it is received. What was received when the way breaks off stays for the next pull.
     """
 
-    def __init__(self, store: Store, client: Client, unfinished: str, emit: Emit, vertex: int) -> None:
+    def __init__(self, store: Store, client: Client, emit: Emit, vertex: int) -> None:
         self._store = store
         self._layers = Layers(store)
         self._client = client
-        self._unfinished = unfinished
         self._emit = emit
         self._vertex = vertex
 
@@ -173,15 +172,17 @@ class _Layers:
     def _fetch(self, item: tuple[Descriptor, Digest], stop: Stop) -> None:
         layer, diff_id = item
         try:
-            if not self._store.blobs.has(layer.digest):
-                self._download(layer, stop)
-            self._layers.add_blob(diff_id, layer)
+            with self._store.partials.open(layer.digest, stop.check) as partial:
+                if partial is None:
+                    self._layers.add_blob(diff_id, layer)
+                else:
+                    self._receive(layer, diff_id, partial, stop)
         except Corrupt as error:
             shown = self._client.reference.familiar
             raise Corrupt(f"{shown}: layer {digests.short(layer.digest)}: {error.message}") from None
         self._emit(Transfer(self._vertex, digests.short(layer.digest), layer.size, layer.size))
 
-    def _download(self, layer: Descriptor, stop: Stop) -> None:
+    def _receive(self, layer: Descriptor, diff_id: Digest, partial: Partial, stop: Stop) -> None:
         name = digests.short(layer.digest)
 
         def report(done: int) -> None:
@@ -189,9 +190,10 @@ class _Layers:
             if done < layer.size:  # it is told as whole when it has been verified
                 self._emit(Transfer(self._vertex, name, done, layer.size))
 
-        with BlobWriter(self._store.blobs, self._unfinished) as writer:
-            self._client.blob(layer, writer.write, report)
-            writer.commit(layer.digest)
+        with self._layers.incoming(diff_id) as incoming:
+            fetch(self._client, layer, partial, incoming.read, report)
+            partial.commit()
+            incoming.enter(layer)
 
 
 def _enter(

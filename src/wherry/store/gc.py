@@ -59,7 +59,7 @@ def collect(store: Store, scope: Scope) -> Reclaimed:
             gone = gone.plus(_shrink_cache(store, scope, scope.room))
         else:
             gone = gone.plus(_drop_cache(store, scope))
-        return gone.plus(_sweep(store))
+        return gone.plus(_sweep(store, scope.until))
 
 
 def trim(store: Store, most: int, goal: int, spared: Set[Digest], in_use: InUse) -> tuple[Reclaimed, int]:
@@ -203,12 +203,12 @@ def _discard_all_in(store: Store, folder: str, scope: Scope) -> int:
     return size
 
 
-def _sweep(store: Store) -> Reclaimed:
-    """Delete what nothing refers to any more."""
+def _sweep(store: Store, until: float | None = None) -> Reclaimed:
+    """Delete what nothing refers to any more, and blobs that came in part; of these what is younger stays."""
     store.indexes.sweep()
     layers, size = _sweep_layers(store)
     _forget_blind_traces(store)
-    size += _sweep_blobs(store)
+    size += _sweep_blobs(store) + store.partials.delete(until)
     store.sweep()
     return Reclaimed(layers=layers, size=size + store.compact())
 

@@ -5,6 +5,7 @@
       reserve                     room for prune on a full disk; see reserve.py
       lock                        shared while a command adds or uses content, exclusive while prune deletes
       blobs/sha256/<hex>          configs, manifests, compressed layers: immutable, named by their digest
+      blobs/partial/<hex>         the same on their way in, as far as they came; see partials.py
       layers/<hex of diff ID>/    one layer: `index`, and `tar` (stream) or trees (`fs/` ..., layer/forms.py)
       tmp/<kind>-<pid>-<random>/  unfinished work; its maker holds a lock on it, unheld things are swept
       cache-mounts/               what RUN --mount=type=cache keeps; see cachefolders.py
@@ -35,6 +36,7 @@ from wherry.store.database import Database
 from wherry.store.images import Images
 from wherry.store.layers import LayerTable
 from wherry.store.lent import bring_home
+from wherry.store.partials import Partials
 from wherry.store.records import Records
 from wherry.store.traces import Traces
 
@@ -58,12 +60,13 @@ def default_root() -> str:
 
 
 class Store:
-    """An open store. Its parts are `blobs`, `images`, `indexes`, `layers`, `records`, `traces`."""
+    """An open store. Its parts are `blobs`, `partials`, `images`, `indexes`, `layers`, `records`, `traces`."""
 
     def __init__(self, root: str) -> None:
         self.root = root
         self._database = Database(f"{root}/store.db")
         self.blobs = Blobs(f"{root}/blobs/sha256", f"{root}/tmp")
+        self.partials = Partials(f"{root}/blobs/partial", self.blobs)
         self.images = Images(self._database, self.blobs)
         self.layers = LayerTable(root, self._database)
         self.records = Records(self._database)

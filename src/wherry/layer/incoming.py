@@ -1,0 +1,38 @@
+"""A layer on its way into the store: read once, from a blob that may still be arriving."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, BinaryIO
+
+from wherry.layer.apply import read_index_of
+from wherry.layer.compress import decompressed
+from wherry.layer.source import limits
+from wherry.layer.streams import check
+from wherry.layer.writer import Layer
+from wherry.oci.descriptor import Descriptor
+from wherry.oci.digest import Digest
+
+if TYPE_CHECKING:
+    from wherry.layer.layers import Layers
+
+
+class Incoming:
+    """See `Layers.incoming`. One thread may `read` while another one receives the blob."""
+
+    def __init__(self, layers: Layers, diff_id: Digest, scratch: str) -> None:
+        self._layers = layers
+        self._diff_id = diff_id
+        self._scratch = scratch
+        self._layer: Layer | None = None
+
+    def read(self, blob: BinaryIO) -> None:
+        """Read the blob, compressed or not, to its end; Corrupt where it does not carry the layer."""
+        with decompressed(blob) as stream:
+            layer = read_index_of(stream, limits())
+        check(self._diff_id, layer.diff_id)
+        self._layer = layer
+
+    def enter(self, blob: Descriptor) -> None:
+        """The blob that was read is in the store by now."""
+        assert self._layer is not None
+        self._layers.enter(blob, self._layer, self._scratch)
