@@ -36,12 +36,12 @@ from wherry.store.database import Database
 from wherry.store.images import Images
 from wherry.store.layers import LayerTable
 from wherry.store.lent import bring_home
-from wherry.store.partials import Partials
 from wherry.store.records import Records
 from wherry.store.traces import Traces
 
 if TYPE_CHECKING:
     from wherry.store.indexes import Indexes
+    from wherry.store.partials import Partials
 
 _FOLDERS = ("blobs/sha256", "layers", "tmp", "cache", "logs", "containers", "volumes")
 _PRIVATE = 0o700
@@ -60,13 +60,12 @@ def default_root() -> str:
 
 
 class Store:
-    """An open store. Its parts are `blobs`, `partials`, `images`, `indexes`, `layers`, `records`, `traces`."""
+    """An open store: `blobs`, `partials`, `images`, `indexes`, `layers`, `records`, `traces`."""
 
     def __init__(self, root: str) -> None:
         self.root = root
         self._database = Database(f"{root}/store.db")
         self.blobs = Blobs(f"{root}/blobs/sha256", f"{root}/tmp")
-        self.partials = Partials(f"{root}/blobs/partial", self.blobs)
         self.images = Images(self._database, self.blobs)
         self.layers = LayerTable(root, self._database)
         self.records = Records(self._database)
@@ -94,6 +93,12 @@ class Store:
 
     def path(self, *parts: str) -> str:
         return "/".join((self.root, *parts))
+
+    @property
+    def partials(self) -> Partials:
+        from wherry.store.partials import Partials
+
+        return Partials(f"{self.root}/blobs/partial", self.blobs)
 
     @contextmanager
     def lease(self) -> Iterator[None]:

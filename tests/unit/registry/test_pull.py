@@ -17,6 +17,7 @@ from wherry.base.errors import Corrupt, NotFound, Unsupported, WherryError
 from wherry.base.events import Event, Note, Transfer
 from wherry.oci import media
 from wherry.oci import platform as platforms
+from wherry.oci.digest import Digest
 from wherry.registry.pull import pull, retrieve
 from wherry.registry.transport import Retries
 from wherry.store.images import Image
@@ -96,6 +97,33 @@ def test_a_broken_download_goes_on_where_it_broke(store: Store, image: Made, ran
         parts = [item.headers.get("Range") for item in asked]
         assert parts == [None, parts[1], parts[1]]
         assert 0 < int((parts[1] or "").removeprefix("bytes=").removesuffix("-")) <= 1_500_000
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+@pytest.mark.parametrize("right", [True, False])
+def test_what_an_earlier_pull_left_is_taken_up(store: Store, image: Made, ranges: bool, right: bool) -> None:
+    """A server without ranges sends all again; what is wrong, as after a loss of power, is fetched again."""
+    layer, digest = image.layers[0], Digest(remote.sha256(image.layers[0]))
+    with store.partials.open(digest) as partial:
+        assert partial is not None
+        partial.write(layer[:2_000_000] if right else bytes(2_000_000))
+    with Registry(ranges=ranges) as server:
+        remote.publish(server, "team/app:v1", image)
+        assert _pull(store, server).id == image.id
+        asked = [item.headers.get("Range") for item in server.asked("GET", digest)]
+    assert asked == ["bytes=2000000-", None][: 1 if right else 2]
+    assert store.partials.paths() == []
+
+
+def test_a_failed_pull_keeps_what_came(store: Store, server: Registry, image: Made) -> None:
+    digest = remote.sha256(image.layers[0])
+    server.faults.append(Fault("GET", digest, Drop(1_500_000), times=1))
+    server.faults.append(Fault("GET", digest, Answer(500), times=1000))
+    with pytest.raises(WherryError, match="500"):
+        _pull(store, server)
+    assert _nothing_in(store)
+    (left,) = store.partials.paths()
+    assert 1 << 20 <= os.path.getsize(left) <= 1_500_000
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503])
