@@ -15,14 +15,15 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from support import busybox, folders
+from support import busybox, folders, foreign
 from support.cli import Wherry
+from wherry.oci.platform import Platform
 
 Edit = tuple[str, str, str]
 Instruction = tuple[Any, ...]
@@ -198,21 +199,30 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> tuple[Wherry, Wherry]:
     return store(tmp_path_factory.mktemp("used")), store(tmp_path_factory.mktemp("fresh"))
 
 
-def store(folder: Path) -> Wherry:
-    busybox.put(folder / "wherry", "busybox")
+@pytest.fixture(scope="module")
+def emulated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Wherry, Wherry]:
+    """As `stores`, with an image for another machine."""
+    used, fresh = (store(tmp_path_factory.mktemp(name), foreign.ARM64) for name in ("used", "fresh"))
+    return used, fresh
+
+
+def store(folder: Path, platform: Platform | None = None) -> Wherry:
+    busybox.put(folder / "wherry", "busybox", platform=platform)
     return Wherry(folder / "wherry", folder / "docker")
 
 
-@pytest.mark.needs("root")
-@settings(
-    max_examples=int(os.environ.get("WHERRY_TEST_EXAMPLES", "5")),
-    derandomize="WHERRY_TEST_EXAMPLES" not in os.environ,
-    deadline=None,
-    # A smaller example takes minutes to find; the log of a build tells enough.
-    phases=(Phase.explicit, Phase.reuse, Phase.generate),
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-)
-@given(
+class Story(NamedTuple):
+    first: list[Edit]
+    later: list[list[Edit]]
+    stage: list[Instruction]
+    last: list[Instruction]
+    user: str
+    at_once: bool
+    carries: bool
+
+
+stories = st.builds(
+    Story,
     st.lists(edits, min_size=3, max_size=10),
     st.lists(rounds, min_size=1, max_size=3),
     instructions,
@@ -221,17 +231,39 @@ def store(folder: Path) -> Wherry:
     st.booleans(),
     st.booleans(),
 )
+
+
+def few_of(examples: int) -> settings:
+    return settings(
+        max_examples=int(os.environ.get("WHERRY_TEST_EXAMPLES", examples)),
+        derandomize="WHERRY_TEST_EXAMPLES" not in os.environ,
+        deadline=None,
+        # A smaller example takes minutes to find; the log of a build tells enough.
+        phases=(Phase.explicit, Phase.reuse, Phase.generate),
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+    )
+
+
+@pytest.mark.needs("root")
+@few_of(5)
+@given(stories)
 def test_a_build_that_goes_on_gives_what_a_build_from_nothing_gives(
-    stores: tuple[Wherry, Wherry],
-    first: list[Edit],
-    later: list[list[Edit]],
-    stage: list[Instruction],
-    last: list[Instruction],
-    user: str,
-    at_once: bool,
-    carries: bool,
+    stores: tuple[Wherry, Wherry], story: Story
 ) -> None:
+    check(stores, story)
+
+
+@pytest.mark.needs("root", foreign.EMULATOR)
+@few_of(2)
+@given(stories)
+def test_so_does_one_for_another_machine(emulated: tuple[Wherry, Wherry], story: Story) -> None:
+    check(emulated, story, foreign.ARM64)
+
+
+def check(stores: tuple[Wherry, Wherry], story: Story, platform: Platform | None = None) -> None:
     used, fresh = stores
+    first, later, stage, last, user, at_once, carries = story
+    wanted = () if platform is None else ("--platform", str(platform))
     with tempfile.TemporaryDirectory(dir=folders.fast()) as scratch, ThreadPoolExecutor(2) as pool:
         context, before = Path(scratch, "context"), Path(scratch, "before")
         cache = f"{scratch}/cache"
@@ -247,10 +279,10 @@ def test_a_build_that_goes_on_gives_what_a_build_from_nothing_gives(
             if not before.exists():
                 shutil.copytree(context, before, symlinks=True)
             places = [context, before] if at_once else [context]
-            found = list(pool.map(lambda place: built(used, place), places))
+            found = list(pool.map(lambda place: built(used, place, *wanted), places))
             for place, image in zip(places, found, strict=True):
-                assert image == built(fresh, place, "--no-cache")
+                assert image == built(fresh, place, *wanted, "--no-cache")
             if carries:
-                other = store(Path(scratch, str(len(os.listdir(scratch)))))
-                assert found[0] == built(other, context, "--cache-from", f"type=local,src={cache}")
-                built(used, context, "--cache-to", f"type=local,dest={cache},mode=max")
+                other = store(Path(scratch, str(len(os.listdir(scratch)))), platform)
+                assert found[0] == built(other, context, *wanted, "--cache-from", f"type=local,src={cache}")
+                built(used, context, *wanted, "--cache-to", f"type=local,dest={cache},mode=max")

@@ -7,11 +7,13 @@ import subprocess
 import tarfile
 from pathlib import Path
 
+from support import foreign
 from wherry.layer.layers import Layers
 from wherry.oci import platform as platforms
 from wherry.oci import reference as references
 from wherry.oci.config import Execution, ImageConfig
 from wherry.oci.digest import Digest
+from wherry.oci.platform import Platform
 from wherry.store.store import Store
 
 PROGRAM = "/bin/busybox"
@@ -24,19 +26,27 @@ _PASSWD = "root:x:0:0:root:/root:/bin/sh\nweb:x:1000:1000::/home/web:/bin/sh\n"
 _GROUP = "root:x:0:\nweb:x:1000:\nextra:x:44:web\n"
 
 
-def put(root: str | Path, name: str, execution: Execution | None = None) -> Digest:
-    """Enter the image under `name` into the store at `root`; its ID."""
+def put(
+    root: str | Path, name: str, execution: Execution | None = None, platform: Platform | None = None
+) -> Digest:
+    """Enter the image under `name` into the store at `root`; its ID. `platform`: this machine's, or arm64."""
     config = execution or Execution(cmd=("sh",))
     with Store.open(str(root)) as store:
-        layer = Layers(store).add_stream(io.BytesIO(_archive()), extract=False)
-        image = ImageConfig(platforms.host(), config, (layer.diff_id,))
+        layer = Layers(store).add_stream(io.BytesIO(_archive(platform)), extract=False)
+        image = ImageConfig(platform or platforms.host(), config, (layer.diff_id,))
         image_id = store.images.put(image.encode())
         store.images.tag(references.parse(name), image_id)
     return image_id
 
 
-def _archive() -> bytes:
-    applets = subprocess.run([PROGRAM, "--list"], capture_output=True, text=True, check=True).stdout.split()
+def _archive(platform: Platform | None) -> bytes:
+    if platform == foreign.ARM64:
+        program = foreign.busybox()
+        words = [foreign.EMULATOR, str(program)]
+    else:
+        program = Path(PROGRAM)
+        words = [PROGRAM]
+    applets = subprocess.run([*words, "--list"], capture_output=True, text=True, check=True).stdout.split()
     target = io.BytesIO()
     with tarfile.open(fileobj=target, mode="w") as archive:
         for folder, mode in (("bin", 0o755), ("etc", 0o755), ("tmp", 0o1777), ("root", 0o700)):
@@ -49,11 +59,16 @@ def _archive() -> bytes:
         _add_file(archive, "etc/group", _GROUP.encode())
         _add_file(archive, "etc/notes.txt", b"not a program\n")
         _add_link(archive, "escape", "../../../../etc")
-        archive.add(PROGRAM, "bin/busybox")
+        archive.add(program, "bin/busybox", filter=_of_root)
         for applet in applets:
             if applet != "busybox":
                 _add_link(archive, f"bin/{applet}", "busybox")
     return target.getvalue()
+
+
+def _of_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    member.uid = member.gid = 0
+    return member
 
 
 def _add_folder(archive: tarfile.TarFile, name: str, mode: int, owner: int = 0) -> None:

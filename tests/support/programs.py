@@ -8,7 +8,13 @@ import sys
 
 import pytest
 
-PACKAGES = {"docker-registry": "docker-registry", "newuidmap": "uidmap", "pasta": "passt"}
+PACKAGES = {
+    "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu libc6-dev-arm64-cross",
+    "docker-registry": "docker-registry",
+    "newuidmap": "uidmap",
+    "pasta": "passt",
+    "qemu-aarch64-static": "qemu-user-static",
+}
 """Debian's packages, where they are not named as their programs are."""
 
 

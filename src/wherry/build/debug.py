@@ -22,7 +22,7 @@ from wherry.build.step import Mount, Run
 from wherry.container import foreground
 from wherry.layer.layers import Layers
 from wherry.oci import platform as platforms
-from wherry.runtime import emulation, modes
+from wherry.runtime import modes
 from wherry.runtime.init import linux
 from wherry.runtime.mounts import remove_created
 from wherry.runtime.runtime import Runtime
@@ -86,7 +86,6 @@ def _opened(store: Store, kept: Kept, build: Build, number: int, wanted: Wanted)
             hint="`wherry debug` enters the step that failed",
         )
     _check_layers(store, place)
-    emulation.check(platforms.parse(place.platform))
     if place.state != FAILED:
         if wanted.keep:
             raise UsageError("--keep is for failed steps: nothing else has a state that could be changed")
@@ -142,6 +141,7 @@ class _Session:
 
     def _run(self, snapshots: Snapshotter, runtime: Runtime) -> int:
         build, place, wanted = self._state.build, self._state.place, self._wanted
+        emulator = runtime.emulator(platforms.parse(place.platform))
         operation = self._lendable(place.run)
         if wanted.user:
             operation = operation._replace(user=wanted.user)
@@ -162,7 +162,9 @@ class _Session:
             operation = operation._replace(folder=self._folder(operation, mounted.path))
             surroundings = run.Surroundings(build.host_ca, wanted.proxies, build.network, build.conditions)
             container = run.container(operation, mounted.path, view, self._scratch, surroundings, lent)
-            container = container._replace(upper=mounted.upper, journal=f"{self._scratch}/journal")
+            container = container._replace(
+                upper=mounted.upper, journal=f"{self._scratch}/journal", emulator=emulator
+            )
             container = self._equipped(container, operation)
             with process.placed(runtime, container, build.conditions.resources, self._scratch) as host:
                 running = foreground.run(runtime, container, host.ready)

@@ -31,14 +31,14 @@ from wherry.build.viewfiles import ViewFiles
 from wherry.build.watch import Watch, unwatched
 from wherry.layer.writer import Layer
 from wherry.oci import platform as platforms
-from wherry.runtime import emulation, modes
+from wherry.runtime import modes
 from wherry.runtime.helper import ExecFailed, Running
 from wherry.runtime.init import linux
 from wherry.runtime.mounts import remove_created
 from wherry.runtime.native import UNHEARD
 from wherry.runtime.runtime import Runtime
 from wherry.runtime.runtimes import open_runtime
-from wherry.runtime.spec import NATIVE, Container
+from wherry.runtime.spec import NATIVE, Container, Emulator
 from wherry.snapshot import changes
 from wherry.snapshot.noting import NotingView
 from wherry.snapshot.observations import is_kept
@@ -221,7 +221,8 @@ class Executor:
                 yield trees, self._recorder.contents.gathered(step, trees)
 
     def _run(self, step: Step, operation: Run, parent: Chain, inputs: list[Chain]) -> Made:
-        emulation.check(platforms.parse(step.platform))
+        assert self._runtime is not None
+        emulator = self._runtime.emulator(platforms.parse(step.platform))
         began = _Begin.now()
         shown = [mounts.Input(chain, self._view(chain)) for chain in inputs]
         contents = (mounts.content(operation, shown) if shown else "",)
@@ -232,7 +233,7 @@ class Executor:
         log = run.Log(self._log_path(step), step.number + 1, self._emit)
         failed = True
         try:
-            ran = self._ran(step, operation, parent, shown, log)
+            ran = self._ran(step, operation, parent, shown, log, emulator)
             failed = False
         finally:
             log.close(keep=failed)
@@ -243,7 +244,13 @@ class Executor:
         return Made(result.layer, went=Went(unobserved=ran.unobserved))
 
     def _ran(
-        self, step: Step, operation: Run, parent: Chain, shown: list[mounts.Input], log: run.Log
+        self,
+        step: Step,
+        operation: Run,
+        parent: Chain,
+        shown: list[mounts.Input],
+        log: run.Log,
+        emulator: Emulator | None,
     ) -> _Ran:
         assert self._snapshots is not None
         view = self._view(parent)
@@ -259,7 +266,9 @@ class Executor:
                     container = run.container(
                         operation, mounted.path, watch.view, scratch, self._settings.surroundings, lent
                     )
-                    container = container._replace(upper=mounted.upper, journal=f"{scratch}/journal")
+                    container = container._replace(
+                        upper=mounted.upper, journal=f"{scratch}/journal", emulator=emulator
+                    )
                     container = watch.observing(container)
                     self._process(container, operation, scratch, log)
             except run.Failure as failure:

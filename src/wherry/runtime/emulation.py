@@ -1,45 +1,123 @@
-"""Whether this machine can execute another platform's programs: by itself, or by an emulator it knows of.
+"""How this machine can execute another platform's programs: by itself, or by qemu's user emulation.
 
 The kernel hands foreign programs to emulators that are registered in binfmt_misc (kernel documentation,
-binfmt-misc.rst). Only a registration with the flag F works in a container: the emulator is opened then, and
-not looked for below the container's root.
+binfmt-misc.rst). Where it can, wherry registers one for a single container (`init/emulator.py`), so that
+nothing of the host is changed and nothing has to be set up. Else a registration of the host's will do, if it
+has the flag F: such an emulator is opened once, and not looked for below the container's root.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
+from typing import Literal
 
 from wherry.base.errors import Unsupported
+from wherry.base.tuples import NamedTuple
 from wherry.oci.platform import Platform, host
+from wherry.runtime.init import linux, programs
+from wherry.runtime.spec import Emulator
 
 _REGISTRATIONS = "/proc/sys/fs/binfmt_misc"
 _NATIVE = {"amd64": {"amd64", "386"}, "arm64": {"arm64", "arm"}}
-_QEMU = {
-    "amd64": "x86_64",
-    "386": "i386",
-    "arm64": "aarch64",
-    "arm": "arm",
-    "ppc64le": "ppc64le",
-    "s390x": "s390x",
-    "riscv64": "riscv64",
+_HAS_NAMESPACES = (6, 7)
+"""The first Linux whose user namespaces have registrations of their own."""
+_FLAGS = "POCF"
+"""argv[0] stays, the program comes as a descriptor and with its set-user-ID, the emulator is opened once."""
+
+
+class Machine(NamedTuple):
+    """What qemu calls a machine, and how its programs begin: e_machine, bits and byte order (elf(5))."""
+
+    name: str
+    number: int
+    bits: int = 64
+    order: Literal["little", "big"] = "little"
+
+
+_MACHINES = {
+    "amd64": Machine("x86_64", 62),
+    "386": Machine("i386", 3, 32),
+    "arm64": Machine("aarch64", 183),
+    "arm": Machine("arm", 40, 32),
+    "loong64": Machine("loongarch64", 258),
+    "mips64le": Machine("mips64el", 8),
+    "ppc64le": Machine("ppc64le", 21),
+    "riscv64": Machine("riscv64", 243),
+    "s390x": Machine("s390x", 22, 64, "big"),
 }
 
 
-def check(platform: Platform, folder: str = _REGISTRATIONS) -> None:
-    """Unsupported where programs of `platform` cannot be executed here."""
-    here = host().architecture
-    if platform.architecture in _NATIVE.get(here, {here}) or _is_registered(platform, folder):
-        return
+def find(
+    platform: Platform, *, own: bool, path: str | None = None, folder: str = _REGISTRATIONS
+) -> Emulator | None:
+    """The emulator that a container for `platform` has to be given; None where it needs none.
+
+    `own`: the runtime can give one. `path` is searched for it, else $PATH. Raises Unsupported where programs
+    of the platform cannot be executed here.
+    """
+    here = host()
+    if platform.os != here.os:
+        raise Unsupported(f"this machine executes programs for {here.os} alone, not for {platform}")
+    architecture = here.architecture
+    if platform.architecture in _NATIVE.get(architecture, {architecture}):
+        return None
+    machine = _MACHINES.get(platform.architecture)
+    if machine is None:
+        raise Unsupported(f"wherry knows no emulator for {platform}")
+    problem, hint = _RUNTIME, _REGISTER
+    if own:
+        problem, hint = "there is no static qemu for it", _INSTALL
+        program = _program(machine, path)
+        if program and linux.release() >= _HAS_NAMESPACES:
+            return Emulator(program, _registration(machine, program))
+        if program:
+            problem, hint = "this kernel is older than 6.7, and has no emulator registered", _REGISTER
+    if _is_registered(machine, folder):
+        return None
     raise Unsupported(
-        f"this machine ({here}) cannot execute programs for {platform}",
-        hint="install an emulator with its registration: apt-get install qemu-user-static binfmt-support",
+        f"this machine ({architecture}) cannot execute programs for {platform}: {problem}", hint=hint
     )
 
 
-def _is_registered(platform: Platform, folder: str) -> bool:
-    name = _QEMU.get(platform.architecture)
+_RUNTIME = "here this needs an emulator that is registered with the kernel"
+_INSTALL = "sudo apt-get install qemu-user-static"
+_REGISTER = "register emulators for all of the machine: sudo apt-get install qemu-user-static binfmt-support"
+
+
+def _program(machine: Machine, path: str | None) -> str:
+    """The static emulator; "" where there is none. One that needs libraries finds none in an image."""
+    for name in (f"qemu-{machine.name}-static", f"qemu-{machine.name}"):
+        found = shutil.which(name, path=path)
+        if found and _is_static(found):
+            return os.path.realpath(found)
+    return ""
+
+
+def _is_static(path: str) -> bool:
     try:
-        with open(os.path.join(folder, f"qemu-{name}"), encoding="ascii") as file:
+        return not programs.interpreter(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+    except (OSError, ValueError):
+        return False
+
+
+def _registration(machine: Machine, path: str) -> bytes:
+    """Of all programs and libraries for the machine, whatever system interface they name (EI_OSABI)."""
+    order = machine.order
+    start = b"\x7fELF" + bytes((machine.bits // 32, 1 if order == "little" else 2, 1)) + bytes(9)
+    start += (2).to_bytes(2, order) + machine.number.to_bytes(2, order)
+    mask = b"\xff" * 7 + b"\x00" + b"\xff" * 8 + (0xFFFE).to_bytes(2, order) + b"\xff\xff"
+    words = [b"", machine.name.encode(), b"M", b"0", _escaped(start), _escaped(mask), os.fsencode(path)]
+    return b":".join((*words, _FLAGS.encode()))
+
+
+def _escaped(data: bytes) -> bytes:
+    return "".join(f"\\x{byte:02x}" for byte in data).encode()
+
+
+def _is_registered(machine: Machine, folder: str) -> bool:
+    try:
+        with open(os.path.join(folder, f"qemu-{machine.name}"), encoding="utf-8", errors="replace") as file:
             lines = file.read().splitlines()
     except OSError:
         return False

@@ -8,12 +8,13 @@ from functools import partial
 from typing import Any
 
 from wherry.base import settings
-from wherry.runtime import bundle, idcalls, idmap, observed, seccomp
+from wherry.oci.platform import Platform
+from wherry.runtime import bundle, emulation, idcalls, idmap, observed, seccomp
 from wherry.runtime.helper import ExecFailed, Helper, Running, Server
 from wherry.runtime.init import linux
 from wherry.runtime.runtime import Runtime
 from wherry.runtime.sockets import Sockets
-from wherry.runtime.spec import Container, Process
+from wherry.runtime.spec import Container, Emulator, Process
 
 __all__ = ["UNHEARD", "ExecFailed", "Native", "Running"]
 
@@ -51,12 +52,17 @@ class Native(Runtime):
             _show_ids(document, container.process)
         if self._has_one_id or container.seccomp:
             document["linux"]["wherry.filter"] = self._filter(container)
+        if container.emulator:
+            document["wherry.emulator"] = container.emulator._asdict()
         flags = 0
         for namespace in document["linux"]["namespaces"]:
             flags |= _CLONE_FLAGS[namespace["type"]]
         return self._helper.run(
             document, flags, (stdin, stdout, stderr), ready, partial(self._serve, container)
         )
+
+    def emulator(self, platform: Platform) -> Emulator | None:
+        return emulation.find(platform, own=True)
 
     def _filter(self, container: Container) -> dict[str, bytes]:
         """`filter`, and `heard` where calls are to be answered or observed, and may be."""

@@ -6,8 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Self
 
+from wherry.oci.platform import Platform
+from wherry.runtime import emulation
 from wherry.runtime.helper import Helper, Running
-from wherry.runtime.spec import Container
+from wherry.runtime.spec import Container, Emulator
 
 
 class Runtime(ABC):
@@ -31,6 +33,10 @@ class Runtime(ABC):
         pid when the namespaces exist, before the command is executed. Raises ExecFailed where the command
         cannot be executed, WherryError for every other failure; nothing runs then.
         """
+
+    def emulator(self, platform: Platform) -> Emulator | None:
+        """What a container for `platform` has to be given; see `emulation.find`."""
+        return emulation.find(platform, own=False)
 
     def attend(self, arguments: Sequence[str], stdin: int, output: int) -> Running:
         """Run a program of this host beside the containers, which ends when they do: a network's.

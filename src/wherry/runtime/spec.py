@@ -31,6 +31,13 @@ NATIVE = "native"
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
+class Emulator(NamedTuple):
+    """A static program of this host's that executes another machine's, and the line that registers it."""
+
+    path: str
+    registration: bytes
+
+
 class User(NamedTuple):
     """Who a process runs as. `groups` are the supplementary ones; `name` is empty for a bare number."""
 
@@ -121,7 +128,8 @@ class Container(NamedTuple):
     single-id mode `journal`, a new file, gets the owners that files in it were given and cannot carry.
     `observed` is a new file that gets whether the container made a socket that leads to a network, and with
     `watched` what it looked at (`init/listener.py`); "" for neither. `caches` are mounts of it that other
-    processes may write to at the same time; their content is no matter, but for links in them.
+    processes may write to at the same time; their content is no matter, but for links in them. `emulator`
+    executes what is for its machine; it comes from `Runtime.emulator`.
     """
 
     id: str
@@ -140,3 +148,4 @@ class Container(NamedTuple):
     observed: str = ""
     watched: bool = False
     caches: tuple[str, ...] = ()
+    emulator: Emulator | None = None

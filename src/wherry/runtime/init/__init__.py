@@ -6,10 +6,11 @@ ctypes only, relative imports only, and of the standard library only what loads 
     zygote.py   the helper: takes requests from wherry, forks a child for each, reports how it ended
     child.py    the child: from a fresh fork in new namespaces to the command's first instruction
     rootfs.py   its mounts, devices and the change of root
+    emulator.py registers what executes another machine's programs
     process.py  its user, capabilities, terminal, and the look-up of the command
     supervisor.py  instead of all that: crun or runc, and what they leave to a parent
     listener.py  beside a container whose calls are heard: observer.py puts down what they look at, helped
-                 by hearing.py (hearing.c and programs.c, where they were compiled),
+                 by programs.py and hearing.py (hearing.c and programs.c, where they were compiled),
     notifier.py  answers for the kernel where there is a single id, with credentials.py,
                  targets.py, makers.py and memory.py
     channel.py  what a child says to wherry

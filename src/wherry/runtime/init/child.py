@@ -8,7 +8,7 @@ import marshal
 import os
 import struct
 
-from . import channel, jail, linux, listener, process, rootfs, supervisor
+from . import channel, emulator, jail, linux, listener, process, rootfs, supervisor
 from .process import Failed
 
 TYPE_CHECKING = False
@@ -51,14 +51,17 @@ def _run_command(document: dict[str, Any], wherry: _socket.socket) -> NoReturn:
     channel.announce_birth(wherry)
     _enter_keyring()
     _set_names(document)
-    root, created, console = rootfs.build(document)
+    emulated = document.get("wherry.emulator")
+    namespace, registrations = emulator.prepare(emulated) if emulated else (-1, -1)
+    root, created, console = rootfs.build(document, registrations)
     rootfs.enter(root)
     if not channel.await_go(wherry):
         os._exit(1)
     if {"type": "cgroup"} in document["linux"]["namespaces"]:
         linux.unshare(linux.CLONE_NEWCGROUP)
     channel.announce_start(wherry, created, console)
-    process.execute(document["process"], console, document["linux"].get("wherry.filter", {}), keep=_SETUP)
+    seccomp = document["linux"].get("wherry.filter", {})
+    process.execute(document["process"], console, seccomp, _SETUP, namespace)
 
 
 def _attend(arguments: list[str], wherry: _socket.socket) -> NoReturn:

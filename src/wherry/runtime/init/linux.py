@@ -75,6 +75,12 @@ _libc.syscall.argtypes = [ctypes.c_long] + [ctypes.c_void_p] * 6
 _libc.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
 
 
+def release() -> tuple[int, int]:
+    """The kernel's version: its first two numbers."""
+    major, minor = os.uname().release.split(".")[:2]
+    return int(major), int(minor[: len(minor) - len(minor.lstrip("0123456789"))])
+
+
 def clone(flags: int) -> int:
     """fork() into new namespaces. Only for a process with a single thread: no fork handler runs."""
     return call(_old_number("clone"), flags | 17)  # 17: SIGCHLD
@@ -82,6 +88,12 @@ def clone(flags: int) -> int:
 
 def unshare(flags: int) -> None:
     if _libc.unshare(flags) < 0:
+        _fail()
+
+
+def join(namespace: int, kind: int) -> None:
+    """Enter a namespace; `kind` is one of CLONE_NEW*."""
+    if _libc.setns(namespace, kind) < 0:
         _fail()
 
 

@@ -54,7 +54,7 @@ class Listener:
         memory = Memory()
         self._notifier = Notifier(order["ids"], memory) if "ids" in order else None
         self._observer = self._hearing = None
-        self._polls = _release() < _ENDS_A_RECEIVE
+        self._polls = linux.release() < _ENDS_A_RECEIVE
         if "observed" in order:
             proc = linux.new_mount("proc", [], 0)
             self._observer = Observer(memory, proc, order["observed"])
@@ -132,12 +132,6 @@ def _is_alive(timeout: int) -> bool:
     poll = select.poll()
     poll.register(_LISTENER, select.POLLIN)
     return all(events & select.POLLIN for _, events in poll.poll(timeout))
-
-
-def _release() -> tuple[int, int]:
-    """The kernel's version: its first two numbers."""
-    major, minor = os.uname().release.split(".")[:2]
-    return int(major), int(minor[: len(minor) - len(minor.lstrip("0123456789"))])
 
 
 def _new(path: str) -> int:

@@ -17,7 +17,7 @@ import os
 import stat
 import struct
 
-from . import linux
+from . import linux, programs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,13 +36,7 @@ _NOT_FOLLOWED = 3
 """By so many bits what was looked at without following a link is moved to the left."""
 _DELETED = b" (deleted)"
 _AF_UNIX, _LONGEST_ADDRESS = b"\x01\0", 110
-_32_BITS = "a program of 32 bits ran, whose system calls cannot be observed"
-_UNREADABLE = "a program that was executed could not be read"
-_SCRIPT_LINE = 256  # BINPRM_BUF_SIZE
 _DEEPEST_SCRIPT = 5
-_ELF_64, _PT_INTERP, _PROGRAM_HEADER = 2, 3, 56
-_OWN_32_BITS = {"x86_64": (3, 62), "aarch64": (40,)}
-"""What programs of 32 bits that this kernel executes by itself are for (e_machine, elf(5))."""
 _LOWEST = 4096
 """Nothing can be mapped below this: who gives such an address asks whether there is a call."""
 
@@ -71,7 +65,7 @@ class Observer:
             if (architecture, number) in self._sockets:
                 self.networked = True
             if self._calls and architecture not in self._architectures:
-                self.problem = _32_BITS
+                self.problem = programs.OF_32_BITS
             return
         try:
             self._put_down(pid, call, arguments)
@@ -241,8 +235,8 @@ class Observer:
             except (FileNotFoundError, NotADirectoryError):
                 return
             except OSError:
-                raise ValueError(_UNREADABLE) from None
-            interpreter = _interpreter(file)
+                raise ValueError(programs.UNREADABLE) from None
+            interpreter = programs.interpreter(file)
             if not interpreter:
                 return
             path, descriptor = self._path(pid, _CWD, interpreter, root), b""
@@ -261,44 +255,3 @@ def _opened(flags: int) -> tuple[int, bool]:
     if flags & _O_CREAT_EXCL == _O_CREAT_EXCL:
         return _FACE, False
     return _READ, not flags & _O_NOFOLLOW
-
-
-def _interpreter(file: int) -> bytes:
-    """What the kernel opens for a program, which is closed; empty where it needs nothing else."""
-    try:
-        start = os.pread(file, _SCRIPT_LINE, 0)
-        line = start.partition(b"\n")[0]
-        if start[:2] == b"#!":
-            return line[2:].partition(b"\0")[0].replace(b"\t", b" ").strip(b" ").partition(b" ")[0]
-        if start[:4] == b"\x7fELF":
-            return _loader(file, start)
-        if b"\0" in line:
-            raise ValueError(
-                "a file was executed that is neither a script nor a program of Linux (binfmt_misc)"
-            )
-        return b""  # a shell reads it itself
-    except IsADirectoryError:
-        return b""
-    except OSError:
-        raise ValueError(_UNREADABLE) from None
-    finally:
-        os.close(file)
-
-
-def _loader(file: int, start: bytes) -> bytes:
-    """The program's PT_INTERP (elf(5)), of 64 bits and this machine's byte order."""
-    if len(start) < 64:
-        return b""
-    if start[4] != _ELF_64:
-        if int.from_bytes(start[18:20], "little") in _OWN_32_BITS.get(os.uname().machine, ()):
-            raise ValueError(_32_BITS)
-        return b""  # an emulator's
-    (offset,) = struct.unpack_from("=Q", start, 32)
-    size, count = struct.unpack_from("=HH", start, 54)
-    table = os.pread(file, size * count, offset)
-    for at in range(0, len(table) - _PROGRAM_HEADER + 1, size or _PROGRAM_HEADER):
-        (kind,) = struct.unpack_from("=I", table, at)
-        if kind == _PT_INTERP:
-            place, length = struct.unpack_from("=Q16xQ", table, at + 8)
-            return os.pread(file, min(length, 4096), place).rstrip(b"\0")
-    return b""

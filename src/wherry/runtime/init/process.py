@@ -43,15 +43,17 @@ class Failed(Exception):
         self.code = code
 
 
-def execute(process: dict[str, Any], console: int | None, seccomp: dict[str, bytes], keep: int) -> NoReturn:
+def execute(
+    process: dict[str, Any], console: int | None, seccomp: dict[str, bytes], keep: int, namespace: int = -1
+) -> NoReturn:
     """Execute the command; every descriptor above `keep` is closed, `keep` itself when it succeeds.
 
     `seccomp` is the `filter` put on it, an array of struct sock_filter; or `heard`, where the kernel lets
     wherry hear of calls, which is told by `keep`. With `wherry.shown` the user is the only one there is, and
-    is shown by these ids.
+    is shown by these ids. It becomes a process of the user namespace `namespace`, if one is given.
     """
     # No descriptor may lead out of the root any more when the folder is entered (CVE-2024-21626).
-    linux.close_from(keep + 1)
+    namespace = _close_others(keep, namespace)
     user = process["user"]
     if console is None:
         _take_own_null()
@@ -61,6 +63,9 @@ def execute(process: dict[str, Any], console: int | None, seccomp: dict[str, byt
     os.umask(user.get("umask", 0o022))
     _set_limits(process["rlimits"])
     entered = _enter(process["cwd"], retry=True)
+    if namespace >= 0:
+        linux.join(namespace, linux.CLONE_NEWUSER)  # not sooner: limits may be raised in the outer one alone
+        os.close(namespace)
     if process["noNewPrivileges"]:
         linux.no_new_privileges()
     shown = process.get("wherry.shown")
@@ -78,6 +83,16 @@ def execute(process: dict[str, Any], console: int | None, seccomp: dict[str, byt
     except OSError as error:
         reason = "exec format error" if error.errno == errno.ENOEXEC else _lower(error)
         raise Failed(f"exec {path}: {reason}", 127 if error.errno == errno.ENOENT else 126) from None
+
+
+def _close_others(keep: int, namespace: int) -> int:
+    """Close what is above `keep`, but a namespace, which is moved down; where it is then."""
+    if namespace < 0:
+        linux.close_from(keep + 1)
+        return -1
+    os.dup2(namespace, keep + 1, inheritable=False)
+    linux.close_from(keep + 2)
+    return keep + 1
 
 
 def _take_own_null() -> None:

@@ -49,12 +49,18 @@ _LINKS = (
 )
 
 
-def build(document: dict[str, Any]) -> tuple[int, Created, int | None]:
-    """Mount everything. The new root, the mount points made in it, and the terminal's master side."""
+def build(document: dict[str, Any], registrations: int = -1) -> tuple[int, Created, int | None]:
+    """Mount everything. The new root, the mount points made in it, and the terminal's master side.
+
+    `registrations` is a mount that has to be there, and that nobody needs to find.
+    """
     os.umask(0)
     linux.make_private()
     root = _mount_root(document["root"]["path"])
     created: Created = []
+    if registrations >= 0:
+        place = make_place(root, "/proc", True, created)  # /proc itself comes on top of it
+        linux.attach(registrations, place)
     for entry in document["mounts"]:
         _mount(root, entry, created)
     _make_devices(root)
