@@ -17,6 +17,7 @@ import pytest
 from support import busybox
 from support.busybox import GREETING, SERVE
 from support.cli import COMMAND, RUNTIME, Wherry
+from support.containers import boxed, state
 from support.ports import answers, ask, free, until
 from support.terminal import terminal
 from wherry.oci.config import Execution
@@ -26,17 +27,8 @@ pytestmark = pytest.mark.needs("root", "busybox")
 
 @pytest.fixture
 def box(wherry: Wherry) -> Iterator[Wherry]:
-    """A store with `busybox` in it; nothing runs and nothing is mounted when the test is over."""
-    busybox.put(wherry.root, "busybox")
-    yield wherry
-    left = wherry("ps", "-aq").out.split()
-    if left:
-        wherry("rm", "-f", "-v", *left)
-    assert str(wherry.root) not in Path("/proc/mounts").read_text()
-
-
-def state(box: Wherry, name: str) -> str:
-    return box.ok("ps", "-a", "--filter", f"name={name}", "--format", "{{.Status}}").strip()
+    with boxed(wherry) as box:
+        yield box
 
 
 def test_foreground_streams_and_exit_code(box: Wherry) -> None:

@@ -4,12 +4,12 @@ freed."""
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 
 from wherry.base import sizes
 from wherry.base.errors import UsageError, WherryError
 from wherry.cli import filters
+from wherry.cli.confirm import confirmed
 from wherry.container.containers import images_in_use
 from wherry.runtime import modes
 from wherry.store import reserve
@@ -66,7 +66,7 @@ def _register_room(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     images, records = _kinds(args.words)
     scope = _scope(args, images, records)
-    if not args.force and not _confirmed(_warning(scope)):
+    if not args.force and not confirmed(_warning(scope)):
         raise WherryError("nothing was removed", hint="answer y, or use -f")
     root = default_root()
     reserve.give_up(root)
@@ -138,14 +138,6 @@ def _warning(scope: Scope) -> str:
         parts.append("  - all build cache" if scope.everything else "  - build cache that no image needs")
         parts.append("  - what failed steps left")
     return "\n".join(parts)
-
-
-def _confirmed(warning: str) -> bool:
-    print(f"{warning}\n\nAre you sure you want to continue? [y/N] ", end="", flush=True)
-    answer = sys.stdin.readline()
-    if not answer.endswith("\n"):  # the end of input, where nobody pressed return
-        print()
-    return answer.strip().lower() in ("y", "yes")
 
 
 def _report(reclaimed: Reclaimed) -> str:

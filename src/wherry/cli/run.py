@@ -8,7 +8,7 @@ import sys
 
 from wherry.base.errors import NotFound, UsageError, WherryError
 from wherry.base.settings import ISOLATIONS, SNAPSHOTTERS, load
-from wherry.cli import conditions
+from wherry.cli import attaching, conditions
 from wherry.cli.parser import Parser
 from wherry.container import environment, options
 from wherry.container.options import Options
@@ -44,6 +44,7 @@ def register(parser: Parser) -> None:
     add("-u", "--user", metavar="NAME|UID[:GROUP]", default="", help="the user to run as")
     add("-v", "--volume", metavar="SOURCE:TARGET[:ro]", action="append", help="mount a host path or a volume")
     add("-w", "--workdir", metavar="DIR", default="", help="the working directory")
+    attaching.register(parser)
     conditions.register(parser)
     add("image", metavar="IMAGE")
     add("command", metavar="COMMAND", nargs=argparse.REMAINDER)
@@ -65,6 +66,7 @@ def _run(args: argparse.Namespace, wanted: Options) -> int:
     from wherry.container.run import create, start
     from wherry.container.stop import remove
 
+    manner = attaching.manner(args)
     if not args.detach:
         check_terminal(wanted.terminal, wanted.interactive)
     if wanted.ports and wanted.network == "host":
@@ -80,7 +82,7 @@ def _run(args: argparse.Namespace, wanted: Options) -> int:
     if started.note:
         print(f"warning: {started.note}", file=sys.stderr)
     if not args.detach:
-        return attach(started, Containers(root).folder(container_id).path)
+        return attach(started, Containers(root).folder(container_id).path, manner)
     started.connection.close()
     print(container_id)
     return 0

@@ -10,20 +10,29 @@ from wherry.store.store import default_root
 
 
 def register(parser: Parser) -> None:
-    parser.add_argument(
-        "-t", "--timeout", "--time", metavar="SECONDS", type=int, help="how long to wait before SIGKILL (10)"
-    )
+    add_timeout(parser)
     parser.add_argument("containers", metavar="CONTAINER", nargs="+")
 
 
 def run(args: argparse.Namespace) -> int:
-    from wherry.container.stop import GRACE, stop
+    from wherry.container.stop import stop
 
-    seconds = GRACE if args.timeout is None else float(args.timeout)
-    root = default_root()
+    root, patience = default_root(), seconds(args)
 
     def one(name: str) -> None:
-        stop(root, name, seconds)
+        stop(root, name, patience)
         print(name, flush=True)
 
     return each(args.containers, one)
+
+
+def add_timeout(parser: Parser) -> None:
+    parser.add_argument(
+        "-t", "--timeout", "--time", metavar="SECONDS", type=int, help="how long to wait before SIGKILL (10)"
+    )
+
+
+def seconds(args: argparse.Namespace) -> float:
+    from wherry.container.stop import GRACE
+
+    return GRACE if args.timeout is None else float(args.timeout)

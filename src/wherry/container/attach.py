@@ -13,7 +13,9 @@ import socket
 from contextlib import ExitStack
 
 from wherry.base.errors import UsageError, WherryError
-from wherry.container import control, terminal
+from wherry.base.tuples import NamedTuple
+from wherry.container import control, detach, terminal
+from wherry.container.containers import Container
 from wherry.container.run import Started, failure
 
 _FORWARDED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
@@ -23,23 +25,47 @@ _CHUNK = 32 << 10
 _PATIENCE = 3
 
 
+class Manner(NamedTuple):
+    """How: whether stdin goes to the container, where it has one, and signals; the `keys` that leave it."""
+
+    stdin: bool = True
+    signals: bool = True
+    keys: bytes = detach.parse(detach.DEFAULT)
+
+
 def check_terminal(wanted: bool, interactive: bool) -> None:
     """UsageError where a terminal is asked for, and stdin is none."""
     if wanted and interactive and not os.isatty(0):
         raise UsageError("the input device is not a TTY", hint="leave out -t, or run it from a terminal")
 
 
-def attach(started: Started, folder: str) -> int:
-    """Pass everything through until the container ends; its exit code. `folder` is the container's."""
-    with _Foreground(started, folder) as foreground:
+def join(container: Container) -> Started:
+    """A connection to a container that gets what it writes from now on; WherryError where it has ended."""
+    try:
+        connection = control.connect(container.folder.path)
+        control.send(connection, control.ATTACH)
+    except OSError:
+        raise WherryError(f"container {container.spec.name} is not running") from None
+    return Started(container.spec, connection, "")
+
+
+def attach(started: Started, folder: str, manner: Manner) -> int:
+    """Pass everything through until the container ends; its exit code. `folder` is the container's.
+
+    0 where the user left it by the keys for that: it runs on.
+    """
+    with _Foreground(started, folder, manner) as foreground:
         return foreground.run()
 
 
 class _Foreground:
-    def __init__(self, started: Started, folder: str) -> None:
+    def __init__(self, started: Started, folder: str, manner: Manner) -> None:
         self._spec = started.spec
         self._connection = started.connection
         self._folder = folder
+        self._passes_stdin = started.spec.interactive and manner.stdin
+        self._forwarded = _FORWARDED if manner.signals else ()
+        self._keys = detach.Keys(manner.keys if started.spec.terminal else b"")
         self._commands: socket.socket | None = None
         self._held = ExitStack()
         self._counts: dict[int, int] = {}
@@ -48,13 +74,13 @@ class _Foreground:
         self._events = selectors.PollSelector()
 
     def __enter__(self) -> _Foreground:
-        self._heard = terminal.Heard((*_FORWARDED, signal.SIGWINCH))
+        self._heard = terminal.Heard((*self._forwarded, signal.SIGWINCH))
         self._held.callback(self._heard.close)
         self._events.register(self._heard, selectors.EVENT_READ)
         self._connect_commands()
         if self._spec.terminal:
             self._send_window()
-            if self._spec.interactive:
+            if self._passes_stdin:
                 self._held.enter_context(terminal.raw())
         return self
 
@@ -66,9 +92,9 @@ class _Foreground:
 
     def run(self) -> int:
         self._events.register(self._connection, selectors.EVENT_READ)
-        if self._spec.interactive:
+        if self._passes_stdin:
             self._events.register(0, selectors.EVENT_READ)
-        while True:
+        while not self._keys.typed:
             for key, mask in self._events.select():
                 if key.fd == self._heard.fileno():
                     self._signals()
@@ -81,6 +107,8 @@ class _Foreground:
                         code = self._take_packet()
                         if code is not None:
                             return code
+        _write_all(2, f"\r\ndetached; `wherry attach {self._spec.name}` comes back\r\n".encode())
+        return 0
 
     def _take_packet(self) -> int | None:
         packet = control.receive(self._connection)
@@ -102,7 +130,13 @@ class _Foreground:
             data = b""
         if not data:
             self._events.unregister(0)
-        self._unsent = control.STDIN + data if data else control.END_OF_STDIN
+        passed = self._keys.take(data) if data else self._keys.end()
+        if passed:
+            self._unsent = control.STDIN + passed
+        elif data:
+            return
+        else:
+            self._unsent = control.END_OF_STDIN
         self._send_unsent()
 
     def _send_unsent(self) -> None:
@@ -130,7 +164,7 @@ class _Foreground:
             if number == signal.SIGWINCH:
                 if self._spec.terminal:
                     self._send_window()
-            elif number in _FORWARDED:
+            else:
                 self._count(number)
                 self._command(control.SIGNAL, control.number(number))
 

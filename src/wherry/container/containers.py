@@ -94,6 +94,16 @@ class Containers:
                 self._sweep(name)
         return sorted(found, key=lambda container: container.spec.created, reverse=True)
 
+    def rename(self, container: Container, name: str) -> None:
+        """Give a container, whose lock is held, another name; a taken one is refused."""
+        spec = container.folder.spec()
+        renamed = spec._replace(name=name)
+        if not self._point(renamed):
+            raise self._taken(name)
+        # Killed here it has both names, until it is deleted.
+        container.folder.write_spec(renamed)
+        self._free_name(spec)
+
     def delete(self, container: Container) -> None:
         """Delete its folder and free its name; whoever calls holds its lock, and its monitor is gone.
 
@@ -143,19 +153,26 @@ class Containers:
             if self._link(named):
                 return named
         if not self._link(spec):
-            owner = os.readlink(f"{self._names}/{spec.name}")
-            raise WherryError(
-                f"the container name {spec.name!r} is already in use by container {owner[:12]}",
-                hint=f"remove it with `wherry rm {spec.name}`, or choose another name",
-            )
+            raise self._taken(spec.name)
         return spec
 
+    def _taken(self, name: str) -> WherryError:
+        owner = os.readlink(f"{self._names}/{name}")
+        return WherryError(
+            f"the container name {name!r} is already in use by container {owner[:12]}",
+            hint=f"remove it with `wherry rm {name}`, or choose another name",
+        )
+
     def _link(self, spec: Spec) -> bool:
-        """Write the spec and point its name at it: whether the name is this container's now.
+        """Write the spec and point its name at it: whether the name is this container's now."""
+        self.folder(spec.id).write_spec(spec)
+        return self._point(spec)
+
+    def _point(self, spec: Spec) -> bool:
+        """Point a name at its container: whether it is this container's now.
 
         The spec is there before its name, so a name without a spec is a deleted container's: taken over.
         """
-        self.folder(spec.id).write_spec(spec)
         link = f"{self._names}/{spec.name}"
         try:
             os.symlink(spec.id, link)
@@ -208,7 +225,7 @@ def images_in_use(store: Store) -> dict[Digest, list[Container]]:
 
 
 def _is_unsettled(state: State) -> bool:
-    return state.status == RUNNING and not (state.monitor and state.monitor.is_alive())
+    return state.status == RUNNING and not state.is_running()
 
 
 def _last_sign(folder: Folder) -> float:

@@ -34,16 +34,20 @@ def ports(container: Container) -> str:
     """`0.0.0.0:8080->80/tcp, [::]:8080->80/tcp, 90/udp`: what is published, then what is only exposed."""
     if container.state.status != RUNNING:
         return ""
-    published = [text for port in container.state.ports for text in _published(port)]
+    published = [
+        f"{address}->{port.container}/{port.protocol}"
+        for port in container.state.ports
+        for address in addresses(port)
+    ]
     inside = {f"{port.container}/{port.protocol}" for port in container.state.ports}
     exposed = (word if "/" in word else f"{word}/tcp" for word in container.spec.exposed)
     return ", ".join([*published, *(word for word in exposed if word not in inside)])
 
 
-def _published(port: Port) -> list[str]:
-    addresses = [port.address] if port.address else ["0.0.0.0", "::"]
-    shown = [f"[{address}]" if ":" in address else address for address in addresses]
-    return [f"{address}:{port.host}->{port.container}/{port.protocol}" for address in shown]
+def addresses(port: Port) -> list[str]:
+    """`0.0.0.0:8080` and `[::]:8080`: where a port of a running container is published."""
+    hosts = [port.address] if port.address else ["0.0.0.0", "::"]
+    return [f"[{host}]:{port.host}" if ":" in host else f"{host}:{port.host}" for host in hosts]
 
 
 def command(container: Container, whole: bool) -> str:
@@ -91,8 +95,13 @@ def _takes(container: Container, key: str, values: Sequence[str]) -> bool:
             spec.image_name in (value, f"{value}:latest") or spec.image[7:].startswith(value)
             for value in values
         )
-    labels = dict(spec.labels)
-    return all(_has_label(labels, value) for value in values)
+    return has_labels(container, values)
+
+
+def has_labels(container: Container, words: Iterable[str]) -> bool:
+    """Whether it has all of them, each `key` or `key=value`."""
+    labels = dict(container.spec.labels)
+    return all(_has_label(labels, word) for word in words)
 
 
 def _has_label(labels: dict[str, str], word: str) -> bool:

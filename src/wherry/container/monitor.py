@@ -187,7 +187,8 @@ class Monitor:
         self._folder.write_state(state)
         if self._spec.remove:
             with self._folder.locked():
-                remove(self._root, Container(self._folder, self._spec, state), with_volumes=True)
+                # Read again: it may have got another name since.
+                remove(self._root, Container(self._folder, self._folder.spec(), state), with_volumes=True)
         return excess
 
 

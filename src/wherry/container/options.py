@@ -176,13 +176,19 @@ def forbids_new_privileges(words: Iterable[str]) -> bool:
     return forbidden
 
 
-def check(options: Options) -> None:
-    """UsageError where a value, or two values together, cannot be."""
-    if options.name and not NAME.fullmatch(options.name):
+def check_name(name: str) -> None:
+    """UsageError where a container cannot be called so."""
+    if not NAME.fullmatch(name):
         raise UsageError(
-            f"invalid container name: {options.name!r}",
+            f"invalid container name: {name!r}",
             hint="a name has two or more letters, digits, _ . - and begins with a letter or a digit",
         )
+
+
+def check(options: Options) -> None:
+    """UsageError where a value, or two values together, cannot be."""
+    if options.name:
+        check_name(options.name)
     if options.network not in NETWORKS:
         raise Unsupported(
             f"--network {options.network} is not supported", hint=f"the networks are {', '.join(NETWORKS)}"

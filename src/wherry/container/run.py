@@ -78,7 +78,7 @@ def create(store: Store, wanted: Options) -> str:
 
 
 def start(root: str, container_id: str, *, attached: bool = False) -> Started:
-    """Start a created container and wait until its process runs.
+    """Start a container that does not run and wait until its process does.
 
     With `attached`, everything that the process writes comes over the connection. The calling process
     must have one thread and no open store: it forks, and SQLite's locks do not survive that. Raises
@@ -89,6 +89,8 @@ def start(root: str, container_id: str, *, attached: bool = False) -> Started:
     for volume in spec.volumes:
         volumes.provide(root, volume)
     with containers.folder(container_id).locked():
+        if containers.folder(container_id).state().is_running():
+            raise WherryError(f"container {spec.name} is running already")
         listeners = reserve(spec.ports)
         ours, theirs = control.pair()
         try:

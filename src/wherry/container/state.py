@@ -93,6 +93,10 @@ class State(NamedTuple):
     ports: tuple[Port, ...] = ()
     out_of_memory: bool = False
 
+    def is_running(self) -> bool:
+        """Whether it says so and its monitor lives; asked by whoever holds the lock."""
+        return self.status == RUNNING and self.monitor is not None and self.monitor.is_alive()
+
 
 def life_of(pid: int) -> Life | None:
     """The identity of a running process; None where there is none (or only its unreaped end)."""

@@ -1,4 +1,4 @@
-"""End containers and delete them."""
+"""End containers, wait for their end, and delete them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import select
 import signal
 import socket
 import time
+from contextlib import suppress
 
 from wherry.base.errors import WherryError
 from wherry.container import control, monitor, signals
 from wherry.container.containers import Container, Containers
+from wherry.container.control import Packet
 
 GRACE = 10.0
 """Seconds between the stop signal and SIGKILL: docker's default."""
@@ -28,9 +30,31 @@ def stop(root: str, name: str, seconds: float = GRACE) -> None:
         _end(root, container, [(stop_signal, seconds), (signal.SIGKILL, -1)])
 
 
-def kill(root: str, container: Container) -> None:
-    """End a running container at once, and wait for the end."""
-    _end(root, container, [(signal.SIGKILL, -1)])
+def kill(root: str, name: str, number: int = signal.SIGKILL) -> None:
+    """Send a signal; with SIGKILL the end is waited for. WherryError where the container does not run."""
+    container = Containers(root).find(name)
+    if not container.is_running:
+        raise WherryError(f"container {container.spec.name} is not running")
+    if number == signal.SIGKILL:
+        _end(root, container, [(number, -1)])
+        return
+    # Where nobody listens any more, the container has ended by itself in this moment.
+    with suppress(OSError), control.connect(container.folder.path) as connection:
+        control.send(connection, control.SIGNAL, control.number(number))
+
+
+def wait(root: str, name: str) -> int:
+    """The exit code of a container, whose end is waited for where it runs; 0 of one that has never run."""
+    containers = Containers(root)
+    container = containers.find(name)
+    if container.is_running:
+        with suppress(OSError), control.connect(container.folder.path) as connection:
+            if packet := _end_told(connection, -1):
+                return packet.number
+        # Its monitor was killed, or listens no more: its end is written down.
+        _wait_for_state(root, container)
+        container = containers.find(container.id)
+    return container.state.exit_code
 
 
 def remove(root: str, name: str, *, force: bool = False, with_volumes: bool = False) -> None:
@@ -42,7 +66,7 @@ def remove(root: str, name: str, *, force: bool = False, with_volumes: bool = Fa
                 f"container {container.spec.name} is running",
                 hint=f"stop it first with `wherry stop {container.spec.name}`, or use `wherry rm -f`",
             )
-        kill(root, container)
+        _end(root, container, [(signal.SIGKILL, -1)])
     try:
         with container.folder.locked():
             monitor.remove(root, container, with_volumes)
@@ -64,22 +88,23 @@ def _end(root: str, container: Container, steps: list[tuple[int, float]]) -> Non
                 control.send(connection, control.SIGNAL, control.number(number))
             except OSError:
                 break
-            if _ended_within(connection, seconds):
+            if _end_told(connection, seconds):
                 break
     _wait_for_state(root, container)
 
 
-def _ended_within(connection: socket.socket, seconds: float) -> bool:
-    """Whether the end was told (or the monitor is gone) within that time; a negative one is for ever."""
+def _end_told(connection: socket.socket, seconds: float) -> Packet | None:
+    """What the monitor says of the end, if it comes within that time; a negative one is for ever.
+
+    None too where the monitor is gone.
+    """
     deadline = time.monotonic() + seconds
     while True:
         patience = None if seconds < 0 else max(0.0, deadline - time.monotonic())
         readable, _, _ = select.select([connection], [], [], patience)
-        if not readable:
-            return False
-        packet = control.receive(connection)
+        packet = control.receive(connection) if readable else None
         if packet is None or packet.kind == control.ENDED:
-            return True
+            return packet
 
 
 def _wait_for_state(root: str, container: Container) -> None:

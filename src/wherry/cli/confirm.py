@@ -1,0 +1,14 @@
+"""The question before something is deleted."""
+
+from __future__ import annotations
+
+import sys
+
+
+def confirmed(warning: str) -> bool:
+    """Whether the user says yes, after the warning; the end of the input is a no."""
+    print(f"{warning}\n\nAre you sure you want to continue? [y/N] ", end="", flush=True)
+    answer = sys.stdin.readline()
+    if not answer.endswith("\n"):  # the end of input, where nobody pressed return
+        print()
+    return answer.strip().lower() in ("y", "yes")

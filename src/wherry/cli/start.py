@@ -1,0 +1,58 @@
+"""`wherry start`: containers that were created, or have ended, run (again)."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from wherry.base.errors import UsageError
+from wherry.cli import attaching
+from wherry.cli.parser import Parser
+from wherry.cli.several import each
+from wherry.store.store import default_root
+
+if TYPE_CHECKING:
+    from wherry.container.run import Started
+
+
+def register(parser: Parser) -> None:
+    add = parser.add_argument
+    add("-a", "--attach", action="store_true", help="show its output, and pass signals on")
+    add("-i", "--interactive", action="store_true", help="pass stdin on")
+    attaching.register(parser)
+    add("containers", metavar="CONTAINER", nargs="+")
+
+
+def run(args: argparse.Namespace) -> int:
+    from wherry.container.containers import Containers
+
+    manner = attaching.manner(args, stdin=args.interactive)
+    containers = Containers(default_root())
+    if args.attach or args.interactive:
+        from wherry.container.attach import attach, check_terminal, join
+
+        if len(args.containers) > 1:
+            raise UsageError("only one container can be attached to at once")
+        container = containers.find(args.containers[0])
+        check_terminal(container.spec.terminal, container.spec.interactive and manner.stdin)
+        started = join(container) if container.is_running else start(container.id, attached=True)
+        return attach(started, container.folder.path, manner)
+
+    def one(name: str) -> None:
+        container = containers.find(name)
+        if not container.is_running:
+            start(container.id).connection.close()
+        print(name, flush=True)
+
+    return each(args.containers, one)
+
+
+def start(container_id: str, *, attached: bool = False) -> Started:
+    """Start a container; what it has to say to the user is told."""
+    from wherry.container import run as containers
+
+    started = containers.start(default_root(), container_id, attached=attached)
+    if started.note:
+        print(f"warning: {started.note}", file=sys.stderr)
+    return started

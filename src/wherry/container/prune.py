@@ -1,0 +1,31 @@
+"""Deletes the containers that do not run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from wherry.container import monitor
+from wherry.container.containers import Containers
+from wherry.container.listing import has_labels
+from wherry.store.usage import freed_by_removing
+
+
+def prune(root: str, until: float, labels: Sequence[str]) -> tuple[list[str], int]:
+    """Delete those created before `until` (unix seconds) that have all the `labels`, `key` or `key=value`.
+
+    Their IDs, and the bytes that came free. Their volumes stay.
+    """
+    deleted, freed = [], 0
+    for container in Containers(root).all():
+        if container.spec.created >= until or not has_labels(container, labels):
+            continue
+        try:
+            with container.folder.locked():
+                if container.folder.state().is_running():
+                    continue
+                freed += freed_by_removing(container.folder.path)
+                monitor.remove(root, container, with_volumes=False)
+        except FileNotFoundError:
+            continue  # somebody else has deleted it
+        deleted.append(container.id)
+    return deleted, freed

@@ -1,0 +1,219 @@
+"""Containers that are started again, attached to, killed, waited for and renamed."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from support.cli import COMMAND, Wherry
+from support.containers import boxed, state
+from support.ports import free, until
+from support.terminal import terminal
+
+pytestmark = pytest.mark.needs("root", "busybox")
+
+QUIET = ("--network", "none")
+FOREVER = "trap 'exit 5' TERM; echo up; while :; do sleep 0.05; done"
+
+
+@pytest.fixture
+def box(wherry: Wherry) -> Iterator[Wherry]:
+    with boxed(wherry) as box:
+        yield box
+
+
+def running(box: Wherry, name: str, *words: str) -> None:
+    """A container that ends with exit code 5 when it is asked to."""
+    box.ok("run", "-d", "--name", name, *QUIET, *words, "busybox", "sh", "-c", FOREVER)
+    until(lambda: "up\n" in box.ok("logs", name))
+
+
+def test_start_runs_an_ended_container_again_with_what_it_wrote(box: Wherry) -> None:
+    script = "cat /root/times 2>/dev/null; echo again >> /root/times; exit 3"
+    assert box("run", "--name", "job", *QUIET, "busybox", "sh", "-c", script).code == 3
+    again = box("start", "-a", "job")
+    assert (again.code, again.out) == (3, "again\n")
+    assert box.ok("start", "job") == "job\n"
+    assert box.ok("wait", "job") == "3\n"
+    assert box.ok("logs", "job") == "again\nagain\nagain\n"
+    assert state(box, "job").startswith("Exited (3) ")
+
+
+def test_start_of_a_running_container_changes_nothing(box: Wherry) -> None:
+    running(box, "web")
+    before = box.ok("inspect", "web")
+    assert box.ok("start", "web") == "web\n"
+    assert box.ok("inspect", "web") == before
+
+
+def test_two_starts_at_once_start_it_once(box: Wherry) -> None:
+    box.ok("run", "--name", "job", *QUIET, "busybox", "sh", "-c", "echo begun >> /root/log; sleep 0.3")
+    both = [subprocess.Popen([*COMMAND, "start", "job"], env=box.environment) for _ in range(2)]
+    assert {one.wait() for one in both} <= {0, 1}
+    box.ok("wait", "job")
+    shown = box("run", "--rm", *QUIET, "busybox", "true")
+    assert shown.code == 0
+    assert box("start", "-a", "job").code == 0
+    path = next(box.root.glob("containers/*/root/**/root/log"))
+    assert path.read_text() == "begun\n" * 3
+
+
+def test_stdin_reaches_a_container_that_is_started_again(box: Wherry) -> None:
+    assert box("run", "-i", "--name", "cat", *QUIET, "busybox", "cat", stdin="first").out == "first"
+    assert box("start", "-i", "cat", stdin="second").out == "second"
+    assert box("start", "-a", "one", "two").code == 125
+    assert box("start", "nobody").code == 1
+
+
+def test_kill_sends_any_signal(box: Wherry) -> None:
+    running(box, "web")
+    assert box.ok("kill", "-s", "TERM", "web") == "web\n"
+    assert box.ok("wait", "web") == "5\n"
+    refused = box("kill", "web")
+    assert (refused.code, refused.err) == (1, "error: container web is not running\n")
+    box.ok("start", "web")
+    box.ok("kill", "web")
+    assert state(box, "web").startswith("Exited (137) ")
+    assert "invalid signal: NOISE" in box("kill", "-s", "NOISE", "web").err
+
+
+def test_wait_returns_with_the_end(box: Wherry) -> None:
+    box.ok("run", "-d", "--name", "one", *QUIET, "busybox", "sh", "-c", "sleep 0.5; exit 4")
+    box.ok("run", "-d", "--rm", "--name", "two", *QUIET, "busybox", "sh", "-c", "sleep 0.5; exit 6")
+    begin = time.monotonic()
+    waiting = box("wait", "two", "one", "three")
+    assert time.monotonic() - begin > 0.3
+    assert (waiting.code, waiting.out) == (1, "6\n4\n")
+    assert "no such container: three" in waiting.err
+
+
+def test_wait_tells_of_a_container_whose_monitor_was_killed(box: Wherry) -> None:
+    running(box, "web")
+    waiting = subprocess.Popen([*COMMAND, "wait", "web"], env=box.environment, stdout=subprocess.PIPE)
+    until(lambda: len(os.listdir(f"/proc/{waiting.pid}/fd")) > 3)
+    monitor = re.search(r'"monitor": \[(\d+)', next(box.root.glob("containers/*/state.json")).read_text())
+    assert monitor
+    os.kill(int(monitor[1]), signal.SIGKILL)
+    assert waiting.communicate(timeout=20)[0] == b"255\n"
+
+
+def test_restart_stops_and_starts(box: Wherry) -> None:
+    running(box, "web")
+    assert box.ok("restart", "-t", "5", "web") == "web\n"
+    assert state(box, "web").startswith("Up ")
+    until(lambda: box.ok("logs", "web") == "up\nup\n")
+    box.ok("stop", "web")
+    assert box.ok("restart", "web") == "web\n"
+    until(lambda: box.ok("logs", "web") == "up\nup\nup\n")
+    running(box, "gone", "--rm")
+    refused = box("restart", "gone")
+    assert refused.code == 1
+    assert "container gone cannot be restarted: with --rm" in refused.err
+    assert state(box, "gone").startswith("Up ")
+
+
+def test_rename(box: Wherry) -> None:
+    running(box, "web")
+    running(box, "other")
+    taken = box("rename", "web", "other")
+    assert taken.code == 1
+    assert "the container name 'other' is already in use" in taken.err
+    assert box.ok("rename", "web", "site") == ""
+    assert state(box, "site").startswith("Up ")
+    assert box("stop", "web").code == 1
+    assert box.ok("rename", "site", "web") == ""
+    assert "invalid container name: '-x'" in box("rename", "web", "--", "-x").err
+
+
+def test_a_renamed_container_frees_its_name_with_its_end(box: Wherry) -> None:
+    running(box, "web", "--rm")
+    box.ok("rename", "web", "site")
+    box.ok("stop", "site")
+    assert os.listdir(box.root / "containers" / "names") == []
+
+
+def test_port(box: Wherry) -> None:
+    first, second = free(), free()
+    words = ("-p", f"127.0.0.1:{first}:80", "-p", f"{second}:53/udp")
+    box.ok("run", "-d", "--name", "web", *words, "busybox", "sleep", "60")
+    everything = f"80/tcp -> 127.0.0.1:{first}\n53/udp -> 0.0.0.0:{second}\n53/udp -> [::]:{second}\n"
+    assert box.ok("port", "web") == everything
+    assert box.ok("port", "web", "80") == f"127.0.0.1:{first}\n"
+    assert box.ok("port", "web", "53/udp") == f"0.0.0.0:{second}\n[::]:{second}\n"
+    assert box("port", "web", "53").err == "error: no public port '53/tcp' published for web\n"
+    assert box("port", "web", "http").code == 125
+    box.ok("kill", "web")
+    assert box.ok("port", "web") == ""
+
+
+def test_attach_shows_what_comes_and_passes_signals_and_stdin(box: Wherry) -> None:
+    script = "trap 'echo asked; exit 8' INT; read line; echo got $line; while :; do sleep 0.05; done"
+    box.ok("run", "-d", "-i", "--name", "web", *QUIET, "busybox", "sh", "-c", script)
+    attached = subprocess.Popen(
+        [*COMMAND, "attach", "web"],
+        env=box.environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert attached.stdin
+    assert attached.stdout
+    attached.stdin.write(b"this\n")
+    attached.stdin.flush()
+    assert attached.stdout.readline() == b"got this\n"
+    attached.send_signal(signal.SIGINT)
+    assert attached.communicate(timeout=20)[0] == b"asked\n"
+    assert attached.returncode == 8
+    assert "container web is not running" in box("attach", "web").err
+
+
+def test_signals_stay_here_where_they_are_not_to_be_passed_on(box: Wherry) -> None:
+    running(box, "web")
+    words = [*COMMAND, "attach", "--sig-proxy=false", "--no-stdin", "web"]
+    attached = subprocess.Popen(words, env=box.environment)
+    until(lambda: len(os.listdir(f"/proc/{attached.pid}/fd")) > 5)
+    time.sleep(0.2)
+    attached.terminate()
+    assert attached.wait(20) == -signal.SIGTERM
+    assert state(box, "web").startswith("Up ")
+
+
+def test_a_terminal_is_left_by_its_keys_and_found_again(box: Wherry) -> None:
+    words = [*COMMAND, "run", "-it", "--name", "shell", *QUIET, "busybox", "sh"]
+    with terminal(words, box.environment) as shell:
+        shell.read_until(b"/ # ")
+        shell.type(b"word=kept\n")
+        shell.read_until(b"/ # ")
+        shell.type(b"\x10")
+        time.sleep(0.1)
+        shell.type(b"\x11")
+        shell.read_until(b"`wherry attach shell` comes back")
+        assert shell.process.wait(20) == 0
+    assert state(box, "shell").startswith("Up ")
+    again = [*COMMAND, "attach", "--detach-keys", "ctrl-x,y", "shell"]
+    with terminal(again, box.environment) as shell:
+        shell.type(b"echo $word\n")
+        shell.read_until(b"kept\r\n")
+        shell.type(b"\x18y")
+        assert shell.process.wait(20) == 0
+    assert state(box, "shell").startswith("Up ")
+    assert box("run", "--detach-keys", "alt-x", "busybox", "true").code == 125
+
+
+def test_prune_removes_what_does_not_run(box: Wherry) -> None:
+    running(box, "web")
+    write = ("busybox", "sh", "-c", "head -c 3000000 /dev/zero > /big")
+    for name, label in (("old", "kind=test"), ("other", "kind=job")):
+        box.ok("run", "--name", name, "-l", label, *QUIET, *write)
+    other = box.ok("ps", "-aq", "--no-trunc", "--filter", "name=other").strip()
+    assert box("container", "prune").code == 1
+    assert box.ok("container", "prune", "-f", "--filter", "until=1h").endswith("space: 0B\n")
+    shown = box.ok("container", "prune", "-f", "--filter", "label=kind=job")
+    assert shown.startswith(f"Deleted Containers:\n{other}\n\nTotal reclaimed space: 3")
+    box.ok("container", "prune", stdin="y\n")
+    assert box.ok("ps", "-a", "--format", "{{.Names}}") == "web\n"

@@ -1,0 +1,26 @@
+"""A store whose containers a test may leave running."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from support import busybox
+from support.cli import Wherry
+
+
+@contextmanager
+def boxed(wherry: Wherry) -> Iterator[Wherry]:
+    """A store with `busybox` in it; nothing runs and nothing is mounted at the end."""
+    busybox.put(wherry.root, "busybox")
+    yield wherry
+    left = wherry("ps", "-aq").out.split()
+    if left:
+        wherry("rm", "-f", "-v", *left)
+    assert str(wherry.root) not in Path("/proc/mounts").read_text()
+
+
+def state(box: Wherry, name: str) -> str:
+    """What `ps` says of its status: `Up 5 minutes`."""
+    return box.ok("ps", "-a", "--filter", f"name={name}", "--format", "{{.Status}}").strip()
