@@ -18,8 +18,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from wherry.base.errors import Location, WherryError
-from wherry.base.source import excerpt
+from wherry.base.errors import WherryError
 from wherry.base.tuples import NamedTuple
 
 _TRUE = {"1", "true", "yes", "on"}
@@ -81,34 +80,15 @@ def _from_file(path: str) -> dict[str, Value]:
         return {}
     except OSError as error:
         raise WherryError(f"cannot read {path}: {error.strerror}") from None
-    text, values = _parse(raw, path)
+    from wherry.base import toml
+
+    text, values = toml.parse(raw, path)
     for key, value in values.items():
         if key not in Settings._fields:
-            raise _mistake(f"unknown setting {key!r}", path, text, _line_of(key, text), hint=_known())
+            raise toml.mistake(f"unknown setting {key!r}", path, text, _line_of(key, text), hint=_known())
         if wanted := _expected(key, value):
-            raise _mistake(f"the setting {key} must be {wanted}", path, text, _line_of(key, text))
+            raise toml.mistake(f"the setting {key} must be {wanted}", path, text, _line_of(key, text))
     return values
-
-
-def _parse(raw: bytes, path: str) -> tuple[str, dict[str, Value]]:
-    import tomllib
-
-    try:
-        text = raw.decode()
-        return text, tomllib.loads(text)
-    except UnicodeDecodeError as error:
-        raise WherryError("not UTF-8", where=Location(path, raw[: error.start].count(b"\n") + 1)) from None
-    except tomllib.TOMLDecodeError as error:
-        message, _, place = str(error).partition(" (at ")
-        line = place.removeprefix("line ").partition(",")[0]
-        number = int(line) if line.isdecimal() else text.count("\n") + 1
-        raise _mistake(f"not TOML: {message}", path, text, number) from None
-
-
-def _mistake(message: str, path: str, text: str, line: int, hint: str = "") -> WherryError:
-    return WherryError(
-        message, where=Location(path, line), excerpt=excerpt(text.split("\n"), line), hint=hint
-    )
 
 
 def _line_of(key: str, text: str) -> int:

@@ -21,10 +21,11 @@ SHORTEST_ID = 12
 class Bases:
     """Images by the name in a Dockerfile; each name means one image for the whole of a build."""
 
-    def __init__(self, store: Store, pull: bool, emit: Emit) -> None:
+    def __init__(self, store: Store, pull: bool, emit: Emit, tls_verify: bool | None = None) -> None:
         self._store = store
         self._pull = pull
         self._emit = emit
+        self._tls_verify = tls_verify
         self._found: dict[tuple[str, Platform], Image] = {}
 
     def find(self, name: str, where: Location | None, platform: Platform) -> Image:
@@ -72,10 +73,13 @@ class Bases:
             raise _explained(error, reference) from None
 
     def _fetch(self, reference: Reference, platform: Platform) -> Image:
+        from wherry.registry import config
         from wherry.registry.pull import pull
 
+        registries = config.load(self._tls_verify)
+
         with vertex(self._emit, 0, f"[internal] pull {reference.familiar}"):
-            return pull(self._store, reference, platform, self._emit, 0)
+            return pull(self._store, reference, platform, self._emit, 0, registries=registries)
 
 
 def _check_platform(name: str, image: Image, platform: Platform) -> None:

@@ -156,7 +156,7 @@ def _wanted(
     named: Contexts | None,
     emit: Emit,
 ) -> Wanted:
-    bases = Bases(store, options.pull, emit)
+    bases = Bases(store, options.pull, emit, options.tls_verify)
     find_context = partial(named.find, bases) if named else no_context
     return Wanted(options.target, platform, arguments, bases.find, find_context, options.uncached_stages)
 
@@ -177,7 +177,9 @@ def _caches(options: Options) -> tuple[tuple[Place, ...], tuple[Target, ...]]:
         return (), ()
     from wherry.build.carry import spec
 
-    return tuple(map(spec.source, options.cache_from)), tuple(map(spec.target, options.cache_to))
+    verify = options.tls_verify
+    sources = tuple(spec.source(text, verify) for text in options.cache_from)
+    return sources, tuple(spec.target(text, verify) for text in options.cache_to)
 
 
 @contextmanager

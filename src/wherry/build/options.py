@@ -41,6 +41,8 @@ class Options(NamedTuple):
     exact_cache: bool = False
     """A result holds for the parent alone that it was made on, and no process is observed."""
     pull: bool = False
+    tls_verify: bool | None = None
+    """Whether registries must prove who they are; None: as the machine's configuration says."""
     host_ca: bool = False
     isolation: str = "auto"
     snapshotter: str = "auto"

@@ -13,6 +13,7 @@ from wherry.base.settings import ISOLATIONS, NETWORKS, SNAPSHOTTERS, Settings, l
 from wherry.build.build import Built, build
 from wherry.build.options import Options
 from wherry.cli import conditions, ends
+from wherry.cli.parser import add_tls_verify
 from wherry.oci import platform as platforms
 from wherry.oci import reference as references
 from wherry.oci.reference import Reference
@@ -104,6 +105,7 @@ def register(parser: argparse.ArgumentParser) -> None:
         help="times of files in layers: the same for all, so that images are; or keep their own",
     )
     add("--pull", action="store_true", help="ask the registry for newer base images")
+    add_tls_verify(parser)
     add("-q", "--quiet", action="store_true", help="print the image ID and nothing else")
     add(
         "--progress",
@@ -211,6 +213,7 @@ def _options(args: argparse.Namespace, settings: Settings) -> Options:
         refresh=_age((settings.refresh or None) if args.refresh is None else args.refresh),
         exact_cache=args.cache == "exact",
         pull=args.pull,
+        tls_verify=args.tls_verify,
         host_ca=args.host_ca or settings.host_ca,
         isolation=args.isolation or settings.isolation,
         snapshotter=args.snapshotter or settings.snapshotter,

@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from wherry.base.errors import UsageError, WherryError
+from wherry.cli.parser import add_tls_verify
 from wherry.oci.reference import DEFAULT_REGISTRY
 
 _MAX_PASSWORD = 1 << 20
@@ -15,19 +16,20 @@ def register(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-u", "--username", default="", help="who to log in as")
     parser.add_argument("-p", "--password", default="", help="seen by all in the list of processes: avoid it")
     parser.add_argument("--password-stdin", action="store_true", help="take the password from standard input")
+    add_tls_verify(parser)
     parser.add_argument("server", metavar="SERVER", nargs="?", default=DEFAULT_REGISTRY)
 
 
 def run(args: argparse.Namespace) -> int:
+    from wherry.registry import config
     from wherry.registry.auth import login
     from wherry.registry.credentials import Credential, Credentials
     from wherry.registry.hosts import registry_of
-    from wherry.registry.transport import Transport
 
     registry = registry_of(args.server)
     user, password = _ask(args, registry)
     keep = Credentials()
-    place = login(registry, Credential(user, password), Transport(), keep)
+    place = login(registry, Credential(user, password), keep, config.load(args.tls_verify))
     if place == keep.path:
         print(f"warning: the password is kept unencrypted in {place}", file=sys.stderr)
     print("Login Succeeded")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from wherry.base.errors import UsageError
+from wherry.cli.parser import add_tls_verify
 from wherry.oci import reference as references
 from wherry.ui import format
 
@@ -13,10 +14,12 @@ HEADERS = {"Tag": "TAG", "Repository": "REPOSITORY", "Name": "NAME"}
 
 def register(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", default="", help="'table', 'table TEMPLATE', 'json' or a Go template")
+    add_tls_verify(parser)
     parser.add_argument("name", metavar="REPOSITORY")
 
 
 def run(args: argparse.Namespace) -> int:
+    from wherry.registry import config
     from wherry.registry.client import Client
     from wherry.registry.lists import tags
 
@@ -26,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
             f"{args.name} is one image: `ls` lists the tags of a repository",
             hint=f"write `wherry ls {reference.familiar_name}`",
         )
-    with Client(reference) as client:
+    with Client(reference, registries=config.load(args.tls_verify)) as client:
         found = tags(client)
     shown = reference.familiar_name
     rows = [{"Tag": tag, "Repository": shown, "Name": f"{shown}:{tag}"} for tag in found]

@@ -27,6 +27,20 @@ def boolean(text: str) -> bool:
     raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
 
 
+def add_tls_verify(parser: argparse.ArgumentParser) -> None:
+    """`--tls-verify`, as podman, buildah and skopeo call it, for a command that speaks to registries.
+
+    What was said goes to `registry.config.load`.
+    """
+    parser.add_argument(
+        "--tls-verify",
+        nargs="?",
+        const=True,
+        type=boolean,
+        help="false: take any certificate, and plain http where there is no TLS; true: neither",
+    )
+
+
 class Parser(argparse.ArgumentParser):
     """The parser of one command. `interspersed` is set to False by commands whose arguments are a command
     line themselves (`run`): there, flags end at the first argument. `behind` is set to a name by commands

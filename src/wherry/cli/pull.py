@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from wherry.cli.parser import add_tls_verify
 from wherry.oci import platform as platforms
 from wherry.oci import reference as references
 from wherry.store.store import Store
@@ -15,11 +16,13 @@ def register(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--platform", metavar="OS/ARCH", help="the platform to choose where there are several"
     )
+    add_tls_verify(parser)
     parser.add_argument("name", metavar="NAME[:TAG|@DIGEST]")
 
 
 def run(args: argparse.Namespace) -> int:
     from wherry.cli.transfers import PULL, Transfers
+    from wherry.registry import config
     from wherry.registry.pull import retrieve
 
     reference = references.parse(args.name)
@@ -34,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
         )
     reference = reference.with_default_tag()
     with Store.open() as store, Transfers(PULL, sys.stdout, args.quiet) as transfers:
-        pulled = retrieve(store, reference, platform, transfers)
+        pulled = retrieve(store, reference, platform, transfers, registries=config.load(args.tls_verify))
     if not args.quiet:
         print(f"Digest: {pulled.digest}")
         news = "Downloaded newer image" if pulled.fresh else "Image is up to date"

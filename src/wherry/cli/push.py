@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from wherry.base.errors import NotFound
+from wherry.cli.parser import add_tls_verify
 from wherry.oci import reference as references
 from wherry.runtime import modes
 from wherry.store.store import Store
@@ -13,11 +14,13 @@ from wherry.store.store import Store
 
 def register(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-q", "--quiet", action="store_true", help="print the image's name and nothing else")
+    add_tls_verify(parser)
     parser.add_argument("name", metavar="NAME[:TAG]")
 
 
 def run(args: argparse.Namespace) -> int:
     from wherry.cli.transfers import PUSH, Transfers
+    from wherry.registry import config
     from wherry.registry.push import push
 
     reference = references.parse(args.name)
@@ -35,6 +38,7 @@ def run(args: argparse.Namespace) -> int:
         if not args.quiet:
             print(f"The push refers to repository [{reference.name}]", flush=True)
         with Transfers(PUSH, sys.stdout, args.quiet) as transfers:
-            digest = push(store, store.images.get(image_id), reference, transfers)
+            image = store.images.get(image_id)
+            digest = push(store, image, reference, transfers, registries=config.load(args.tls_verify))
     print(reference if args.quiet else f"{reference.tag}: digest: {digest}")
     return 0

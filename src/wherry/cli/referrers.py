@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from wherry.cli.parser import add_tls_verify
 from wherry.oci import digest as digests
 from wherry.oci import platform as platforms
 from wherry.oci import reference as references
@@ -27,16 +28,18 @@ def register(parser: argparse.ArgumentParser) -> None:
         "--platform", metavar="OS/ARCH", help="those of the image for a platform, not those of the index"
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="print digests and nothing else")
+    add_tls_verify(parser)
     parser.add_argument("name", metavar="NAME[:TAG|@DIGEST]")
 
 
 def run(args: argparse.Namespace) -> int:
+    from wherry.registry import config
     from wherry.registry.client import Client
     from wherry.registry.pull import resolve
     from wherry.registry.referrers import referrers
 
     reference = references.parse(args.name).with_default_tag()
-    with Client(reference) as client:
+    with Client(reference, registries=config.load(args.tls_verify)) as client:
         if args.platform:
             digest = resolve(client, reference, platforms.parse(args.platform))[1].digest
         else:

@@ -9,7 +9,7 @@ import sys
 from wherry.base.errors import NotFound, UsageError, WherryError
 from wherry.base.settings import ISOLATIONS, SNAPSHOTTERS, load
 from wherry.cli import attaching, conditions
-from wherry.cli.parser import Parser
+from wherry.cli.parser import Parser, add_tls_verify
 from wherry.container import environment, options
 from wherry.container.options import Options
 from wherry.oci import reference as references
@@ -45,6 +45,7 @@ def register(parser: Parser) -> None:
     add("-v", "--volume", metavar="SOURCE:TARGET[:ro]", action="append", help="mount a host path or a volume")
     add("-w", "--workdir", metavar="DIR", default="", help="the working directory")
     attaching.register(parser)
+    add_tls_verify(parser)
     conditions.register(parser)
     add("image", metavar="IMAGE")
     add("command", metavar="COMMAND", nargs=argparse.REMAINDER)
@@ -72,7 +73,7 @@ def _run(args: argparse.Namespace, wanted: Options) -> int:
     if wanted.ports and wanted.network == "host":
         print("warning: published ports are discarded when using the host's network", file=sys.stderr)
     with Store.open() as store:
-        _provide_image(store, wanted.image, args.pull, args.quiet)
+        _provide_image(store, args)
         container_id, root = create(store, wanted), store.root
     try:
         started = start(root, container_id, attached=not args.detach)
@@ -119,10 +120,10 @@ def _options(args: argparse.Namespace) -> Options:
     )
 
 
-def _provide_image(store: Store, name: str, policy: str, quiet: bool) -> None:
+def _provide_image(store: Store, args: argparse.Namespace) -> None:
     """Pull the image where it is not here, or always; a name that no registry can have is not asked for."""
-    here = store.images.resolve(name)
-    if policy == "never" or (policy == "missing" and here):
+    name, here = args.image, store.images.resolve(args.image)
+    if args.pull == "never" or (args.pull == "missing" and here):
         return
     try:
         reference = references.parse(name).with_default_tag()
@@ -131,13 +132,14 @@ def _provide_image(store: Store, name: str, policy: str, quiet: bool) -> None:
             return
         raise
     from wherry.cli.transfers import PULL, Transfers
+    from wherry.registry import config
     from wherry.registry.pull import pull
 
-    if not here and not quiet:
+    if not here and not args.quiet:
         print(f"Unable to find image '{reference.familiar}' locally", file=sys.stderr, flush=True)
-    with Transfers(PULL, sys.stderr, quiet) as transfers:
+    with Transfers(PULL, sys.stderr, args.quiet) as transfers:
         try:
-            pull(store, reference, None, transfers)
+            pull(store, reference, None, transfers, registries=config.load(args.tls_verify))
         except NotFound as error:
             error.hint = error.hint or "`wherry images` lists the images that are here"
             raise

@@ -62,9 +62,8 @@ def parse(text: str) -> Reference:
     name, tag = _split_tag(rest)
     if digests.is_digest(f"sha256:{text}"):
         raise _invalid(text, "64 hex digits are an image ID, not a name")
-    first, slash, remainder = name.partition("/")
-    if slash and ("." in first or ":" in first or first == "localhost" or first != first.lower()):
-        registry, path = first, remainder
+    if has_host(name):
+        registry, _, path = name.partition("/")
     else:
         registry, path = DEFAULT_REGISTRY, name
     if registry == "index.docker.io":
@@ -82,6 +81,12 @@ def parse(text: str) -> Reference:
     if (":" in rest.rpartition("/")[2] or tag) and not _TAG.fullmatch(tag):
         raise _invalid(text, f"{tag!r} is not a tag")
     return Reference(registry, path, tag, digest)
+
+
+def has_host(name: str) -> bool:
+    """Whether `name` begins with a registry; `flask` and `user/app` do not."""
+    first, slash, _ = name.partition("/")
+    return bool(slash) and ("." in first or ":" in first or first == "localhost" or first != first.lower())
 
 
 def is_host(text: str) -> bool:

@@ -9,19 +9,19 @@ from __future__ import annotations
 import time
 from base64 import b64encode
 from collections.abc import Sequence
+from contextlib import closing
 from threading import Lock
-from typing import TYPE_CHECKING
 
 from wherry.base.errors import Corrupt, Denied, WherryError
 from wherry.base.text import one_line
 from wherry.oci.descriptor import decode
 from wherry.registry import challenge as challenges
+from wherry.registry import config, mirrors
 from wherry.registry.challenge import Challenge
+from wherry.registry.config import Registries
 from wherry.registry.credentials import Credential, Credentials
-from wherry.registry.hosts import base_url, origin
-
-if TYPE_CHECKING:
-    from wherry.registry.transport import Transport
+from wherry.registry.hosts import base_url, host_of, origin
+from wherry.registry.transport import Retries, Transport
 
 _CLIENT = "wherry"
 _MAX_TOKEN = 1 << 20
@@ -125,18 +125,30 @@ class Authority:
         scheme, host, _ = origin(realm) if realm.startswith(("http://", "https://")) else ("", "", 0)
         if not host:
             raise Corrupt(f"{self.registry} asks for a token and names no server that gives one")
-        if scheme == "http" and base_url(self.registry).startswith("https:"):
+        if scheme == "http" and not self._transport.unverified(host_of(self.registry)):
             raise Denied(
                 f"{self.registry} asks for a token from {host} over plain http: no credentials are sent there"
             )
         return realm
 
 
-def login(registry: str, credential: Credential, transport: Transport, keep: Credentials) -> str:
+def login(
+    registry: str,
+    credential: Credential,
+    keep: Credentials,
+    registries: Registries | None = None,
+    retries: Retries | None = None,
+) -> str:
     """Try `credential` and keep it; where it is kept. Denied where the registry refuses it."""
-    trial = _Trial(credential)
-    authority = Authority(registry, "", (), transport, trial)
-    url = f"{base_url(registry)}/v2/"
+    registries = config.load() if registries is None else registries
+    with closing(Transport(retries, trust=mirrors.trust(registries))) as transport:
+        _try(registry, credential, transport)
+    return keep.put(registry, credential)
+
+
+def _try(registry: str, credential: Credential, transport: Transport) -> None:
+    authority = Authority(registry, "", (), transport, _Trial(credential))
+    url = f"{base_url(host_of(registry), transport)}/v2/"
     sent = ""
     for _ in range(2):
         with transport.request("GET", url, {"Authorization": sent} if sent else {}) as response:
@@ -152,7 +164,6 @@ def login(registry: str, credential: Credential, transport: Transport, keep: Cre
             f"{registry} answered {status} to a login{' with a web page' if html else ''}",
             hint="check that it is a container registry",
         )
-    return keep.put(registry, credential)
 
 
 class _Trial(Credentials):

@@ -11,32 +11,33 @@ from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import BinaryIO
 
-from wherry.base.errors import Corrupt, Denied, NotFound, WherryError
+from wherry.base.errors import Corrupt, Denied, WherryError
+from wherry.base.events import Emit, ignore
 from wherry.base.text import one_line
 from wherry.base.tuples import NamedTuple
 from wherry.oci import digest as digests
 from wherry.oci import media
-from wherry.oci.descriptor import MAX_DOCUMENT, Descriptor, decode
+from wherry.oci.descriptor import MAX_DOCUMENT, Descriptor
 from wherry.oci.digest import Digest
 from wherry.oci.reference import Reference
-from wherry.registry.auth import Authority, denied
+from wherry.registry import config, mirrors
+from wherry.registry.config import Registries
 from wherry.registry.credentials import Credentials
 from wherry.registry.failures import Broken, host_of
-from wherry.registry.hosts import base_url, origin
-from wherry.registry.transport import Body, Response, Retries, Transport, redirected
+from wherry.registry.hosts import origin
+from wherry.registry.mirrors import Source
+from wherry.registry.place import Place
+from wherry.registry.places import Places
+from wherry.registry.transport import Body, Response, Retries
 
 _ACCEPT = ", ".join(
     (*media.MANIFESTS, *media.INDEXES, media.DOCKER_SCHEMA1_SIGNED, media.DOCKER_SCHEMA1, "*/*;q=0.1")
 )
-_MAX_ERROR = 64 * 1024
 _SMALLEST, _LARGEST = 1 << 14, 1 << 20
 """Bytes that are read at a time."""
 _MOMENT = 0.05
 """Seconds."""
 _PROGRESS = 1 << 20
-_ANSWERS = 2
-"""Challenges answered for one request: the first token may have run out on the way."""
-
 Report = Callable[[int], None]
 """Told the bytes of a blob that have gone over the wire so far. What it raises ends the transfer."""
 
@@ -59,7 +60,9 @@ class Put(NamedTuple):
 class Client:
     """Talks about one repository; used by several threads at once.
 
-    `sources` are other repositories of the same registry whose blobs are to be mounted into this one.
+    `sources` are other repositories of the same registry whose blobs are to be mounted into this one. What is
+    read may come from mirrors, as `registries` (None: the machine's configuration) says; a push goes to the
+    registry itself. What a user should know of that is told to `emit`.
     """
 
     def __init__(
@@ -69,36 +72,25 @@ class Client:
         sources: Sequence[str] = (),
         credentials: Credentials | None = None,
         retries: Retries | None = None,
+        *,
+        registries: Registries | None = None,
+        emit: Emit = ignore,
     ) -> None:
         self.reference = reference
         self.registry = reference.registry
-        self._base = base_url(reference.registry)
-        self._transport = Transport(retries)
-        self._repository = f"{self._base}/v2/{reference.repository}"
-        scopes = [f"repository:{reference.repository}:{'pull,push' if push else 'pull'}"]
-        scopes += [f"repository:{source}:pull" for source in sources]
-        self._authority = Authority(
-            reference.registry, reference.repository, scopes, self._transport, credentials
-        )
+        registries = config.load() if registries is None else registries
+        mounted = [f"repository:{source}:pull" for source in sources]
+
+        def place(source: Source) -> Place:
+            scope = f"repository:{source.reference.repository}:{'pull,push' if push else 'pull'}"
+            trust = mirrors.trust(registries, source)
+            return Place(source.reference, reference, [scope, *mounted], trust, credentials, retries)
+
+        self._places = Places([place(one) for one in mirrors.sources(registries, reference, push)], emit)
 
     def manifest(self, tag_or_digest: str) -> Document:
         """The manifest or index of that name; NotFound where there is none."""
-        url = f"{self._repository}/manifests/{tag_or_digest}"
-        response, raw = self._document(
-            url, {"Accept": _ACCEPT}, f"no such image: {self._shown(tag_or_digest)}"
-        )
-        kind, promised = response.content_type, response.header("Docker-Content-Digest")
-        if kind in ("text/html", "application/xhtml+xml") or raw.lstrip()[:1] == b"<":
-            raise self._web_page()
-        digest = digests.of(raw)
-        if digests.is_digest(tag_or_digest):
-            promised = tag_or_digest
-        if digests.is_digest(promised) and digest != promised:
-            raise Corrupt(
-                f"{self.registry} sent a manifest with digest {digest} for {self._shown(tag_or_digest)},"
-                f" not {promised}"
-            )
-        return Document(raw, kind, digest)
+        return self._places.first(lambda place: _manifest(place, tag_or_digest))
 
     def put_manifest(self, tag_or_digest: str, raw: bytes, media_type: str) -> Digest:
         """Give a manifest its name; everything that it names must be there already."""
@@ -106,9 +98,10 @@ class Client:
 
     def put(self, tag_or_digest: str, raw: bytes, media_type: str) -> Put:
         """As `put_manifest`, with what the registry says of the manifest's subject."""
-        url = f"{self._repository}/manifests/{tag_or_digest}"
-        with self._ask("PUT", url, {"Content-Type": media_type}, raw) as response:
-            self._expect(response, (200, 201, 202), "no such repository")
+        place = self._places.home
+        url = place.url(f"manifests/{tag_or_digest}")
+        with place.ask("PUT", url, {"Content-Type": media_type}, raw) as response:
+            place.expect(response, (200, 201, 202), "no such repository")
             promised, subject = response.header("Docker-Content-Digest"), response.header("OCI-Subject")
         digest = digests.of(raw)
         if digests.is_digest(promised) and promised != digest:
@@ -116,11 +109,7 @@ class Client:
         return Put(digest, subject)
 
     def has_manifest(self, digest: Digest) -> bool:
-        with self._ask("HEAD", f"{self._repository}/manifests/{digest}", {"Accept": _ACCEPT}) as response:
-            if response.status == 404:
-                return False
-            self._expect(response, (200,), "")
-            return True
+        return self._has(f"manifests/{digest}", {"Accept": _ACCEPT})
 
     def get(self, path: str, accept: str, missing: str = "", also: Sequence[int] = ()) -> Response:
         """What the registry has at `path`: beneath this repository, or the URL of a next page.
@@ -128,23 +117,24 @@ class Client:
         Statuses of `also` are returned as 200 is; else 404 is NotFound, in the words of `missing`. To be used
         in a `with` block. Denied for a URL of another server: nobody has asked us to speak to that one.
         """
-        url = path if "://" in path else f"{self._repository}/{path}"
-        if origin(url) != origin(self._base):
-            raise Denied(f"{self.registry} continues its list at another server, {host_of(url)}: refused")
-        response = self._ask("GET", url, {"Accept": accept})
+        place = self._places.home
+        url = path if "://" in path else place.url(path)
+        if origin(url) != origin(place.url("")):
+            raise Denied(f"{place.registry} continues its list at another server, {host_of(url)}: refused")
+        response = place.ask("GET", url, {"Accept": accept})
         try:
-            self._expect(response, (200, *also), missing)
+            place.expect(response, (200, *also), missing)
         except WherryError:
             response.close()
             raise
         return response
 
+    def redirected(self, response: Response, location: str) -> str:
+        """The absolute form of a URL that an answer of `get` leads on to; WherryError for one not to use."""
+        return self._places.home.transport.redirected(response.url, location)
+
     def has_blob(self, digest: Digest) -> bool:
-        with self._ask("HEAD", f"{self._repository}/blobs/{digest}") as response:
-            if response.status == 404:
-                return False
-            self._expect(response, (200,), "")
-            return True
+        return self._has(f"blobs/{digest}", {})
 
     def small_blob(self, blob: Descriptor) -> bytes:
         """A config whole, verified."""
@@ -153,7 +143,8 @@ class Client:
         data = bytearray()
         self.blob(blob, data.extend)
         if digests.of(bytes(data)) != blob.digest:
-            raise Corrupt(f"{self.registry} sent other content than {blob.digest} for {self._shown()}")
+            shown = self.reference.familiar
+            raise Corrupt(f"{self.registry} sent other content than {blob.digest} for {shown}")
         return bytes(data)
 
     def blob(
@@ -175,21 +166,7 @@ class Client:
 
         A broken connection is taken up where it broke; retries are counted anew after each MiB of progress.
         """
-        received, failures = start, 0
-        while received < blob.size or not blob.size:
-            before = received
-            try:
-                for data in self._blob_from(blob, received):
-                    received += len(data)
-                    yield data
-                if received == blob.size:
-                    return
-                raise Broken(f"{self.registry} sent {received} of {blob.size} bytes of {blob.digest}")
-            except Broken:
-                failures = 1 if received - before >= _PROGRESS else failures + 1
-                if failures >= self._transport.retries.attempts:
-                    raise
-                self._pause(failures)
+        return self._places.stream(lambda place, at: _whole_blob(place, blob, at), start)
 
     def mount(self, digest: Digest, source: str = "") -> str:
         """Ask for a blob from another repository; "" where it is here now, else where to upload it.
@@ -197,14 +174,15 @@ class Client:
         Without `source` an upload is begun.
         """
         mounted = f"?mount={digest}&from={source}" if source else ""
-        with self._ask("POST", f"{self._repository}/blobs/uploads/{mounted}", {}, b"") as response:
-            self._expect(response, (201, 202), "no such repository")
+        place = self._places.home
+        with place.ask("POST", place.url(f"blobs/uploads/{mounted}"), {}, b"") as response:
+            place.expect(response, (201, 202), "no such repository")
             if response.status == 201 and source:
                 return ""
             location = response.header("Location")
             if not location:
                 raise Corrupt(f"{self.registry} took an upload and did not say where it is to go")
-            return redirected(response.url, location)
+            return place.transport.redirected(response.url, location)
 
     def upload(
         self,
@@ -215,18 +193,19 @@ class Client:
         location: str = "",
     ) -> None:
         """Send a blob in one piece. The first try goes to `location`; each other one begins a new upload."""
-        for attempt in range(1, self._transport.retries.attempts + 1):
+        place = self._places.home
+        for attempt in range(1, place.transport.retries.attempts + 1):
             try:
                 self._upload_once(digest, size, open_blob, report, location or self.mount(digest))
                 return
             except Broken:
-                if attempt == self._transport.retries.attempts:
+                if attempt == place.transport.retries.attempts:
                     raise
                 location = ""
-                self._pause(attempt)
+                place.pause(attempt)
 
     def close(self) -> None:
-        self._transport.close()
+        self._places.close()
 
     def __enter__(self) -> Client:
         return self
@@ -236,143 +215,98 @@ class Client:
     ) -> None:
         self.close()
 
-    def _document(self, url: str, headers: dict[str, str], missing: str) -> tuple[Response, bytes]:
-        """An answer, with its whole body; asked for again where the connection breaks within that."""
-        attempts = self._transport.retries.attempts
-        for attempt in range(1, attempts + 1):
-            with self._ask("GET", url, headers) as response:
-                self._expect(response, (200,), missing)
-                try:
-                    return response, response.body(MAX_DOCUMENT)
-                except Broken:
-                    if attempt == attempts:
-                        raise
-            self._pause(attempt)
-        raise AssertionError("unreachable: the last attempt returns or raises")
-
     def _upload_once(
         self, digest: Digest, size: int, open_blob: Callable[[], BinaryIO], report: Report, location: str
     ) -> None:
         url = f"{location}{'&' if '?' in location else '?'}digest={digest}"
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
+        place = self._places.home
         with open_blob() as file:
 
             def again() -> Body:
                 file.seek(0)
                 return _Counted(file, report)
 
-            with self._ask("PUT", url, headers, again, attempts=1) as response:
+            with place.ask("PUT", url, headers, again, attempts=1) as response:
                 if response.status >= 500 or response.status in (408, 429, 404, 416):
                     # The upload session is lost, or the server is busy: a new upload may do.
                     raise Broken(
-                        f"{self.registry} answered {response.status} to an upload{self._said(response)}"
+                        f"{self.registry} answered {response.status} to an upload{place.said(response)}"
                     )
-                self._expect(response, (201, 204), "no such upload")
+                place.expect(response, (201, 204), "no such upload")
 
-    def _blob_from(self, blob: Descriptor, start: int) -> Iterator[bytes]:
-        """The bytes from `start` on, never more than were promised."""
-        headers = {"Range": f"bytes={start}-"} if start else {}
-        with self._ask("GET", f"{self._repository}/blobs/{blob.digest}", headers) as response:
-            self._expect(response, (200, 206), f"{self._shown()} has a blob that is missing: {blob.digest}")
-            _check_length(response, blob, start)
-            # A server that knows no ranges sends all of it again: what is there already is passed over.
-            skip, left = (start if response.status == 200 else 0), blob.size - start
-            for data in _blocks(response):
-                data, skip = data[skip:], max(skip - len(data), 0)
-                left -= len(data)
-                if left < 0:
-                    raise Corrupt(f"{blob.digest} has more than the {blob.size} bytes that were promised")
-                if data:
-                    yield data
+    def _has(self, path: str, headers: dict[str, str]) -> bool:
+        place = self._places.home
+        with place.ask("HEAD", place.url(path), headers) as response:
+            if response.status == 404:
+                return False
+            place.expect(response, (200,), "")
+            return True
 
-    def _ask(
-        self,
-        method: str,
-        url: str,
-        headers: dict[str, str] | None = None,
-        body: Callable[[], Body] | bytes | None = None,
-        attempts: int | None = None,
-    ) -> Response:
-        """A request with the best credential there is; a challenge is answered, once for each new token."""
-        for attempt in range(_ANSWERS + 1):
-            sent = self._authority.header() if origin(url) == origin(self._base) else ""
-            authorized = {"Authorization": sent} if sent else {}
+
+def _manifest(place: Place, tag_or_digest: str) -> Document:
+    shown = place.shown(tag_or_digest)
+    response, raw = _document(place, f"manifests/{tag_or_digest}", f"no such image: {shown}")
+    kind, promised = response.content_type, response.header("Docker-Content-Digest")
+    if kind in ("text/html", "application/xhtml+xml") or raw.lstrip()[:1] == b"<":
+        raise place.web_page()
+    digest = digests.of(raw)
+    if digests.is_digest(tag_or_digest):
+        promised = tag_or_digest
+    if digests.is_digest(promised) and digest != promised:
+        raise Corrupt(f"{place.registry} sent a manifest with digest {digest} for {shown}, not {promised}")
+    return Document(raw, kind, digest)
+
+
+def _document(place: Place, path: str, missing: str) -> tuple[Response, bytes]:
+    """An answer, with its whole body; asked for again where the connection breaks within that."""
+    attempts = place.transport.retries.attempts
+    for attempt in range(1, attempts + 1):
+        with place.ask("GET", place.url(path), {"Accept": _ACCEPT}) as response:
+            place.expect(response, (200,), missing)
             try:
-                response = self._transport.request(
-                    method, url, {**(headers or {}), **authorized}, body, attempts
-                )
-            except Broken as error:
-                raise type(error)(f"{self._shown()}: {error.message}", hint=error.hint) from None
-            # A challenge from a host that we were sent on to is none of ours to answer.
-            if response.status != 401 or origin(response.url) != origin(self._base):
-                return response
-            with response:
-                asked, said = response.headers("WWW-Authenticate"), self._said(response)
-            if attempt == _ANSWERS or not self._authority.answer(asked, sent):
-                break
-        if sent.startswith("Bearer "):
-            # Docker's hub says 401 for what does not exist too, to whoever may not see everything.
-            raise Denied(
-                f"{self.registry} denies access to {self._shown()}: it does not exist, or asks for a login"
-                f"{said}",
-                hint=f"check the name; for a private image `wherry login {self.registry}`",
-            )
-        raise denied(self.registry, self._authority.known, f"{self._shown()} needs it")
+                return response, response.body(MAX_DOCUMENT)
+            except Broken:
+                if attempt == attempts:
+                    raise
+        place.pause(attempt)
+    raise AssertionError("unreachable: the last attempt returns or raises")
 
-    def _expect(self, response: Response, statuses: Sequence[int], missing: str) -> None:
-        """Pass an answer of one of `statuses`; all others are errors, 404 the one that `missing` says."""
-        status = response.status
-        if status in statuses:
-            return
-        said = self._said(response)
-        if status == 404:
-            if not said and response.content_type == "text/html":
-                raise self._web_page()
-            raise NotFound(
-                f"{missing or 'nothing found'}: {self.registry} answers 404{said}",
-                hint=f"check the name and the tag; a private image needs `wherry login {self.registry}`",
-            )
-        if status in (401, 403):
-            raise Denied(
-                f"{self.registry} denies access to {self._shown()}{said}",
-                hint=f"`wherry login {self.registry}` as a user who may",
-            )
-        if status == 429:
-            raise WherryError(
-                f"{self.registry} limits its requests, {self._shown()} was refused{said}",
-                hint=f"wait, or `wherry login {self.registry}` for a higher limit",
-            )
-        if status >= 500:
-            raise WherryError(
-                f"{self.registry} answered {status} for {self._shown()}{said}",
-                hint="the registry has a fault or is down: try later, or ask who runs it",
-            )
-        raise WherryError(f"{self.registry} answered {status} for {self._shown()}{said}")
 
-    def _said(self, response: Response) -> str:
-        """The message in an error answer (distribution-spec, "Error Codes"), made harmless; "" for none."""
+def _whole_blob(place: Place, blob: Descriptor, start: int) -> Iterator[bytes]:
+    """The bytes from `start` to the end, with a new request after each break."""
+    received, failures = start, 0
+    while received < blob.size or not blob.size:
+        before = received
         try:
-            document = decode(response.body(_MAX_ERROR))
-            message, code = document["errors"][0].get("message"), document["errors"][0].get("code")
-        except (WherryError, KeyError, IndexError, TypeError, AttributeError):
-            return ""
-        text = message if isinstance(message, str) and message else code
-        return f": {one_line(text)[:200]}" if isinstance(text, str) and text else ""
+            for data in _blob_from(place, blob, received):
+                received += len(data)
+                yield data
+            if received == blob.size:
+                return
+            raise Broken(f"{place.registry} sent {received} of {blob.size} bytes of {blob.digest}")
+        except Broken:
+            failures = 1 if received - before >= _PROGRESS else failures + 1
+            if failures >= place.transport.retries.attempts:
+                raise
+            place.pause(failures)
 
-    def _web_page(self) -> Corrupt:
-        return Corrupt(
-            f"{self.registry} answered with a web page, not with {self._shown()}",
-            hint="check that the host is a container registry and that no login page stands before it",
-        )
 
-    def _shown(self, tag_or_digest: str = "") -> str:
-        """The image as the user named it, or another one of the same repository."""
-        if tag_or_digest and tag_or_digest not in (self.reference.tag, self.reference.digest):
-            return f"{self.reference.familiar_name}@{tag_or_digest}"
-        return self.reference.familiar
-
-    def _pause(self, failures: int) -> None:
-        time.sleep(self._transport.retries.pause(failures))
+def _blob_from(place: Place, blob: Descriptor, start: int) -> Iterator[bytes]:
+    """The bytes from `start` on, never more than were promised."""
+    headers = {"Range": f"bytes={start}-"} if start else {}
+    with place.ask("GET", place.url(f"blobs/{blob.digest}"), headers) as response:
+        place.expect(response, (200, 206), f"{place.shown()} has a blob that is missing: {blob.digest}")
+        _check_length(response, blob, start)
+        # A server that knows no ranges sends all of it again: what is there already is passed over.
+        skip, left = (start if response.status == 200 else 0), blob.size - start
+        for data in _blocks(response):
+            data, skip = data[skip:], max(skip - len(data), 0)
+            left -= len(data)
+            if left < 0:
+                raise Corrupt(f"{blob.digest} has more than the {blob.size} bytes that were promised")
+            if data:
+                yield data
 
 
 class _Counted:

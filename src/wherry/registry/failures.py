@@ -15,6 +15,14 @@ class Unreachable(Broken):
     """No connection came about at all: trying again at once is of no use."""
 
 
+class Untrusted(Unreachable):
+    """The server speaks TLS, and either side does not trust the other."""
+
+
+class Refused(WherryError):
+    """An answer that is none: the registry is busy, out of order, or does not want this request."""
+
+
 def failure(url: str, error: Exception) -> WherryError:
     from urllib3.exceptions import NewConnectionError, ProxyError, SSLError
 
@@ -38,14 +46,23 @@ def _tls_failure(host: str, error: Exception) -> Unreachable:
 
     cause = next((item for item in _chain(error) if isinstance(item, ssl.SSLError)), None)
     if isinstance(cause, ssl.SSLCertVerificationError):
-        return Unreachable(
+        return Untrusted(
             f"{host} has a certificate that is not trusted: {cause.verify_message}",
-            hint="set SSL_CERT_FILE to a bundle that has its CA",
+            hint=f"put its CA into ~/.config/containers/certs.d/{host}/ca.crt,"
+            " or set SSL_CERT_FILE to a bundle that has it",
         )
-    reason = (cause.reason if cause else "") or "no TLS"
+    reason = ((cause.reason if cause else "") or "no TLS").lower().replace("_", " ")
+    if reason.endswith(("certificate required", "alert bad certificate")):
+        return Untrusted(
+            f"{host} wants to see a client's certificate that it knows: {reason.rpartition('alert ')[2]}",
+            hint=f"put one into ~/.config/containers/certs.d/{host}: client.cert and client.key",
+        )
+    if " alert " in reason:
+        return Untrusted(f"{host} refuses the TLS connection: {reason.rpartition('alert ')[2]}")
     return Unreachable(
-        f"{host} does not speak TLS as expected: {reason.lower().replace('_', ' ')}",
-        hint="registries are spoken to in plain http on loopback addresses only",
+        f"{host} does not speak TLS as expected: {reason}",
+        hint="only registries on loopback addresses, and those that are said to be insecure, are spoken to in"
+        " plain http",
     )
 
 

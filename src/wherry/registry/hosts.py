@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from wherry.base.errors import UsageError
 from wherry.oci import reference as references
 from wherry.oci.reference import DEFAULT_REGISTRY
+
+if TYPE_CHECKING:
+    from wherry.registry.transport import Transport
 
 DOCKER_HUB = "registry-1.docker.io"
 """The host that serves what docker names `docker.io/...`."""
 
 
-def base_url(registry: str) -> str:
-    """`https://host[:port]` of a reference's registry; http for loopback hosts alone, as docker does."""
-    host = DOCKER_HUB if registry == DEFAULT_REGISTRY else registry
-    return f"{'http' if is_loopback(host) else 'https'}://{host}"
+def host_of(registry: str) -> str:
+    """The `host[:port]` that answers for a reference's registry."""
+    return DOCKER_HUB if registry == DEFAULT_REGISTRY else registry
+
+
+def base_url(host: str, transport: Transport) -> str:
+    """`https://host[:port]`; http for one that may go unverified and does not speak TLS (docker, podman)."""
+    secure = f"https://{host}"
+    return secure if not transport.unverified(host) or transport.speaks_tls(secure) else f"http://{host}"
 
 
 def registry_of(server: str) -> str:

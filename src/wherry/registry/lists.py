@@ -10,7 +10,6 @@ from wherry.base.text import one_line
 from wherry.oci import reference as references
 from wherry.oci.descriptor import MAX_DOCUMENT, decode
 from wherry.registry.client import Client
-from wherry.registry.transport import Response, redirected
 
 _PAGE = 1000
 """Tags that are asked for at once; a registry may give fewer."""
@@ -44,14 +43,10 @@ def pages(
             if response.status in unknown:
                 yield None
                 return
-            path = _next(response)
+            match = _NEXT.search(response.header("Link"))
+            path = client.redirected(response, match[1]) if match else ""
             raw = response.body(MAX_DOCUMENT)
         yield raw
-
-
-def _next(response: Response) -> str:
-    match = _NEXT.search(response.header("Link"))
-    return redirected(response.url, match[1]) if match else ""
 
 
 def _names(client: Client, raw: bytes) -> list[str]:

@@ -21,6 +21,7 @@ from wherry.oci.match import choose, offered, runnable
 from wherry.oci.platform import Platform
 from wherry.oci.reference import Reference
 from wherry.registry.client import Client
+from wherry.registry.config import Registries
 from wherry.registry.credentials import Credentials
 from wherry.registry.fetch import fetch
 from wherry.registry.parallel import Stop, each
@@ -52,12 +53,22 @@ def pull(
     *,
     credentials: Credentials | None = None,
     retries: Retries | None = None,
+    registries: Registries | None = None,
 ) -> Image:
     """The image that the registry has under `reference` for `platform` (None: this machine's), stored.
 
     Its bytes are told as `Transfer`s of `vertex`; a layer that is there already is told once, as whole.
     """
-    return retrieve(store, reference, platform, emit, vertex, credentials=credentials, retries=retries).image
+    return retrieve(
+        store,
+        reference,
+        platform,
+        emit,
+        vertex,
+        credentials=credentials,
+        retries=retries,
+        registries=registries,
+    ).image
 
 
 def retrieve(
@@ -69,10 +80,11 @@ def retrieve(
     *,
     credentials: Credentials | None = None,
     retries: Retries | None = None,
+    registries: Registries | None = None,
 ) -> Pulled:
     """As `pull`, with the digest that docker shows."""
     reference = reference.with_default_tag()
-    client = Client(reference, credentials=credentials, retries=retries)
+    client = Client(reference, credentials=credentials, retries=retries, registries=registries, emit=emit)
     with store.lease(), client:
         digest, manifest = resolve(client, reference, platform)
         config_raw = _config(store, client, manifest)

@@ -19,6 +19,7 @@ from wherry.oci.descriptor import Descriptor
 from wherry.oci.digest import Digest
 from wherry.oci.reference import Reference
 from wherry.registry.client import Client, Report
+from wherry.registry.config import Registries
 from wherry.registry.credentials import Credentials
 from wherry.registry.parallel import Stop, each
 from wherry.registry.transport import Retries
@@ -39,6 +40,7 @@ def push(
     retries: Retries | None = None,
     form: Form = AS_IT_IS,
     annotations: Pairs = (),
+    registries: Registries | None = None,
 ) -> Digest:
     """The digest of the manifest that the registry now has under `reference`.
 
@@ -50,7 +52,8 @@ def push(
         raise WherryError(f"cannot push to {reference.familiar}: a digest cannot be chosen, only a tag")
     with store.lease():
         sources = known_sources(store, image.config.diff_ids, reference)
-        with Client(reference, True, sorted(set(sources.values())), credentials, retries) as client:
+        mounted = sorted(set(sources.values()))
+        with Client(reference, True, mounted, credentials, retries, registries=registries) as client:
             packing = Packing(store, Layers(store), image, form, annotations)
             layers = _Push(store, client, packing, sources, emit, vertex).layers(image.config.diff_ids)
             manifest = packing.manifest(layers)

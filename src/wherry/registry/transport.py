@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from wherry.base.errors import Corrupt, WherryError
 from wherry.base.tuples import NamedTuple
-from wherry.registry.failures import Broken, Unreachable, failure, host_of, reason_of
+from wherry.registry import certificates
+from wherry.registry.certificates import Settings, Trust
+from wherry.registry.failures import Broken, Unreachable, Untrusted, failure, host_of, reason_of
 from wherry.registry.hosts import is_loopback, origin
 
 if TYPE_CHECKING:
@@ -112,12 +114,15 @@ class Response:
 
 
 class Transport:
-    """Requests with retries; used by several threads at once."""
+    """Requests with retries; used by several threads at once. `trust` (None: the system's) is about TLS."""
 
-    def __init__(self, retries: Retries | None = None, connections: int = 8) -> None:
+    def __init__(
+        self, retries: Retries | None = None, connections: int = 8, trust: Trust | None = None
+    ) -> None:
         self.retries = retries or Retries()
         self._connections = connections
-        self._pools: dict[str, PoolManager] = {}
+        self._trust = trust or certificates.system()
+        self._pools: dict[tuple[str, str, Settings], PoolManager] = {}
         self._answered: set[tuple[str, str, int]] = set()
         self._lock = Lock()
 
@@ -151,6 +156,23 @@ class Transport:
             time.sleep(self.retries.pause(attempt, asked))
         raise AssertionError("unreachable: the last attempt returns or raises")
 
+    def unverified(self, host: str) -> bool:
+        """Whether it need not prove who it is: plain http will do."""
+        return self._trust.of(host).unverified
+
+    def speaks_tls(self, url: str) -> bool:
+        """Whether the server behind an https URL answers; no credential is sent.
+
+        Untrusted where it does speak TLS, and refuses us.
+        """
+        try:
+            self._once("HEAD", url, {}, None).close()
+        except Untrusted:
+            raise
+        except Broken:
+            return False
+        return True
+
     def close(self) -> None:
         for pool in self._pools.values():
             pool.clear()
@@ -165,11 +187,34 @@ class Transport:
             if method not in ("GET", "HEAD") or response.status not in _REDIRECTS or not location:
                 return response
             response.close()
-            target = redirected(url, location)
+            target = self.redirected(url, location)
             if origin(target) != origin(url):
                 headers.pop("Authorization", None)
             url = target
         raise WherryError(f"{host_of(url)} redirects without end: {MAX_REDIRECTS} redirects were followed")
+
+    def redirected(self, url: str, location: str) -> str:
+        """The absolute form of a Location header; a way from https down to http is refused.
+
+        But for hosts that may go unverified: what they say could have come over plain http as well.
+        """
+        from urllib.parse import urljoin, urlsplit
+
+        try:
+            target = urljoin(url, location)
+            parts = urlsplit(target)
+            valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+        except ValueError:
+            valid = False
+        if not valid:
+            raise WherryError(f"{host_of(url)} redirects to something that is no URL: {location[:200]!r}")
+        downwards = url.startswith("https:") and parts.scheme == "http"
+        if downwards and not (self.unverified(host_of(url)) and self.unverified(host_of(target))):
+            raise WherryError(
+                f"{host_of(url)} redirects from https to http, to {parts.hostname}: refused",
+                hint="the server's own address is set wrongly behind its TLS proxy, or somebody interferes",
+            )
+        return target
 
     def _once(self, method: str, url: str, headers: Mapping[str, str], body: Body | bytes | None) -> Response:
         from urllib3.exceptions import HTTPError, LocationValueError
@@ -195,14 +240,14 @@ class Transport:
     def _pool(self, url: str) -> PoolManager:
         """The connections for `url`: direct, or through the proxy that the environment names for it."""
         proxy = _proxy(url)
-        # Reading the CA bundle takes 20 ms: a registry on http does without.
-        key = f"{url.partition(':')[0]} {proxy}"
+        scheme = url.partition(":")[0]
         with self._lock:
+            key = (scheme, proxy, self._trust.of(host_of(url)) if scheme == "https" else Settings())
             if key not in self._pools:
-                self._pools[key] = self._make_pool(proxy, url)
+                self._pools[key] = self._make_pool(*key, host_of(url))
             return self._pools[key]
 
-    def _make_pool(self, proxy: str, url: str) -> PoolManager:
+    def _make_pool(self, scheme: str, proxy: str, tls: Settings, host: str) -> PoolManager:
         import urllib3
         from urllib3.exceptions import HTTPError
 
@@ -214,36 +259,19 @@ class Transport:
             "blocksize": _BLOCK,
             "headers": {"User-Agent": f"wherry/{__version__}", "Accept-Encoding": "identity"},
         }
-        if url.startswith("https:") or proxy.startswith("https:"):
-            settings["ssl_context"] = _trust()
+        # Reading the CA bundle takes 20 ms: a registry on http does without.
+        if scheme == "https" or proxy.startswith("https:"):
+            settings["ssl_context"] = certificates.context(tls)
         if not proxy:
             return urllib3.PoolManager(**settings)  # type: ignore[arg-type]
+        if proxy.startswith("https:"):
+            settings["proxy_ssl_context"] = certificates.context(Settings())
         try:
             return urllib3.ProxyManager(proxy, **settings)  # type: ignore[arg-type]
         except (HTTPError, AssertionError, ValueError):
             raise WherryError(
-                f"the proxy for {host_of(url)} is not a URL", hint="correct http_proxy and https_proxy"
+                f"the proxy for {host} is not a URL", hint="correct http_proxy and https_proxy"
             ) from None
-
-
-def redirected(url: str, location: str) -> str:
-    """The absolute form of a Location header; a way from https down to http is refused."""
-    from urllib.parse import urljoin, urlsplit
-
-    try:
-        target = urljoin(url, location)
-        parts = urlsplit(target)
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        valid = False
-    if not valid:
-        raise WherryError(f"{host_of(url)} redirects to something that is no URL: {location[:200]!r}")
-    if url.startswith("https:") and parts.scheme == "http":
-        raise WherryError(
-            f"{host_of(url)} redirects from https to http, to {parts.hostname}: refused",
-            hint="the server's own address is set wrongly behind its TLS proxy, or somebody interferes",
-        )
-    return target
 
 
 def _proxy(url: str) -> str:
@@ -258,29 +286,6 @@ def _proxy(url: str) -> str:
     if not proxy or is_loopback(host) or proxy_bypass(host):
         return ""
     return proxy if "://" in proxy else f"http://{proxy}"
-
-
-_BUNDLES = (
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-)
-
-
-def _trust() -> object:
-    """A TLS context with the system's CAs. OpenSSL itself reads SSL_CERT_FILE and SSL_CERT_DIR.
-
-    An interpreter built elsewhere may have a default path that does not exist here: then the usual ones are
-    tried.
-    """
-    import os
-    import ssl
-
-    paths = ssl.get_default_verify_paths()
-    if paths.cafile or paths.capath:
-        return ssl.create_default_context()
-    return ssl.create_default_context(cafile=next(filter(os.path.exists, _BUNDLES), None))
 
 
 def _retry_after(text: str) -> float:

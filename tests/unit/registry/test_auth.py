@@ -17,7 +17,7 @@ from wherry.registry.auth import login
 from wherry.registry.credentials import Credential, Credentials
 from wherry.registry.pull import pull
 from wherry.registry.push import push
-from wherry.registry.transport import Retries, Transport
+from wherry.registry.transport import Retries
 from wherry.store.images import Image
 from wherry.store.store import Store
 from wherry.testing.registry import Answer, Fault, Registry
@@ -173,9 +173,9 @@ def test_token_servers_that_talk_nonsense(store: Store, tmp_path: Path, body: by
 def test_login_keeps_what_works(server: Registry, tmp_path: Path) -> None:
     keep = Credentials(str(tmp_path / "config.json"))
     with pytest.raises(Denied, match="refused the credentials"):
-        login(server.host, Credential("ann", "wrong"), Transport(QUICK), keep)
+        login(server.host, Credential("ann", "wrong"), keep, retries=QUICK)
     assert not (tmp_path / "config.json").exists()
-    assert login(server.host, Credential("ann", SECRET), Transport(QUICK), keep) == keep.path
+    assert login(server.host, Credential("ann", SECRET), keep, retries=QUICK) == keep.path
     assert keep.get(server.host) == Credential("ann", SECRET)
 
 
@@ -192,5 +192,5 @@ def test_login_to_what_is_no_registry(tmp_path: Path, answer: Answer, message: s
     with Registry() as server:
         server.faults.append(Fault("GET", "/v2/", answer, times=9))
         with pytest.raises(WherryError, match=message):
-            login(server.host, Credential("ann", "pw"), Transport(QUICK), keep)
+            login(server.host, Credential("ann", "pw"), keep, retries=QUICK)
     assert not (tmp_path / "config.json").exists()

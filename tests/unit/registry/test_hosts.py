@@ -5,27 +5,29 @@ from __future__ import annotations
 import pytest
 
 from wherry.base.errors import UsageError, WherryError
-from wherry.registry.hosts import base_url, is_loopback, origin, registry_of
-from wherry.registry.transport import redirected
+from wherry.registry.hosts import host_of, is_loopback, origin, registry_of
+from wherry.registry.transport import Transport
 
 
 @pytest.mark.parametrize(
-    ("registry", "url"),
+    ("host", "loopback"),
     [
-        ("docker.io", "https://registry-1.docker.io"),
-        ("quay.io", "https://quay.io"),
-        ("localhost:5000", "http://localhost:5000"),
-        ("127.0.0.1", "http://127.0.0.1"),
-        ("127.9.9.9:80", "http://127.9.9.9:80"),
-        ("[::1]:5000", "http://[::1]:5000"),
-        ("[2001:db8::1]:5000", "https://[2001:db8::1]:5000"),
-        ("localhost.example.com", "https://localhost.example.com"),
-        ("127.0.0.1.example.com:5000", "https://127.0.0.1.example.com:5000"),
+        ("quay.io", False),
+        ("localhost:5000", True),
+        ("127.0.0.1", True),
+        ("127.9.9.9:80", True),
+        ("[::1]:5000", True),
+        ("[2001:db8::1]:5000", False),
+        ("localhost.example.com", False),
+        ("127.0.0.1.example.com:5000", False),
     ],
 )
-def test_http_is_for_loopback_alone(registry: str, url: str) -> None:
-    assert base_url(registry) == url
-    assert is_loopback(registry) == url.startswith("http:")
+def test_loopback(host: str, loopback: bool) -> None:
+    assert is_loopback(host) == loopback
+
+
+def test_the_hub_answers_at_another_host() -> None:
+    assert (host_of("docker.io"), host_of("quay.io")) == ("registry-1.docker.io", "quay.io")
 
 
 @pytest.mark.parametrize(
@@ -62,10 +64,10 @@ def test_origins_differ_by_scheme_host_and_port() -> None:
     ],
 )
 def test_redirects(location: str, target: str) -> None:
-    assert redirected("https://r.example/v2/a", location) == target
+    assert Transport().redirected("https://r.example/v2/a", location) == target
 
 
 @pytest.mark.parametrize("location", ["http://r.example/x", "ftp://r.example/x", "https://[", "file:///etc"])
 def test_refused_redirects(location: str) -> None:
     with pytest.raises(WherryError, match="redirects"):
-        redirected("https://r.example/v2/a", location)
+        Transport().redirected("https://r.example/v2/a", location)

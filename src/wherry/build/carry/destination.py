@@ -44,7 +44,7 @@ class Destination(Protocol):
 def destination(store: Store, place: Place, layers: Sequence[Digest]) -> Iterator[Destination]:
     """The place, for one writer at a time where it is a folder; `layers` are those that will be put."""
     if place.reference:
-        with _repository(store, place.reference, layers) as repository:
+        with _repository(store, place.reference, layers, place.tls_verify) as repository:
             yield repository
         return
     try:
@@ -135,10 +135,14 @@ class _Repository:
 
 
 @contextmanager
-def _repository(store: Store, reference: Reference, layers: Sequence[Digest]) -> Iterator[Destination]:
+def _repository(
+    store: Store, reference: Reference, layers: Sequence[Digest], tls_verify: bool | None
+) -> Iterator[Destination]:
+    from wherry.registry import config
     from wherry.registry.client import Client
     from wherry.registry.push import known_sources
 
     sources = known_sources(store, layers, reference)
-    with Client(reference, True, sorted(set(sources.values()))) as client:
+    mounted = sorted(set(sources.values()))
+    with Client(reference, True, mounted, registries=config.load(tls_verify)) as client:
         yield _Repository(client, reference, sources)

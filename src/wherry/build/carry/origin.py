@@ -29,7 +29,7 @@ class Origin(Protocol):
 
 
 def origin(store: Store, place: Place) -> Origin:
-    return _Repository(store, place.reference) if place.reference else _Folder(store, place)
+    return _Repository(store, place.reference, place.tls_verify) if place.reference else _Folder(store, place)
 
 
 class _Folder:
@@ -53,12 +53,13 @@ class _Folder:
 
 
 class _Repository:
-    def __init__(self, store: Store, reference: Reference) -> None:
+    def __init__(self, store: Store, reference: Reference, tls_verify: bool | None) -> None:
+        from wherry.registry import config
         from wherry.registry.client import Client
 
         self._store = store
         self._reference = reference
-        self._client = Client(reference)
+        self._client = Client(reference, registries=config.load(tls_verify))
 
     def manifest(self, platform: Platform) -> Manifest:
         from wherry.registry.pull import resolve

@@ -30,12 +30,16 @@ _DEFAULT_TAG = "latest"
 
 
 class Place(NamedTuple):
-    """Where a cache lies: what a registry calls `reference`, or an OCI layout by tag or digest."""
+    """Where a cache lies: what a registry calls `reference`, or an OCI layout by tag or digest.
+
+    `tls_verify` is that of `Options`.
+    """
 
     reference: Reference | None = None
     folder: str = ""
     tag: str = ""
     digest: Digest | None = None
+    tls_verify: bool | None = None
 
     def __str__(self) -> str:
         return self.reference.familiar if self.reference else self.folder
@@ -53,16 +57,16 @@ class Target(NamedTuple):
     may_fail: bool = False
 
 
-def source(text: str) -> Place:
+def source(text: str, tls_verify: bool | None = None) -> Place:
     """What `--cache-from` says: `type=local,src=DIR`, `type=registry,ref=NAME`, or NAME alone.
 
     UsageError for words that say nothing, Unsupported for a type that is not done here.
     """
     if "=" not in text:
-        return Place(_reference(FROM, text))
+        return Place(_reference(FROM, text), tls_verify=tls_verify)
     given = _given(FROM, text, _FROM_KEYS)
     if "ref" in given:
-        return Place(_reference(FROM, given["ref"]))
+        return Place(_reference(FROM, given["ref"]), tls_verify=tls_verify)
     digest = given.get("digest", "")
     if digest and not digests.is_digest(digest):
         raise UsageError(f"{FROM} {text}: {digest!r} is no sha256 digest")
@@ -70,7 +74,7 @@ def source(text: str) -> Place:
     return Place(None, os.path.abspath(given["src"]), tag, Digest(digest) if digest else None)
 
 
-def target(text: str) -> Target:
+def target(text: str, tls_verify: bool | None = None) -> Target:
     """What `--cache-to` says: `type=local,dest=DIR`, `type=registry,ref=NAME` or `type=inline`, with `mode`,
     `compression`, `compression-level` and `ignore-error`. Raises as `source`.
     """
@@ -85,7 +89,7 @@ def target(text: str) -> Target:
     if "dest" in given:
         place = Place(None, os.path.abspath(given["dest"]), given.get("tag") or _DEFAULT_TAG)
     else:
-        place = Place(_reference(TO, given["ref"]))
+        place = Place(_reference(TO, given["ref"]), tls_verify=tls_verify)
         if place.reference and place.reference.digest:
             raise UsageError(f"{TO} {text}: a digest cannot be chosen, only a tag")
     return Target(
