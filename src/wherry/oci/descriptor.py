@@ -103,15 +103,24 @@ def make_index(
 
 
 def parse(raw: bytes, media_type: str = "") -> Manifest | Index:
-    """The document in `raw`; `media_type` is what its transport said, used where the document is silent."""
+    """The document in `raw`; `media_type` is what its transport said, used where the document is silent.
+
+    Corrupt for one that another reader could take for the other kind: what was checked as one thing would run
+    as another (CVE-2021-41190).
+    """
     document = decode(raw)
     kind = document.get("mediaType") or media_type
+    if not isinstance(kind, str):
+        raise Corrupt("a manifest's mediaType is not a string")
     if kind in (media.DOCKER_SCHEMA1, media.DOCKER_SCHEMA1_SIGNED) or document.get("schemaVersion") == 1:
         raise Unsupported(
             "the image has a manifest of docker's schema 1, which was retired in 2019",
             hint="ask its owner to push it again with a current tool",
         )
-    if kind in media.INDEXES or (kind not in media.MANIFESTS and "manifests" in document):
+    is_index = kind in media.INDEXES or (kind not in media.MANIFESTS and "manifests" in document)
+    if any(key in document for key in (("config", "layers") if is_index else ("manifests",))):
+        raise Corrupt("a document that is both an image manifest and an image index")
+    if is_index:
         manifests = tuple(_descriptor(item) for item in _list(document, "manifests"))
         return Index(raw, kind or media.INDEX, manifests, _pairs(document))
     if kind in media.MANIFESTS or "config" in document:
@@ -142,8 +151,8 @@ def _descriptor(value: object) -> Descriptor:
     if not isinstance(value, dict):
         raise Corrupt("a descriptor is missing or is not an object")
     size, text, kind = value.get("size"), value.get("digest"), value.get("mediaType", "")
-    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
-        raise Corrupt(f"a descriptor's size is {size!r}")
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < 1 << 63:
+        raise Corrupt(f"a descriptor's size is {json.dumps(size)[:50]}")
     if not isinstance(text, str) or not isinstance(kind, str):
         raise Corrupt("a descriptor without digest or media type")
     urls = value.get("urls") or []

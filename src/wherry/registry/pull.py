@@ -110,7 +110,7 @@ def _parsed(reference: Reference, raw: bytes, media_type: str) -> Manifest | Ind
     try:
         return parse(raw, media_type)
     except WherryError as error:
-        error.message = f"{reference.registry}: {reference.familiar}: {error.message}"
+        error.message = f"{reference.familiar}: {error.message}"
         raise
 
 
