@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from wherry.base.errors import WherryError
+from wherry.base.errors import UsageError, WherryError
 from wherry.base.events import Done, Emit, Note, Output, Started, ignore
 from wherry.base.tuples import NamedTuple
 from wherry.build import account as accounts
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from wherry.build.execute import Executor
     from wherry.build.fetching import Fetcher
     from wherry.build.named import Contexts
+    from wherry.build.verify import Variation
 
 
 class Built(NamedTuple):
@@ -68,6 +69,7 @@ def build(store: Store, options: Options, emit: Emit = ignore) -> Built:
     """
     began = time.monotonic()
     _check_outputs(options)
+    _check_verified(options)
     places, targets = _caches(options)
     if options.conditions != Conditions():
         from wherry.runtime.conditions import checked
@@ -93,7 +95,10 @@ def build(store: Store, options: Options, emit: Emit = ignore) -> Built:
             ):
                 check(dockerfile, given, definition)
                 recorder = _recorder(store, plan, opened, options, given_times, imports)
-                outcomes = _solve(store, plan, recorder, opened, options, arguments, emit)
+                executor = partial(_executor, store, plan, recorder, opened, options, arguments)
+                outcomes = _solve(store, plan, recorder, opened, options, executor, emit)
+                if options.verify:
+                    _verify(store, plan, outcomes, options, executor, emit)
             exports = _exports(store, plan, outcomes, recorder, targets, emit)
             config = _config(plan, outcomes, options, given_times.epoch)
             if exports:
@@ -117,6 +122,14 @@ def _check_outputs(options: Options) -> None:
 
         for text in options.outputs:
             specs.parse(text)
+
+
+def _check_verified(options: Options) -> None:
+    if options.verify and options.cache_from:
+        raise UsageError(
+            "--verify executes every step, and results of --cache-from come without all that they stand on",
+            hint="leave --cache-from out",
+        )
 
 
 @contextmanager
@@ -226,37 +239,11 @@ def _solve(
     recorder: Recorder,
     sources: Sources,
     options: Options,
-    arguments: scope.Arguments,
+    executor: Callable[[Emit], Executor],
     emit: Emit,
 ) -> list[Outcome]:
     began = time.monotonic()
-
-    def executor() -> Executor:
-        # Imported on the first step that has to be executed: it costs more than a build with nothing to do.
-        from wherry.build import execute, watch
-        from wherry.build.operations.run import Surroundings
-
-        return execute.Executor(
-            store,
-            recorder,
-            sources,
-            execute.Settings(
-                build=time.strftime("%Y%m%d-%H%M%S-") + os.urandom(3).hex(),
-                has_processes=any(isinstance(step.operation, Run) for step in plan.steps),
-                isolation=options.isolation,
-                snapshotter=options.snapshotter,
-                exact_cache=options.exact_cache,
-                watched=frozenset() if options.exact_cache else watch.worth_watching(plan.steps),
-                surroundings=Surroundings(
-                    options.host_ca, arguments.proxies(), options.network, options.conditions
-                ),
-                secrets=options.secrets,
-                agents=options.agents,
-            ),
-            emit,
-        )
-
-    worker = Worker(recorder, executor)
+    worker = Worker(recorder, partial(executor, emit))
     if not options.no_cache:
         sources.look_up(plan.steps)
     outcomes: list[Outcome | None] = [None] * len(plan.steps)
@@ -272,6 +259,52 @@ def _solve(
         raise
     finally:
         worker.close()
+
+
+def _executor(
+    store: Store,
+    plan: Plan,
+    recorder: Recorder,
+    sources: Sources,
+    options: Options,
+    arguments: scope.Arguments,
+    emit: Emit,
+    variation: Variation | None = None,
+) -> Executor:
+    """What executes steps. Of a second execution nothing is observed, and `variation` says what is other."""
+    # Imported on the first step that has to be executed: it costs more than a build with nothing to do.
+    from wherry.build import execute, watch
+    from wherry.build.operations.run import Surroundings
+
+    observes = not (options.exact_cache or variation)
+    settings = execute.Settings(
+        build=time.strftime("%Y%m%d-%H%M%S-") + os.urandom(3).hex(),
+        has_processes=any(isinstance(step.operation, Run) for step in plan.steps),
+        isolation=options.isolation,
+        snapshotter=options.snapshotter,
+        exact_cache=options.exact_cache,
+        watched=watch.worth_watching(plan.steps) if observes else frozenset(),
+        surroundings=Surroundings(options.host_ca, arguments.proxies(), options.network, options.conditions),
+        secrets=options.secrets,
+        agents=options.agents,
+    )
+    if variation:
+        settings = settings._replace(**variation._asdict())
+    return execute.Executor(store, recorder, sources, settings, emit)
+
+
+def _verify(
+    store: Store,
+    plan: Plan,
+    outcomes: list[Outcome],
+    options: Options,
+    executor: Callable[..., Executor],
+    emit: Emit,
+) -> None:
+    from wherry.build import verify
+
+    again = partial(executor, variation=verify.variation())
+    verify.verify(store, plan.steps, outcomes, again, options.jobs, emit)
 
 
 def _config(plan: Plan, outcomes: list[Outcome], options: Options, epoch: int) -> ImageConfig:

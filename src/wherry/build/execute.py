@@ -31,6 +31,7 @@ from wherry.build.viewfiles import ViewFiles
 from wherry.build.watch import Watch, unwatched
 from wherry.layer.writer import Layer
 from wherry.oci import platform as platforms
+from wherry.oci.digest import Digest
 from wherry.runtime import modes
 from wherry.runtime.helper import ExecFailed, Running
 from wherry.runtime.init import linux
@@ -67,6 +68,10 @@ class Settings(NamedTuple):
     surroundings: run.Surroundings = run.Surroundings()
     secrets: tuple[Secret, ...] = ()
     agents: tuple[Agent, ...] = ()
+    first_pid: int = 0
+    """Where the numbers of a RUN's processes begin, if it can be chosen; 0: where they do."""
+    processors: frozenset[int] = frozenset()
+    """Those that RUNs may use; none: all that there are."""
 
 
 class _Begin(NamedTuple):
@@ -221,8 +226,6 @@ class Executor:
                 yield trees, self._recorder.contents.gathered(step, trees)
 
     def _run(self, step: Step, operation: Run, parent: Chain, inputs: list[Chain]) -> Made:
-        assert self._runtime is not None
-        emulator = self._runtime.emulator(platforms.parse(step.platform))
         began = _Begin.now()
         shown = [mounts.Input(chain, self._view(chain)) for chain in inputs]
         contents = (mounts.content(operation, shown) if shown else "",)
@@ -230,6 +233,37 @@ class Executor:
         if made is not None:
             return made
         self._recorder.missed(step, parent, inputs, contents)
+        ran = self._logged(step, operation, parent, shown)
+        result = began.ended(ran.layer, ran.networked)._replace(unobserved=ran.unobserved)
+        self._recorder.write(step, parent, inputs, result, contents)
+        if ran.looked:
+            self._recorder.trace(step, ran.looked, result)
+        return Made(result.layer, went=Went(unobserved=ran.unobserved))
+
+    def again(self, step: Step, parent: Chain, inputs: list[Chain]) -> Digest | None:
+        """The layer that the step gives when it is executed. Nothing is looked up, and nothing recorded."""
+        operation = step.operation
+        try:
+            if isinstance(operation, Run):
+                shown = [mounts.Input(chain, self._view(chain)) for chain in inputs]
+                layer = self._logged(step, operation, parent, shown).layer
+            elif isinstance(operation, Copy):
+                with self._taken(step, operation, inputs) as (trees, gathered):
+                    layer = copying.execute(
+                        operation, gathered, trees, self._view(parent), self._layers, self._recorder.times
+                    ).layer
+            else:
+                assert isinstance(operation, Folder)
+                layer = folder.execute(operation, self._view(parent), self._layers, self._mtime)
+        except WherryError as error:
+            error.where = error.where or step.where
+            raise
+        return layer.diff_id if layer else None
+
+    def _logged(self, step: Step, operation: Run, parent: Chain, shown: list[mounts.Input]) -> _Ran:
+        """The process, run to its end; its output is kept where it failed."""
+        assert self._runtime is not None
+        emulator = self._runtime.emulator(platforms.parse(step.platform))
         log = run.Log(self._log_path(step), step.number + 1, self._emit)
         failed = True
         try:
@@ -237,11 +271,7 @@ class Executor:
             failed = False
         finally:
             log.close(keep=failed)
-        result = began.ended(ran.layer, ran.networked)._replace(unobserved=ran.unobserved)
-        self._recorder.write(step, parent, inputs, result, contents)
-        if ran.looked:
-            self._recorder.trace(step, ran.looked, result)
-        return Made(result.layer, went=Went(unobserved=ran.unobserved))
+        return ran
 
     def _ran(
         self,
@@ -267,7 +297,10 @@ class Executor:
                         operation, mounted.path, watch.view, scratch, self._settings.surroundings, lent
                     )
                     container = container._replace(
-                        upper=mounted.upper, journal=f"{scratch}/journal", emulator=emulator
+                        upper=mounted.upper,
+                        journal=f"{scratch}/journal",
+                        emulator=emulator,
+                        first_pid=self._settings.first_pid,
                     )
                     container = watch.observing(container)
                     self._process(container, operation, scratch, log)
@@ -314,8 +347,11 @@ class Executor:
         assert self._runtime is not None
         command = " ".join(operation.args)
         resources = self._settings.surroundings.conditions.resources
+        processors = self._settings.processors
         try:
-            ended = process.execute(self._runtime, container, resources, scratch, log, self._started)
+            ended = process.execute(
+                self._runtime, container, resources, scratch, log, self._started, processors
+            )
         except ExecFailed as error:
             raise run.Failure(command, error.message, error.exit_code, log) from None
         remove_created(container.rootfs, ended.process.created)

@@ -59,3 +59,5 @@ class Options(NamedTuple):
     """Caches of other machines that are asked for results, in this order: `type=local,src=cache`."""
     cache_to: tuple[str, ...] = ()
     """Where results go for other machines: `type=local,dest=cache,mode=max`."""
+    verify: bool = False
+    """Whether every step is executed twice and the results are compared."""

@@ -54,6 +54,8 @@ class Native(Runtime):
             document["linux"]["wherry.filter"] = self._filter(container)
         if container.emulator:
             document["wherry.emulator"] = container.emulator._asdict()
+        if container.first_pid:
+            document["linux"]["wherry.first_pid"] = container.first_pid
         flags = 0
         for namespace in document["linux"]["namespaces"]:
             flags |= _CLONE_FLAGS[namespace["type"]]

@@ -130,6 +130,7 @@ class Container(NamedTuple):
     `watched` what it looked at (`init/listener.py`); "" for neither. `caches` are mounts of it that other
     processes may write to at the same time; their content is no matter, but for links in them. `emulator`
     executes what is for its machine; it comes from `Runtime.emulator`.
+    The numbers of further processes begin above `first_pid`, where runtime and kernel let us choose.
     """
 
     id: str
@@ -149,3 +150,4 @@ class Container(NamedTuple):
     watched: bool = False
     caches: tuple[str, ...] = ()
     emulator: Emulator | None = None
+    first_pid: int = 0

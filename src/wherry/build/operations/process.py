@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import selectors
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 
 from wherry.base.errors import Unsupported, WherryError
@@ -39,9 +39,10 @@ def execute(
     scratch: str,
     log: Log,
     started: Callable[[Running], None],
+    processors: Collection[int] = (),
 ) -> Ended:
-    """Run it to its end, with all the processes that it starts."""
-    with placed(runtime, container, resources, scratch) as place:
+    """Run it to its end, with all the processes that it starts; on `processors` alone, if there are any."""
+    with placed(runtime, container, resources, scratch, processors) as place:
         process = _run(runtime, container, log, started, place.ready)
         code = process.wait()
         excess = place.group.excess() if code else ""
@@ -49,12 +50,20 @@ def execute(
 
 
 @contextmanager
-def placed(runtime: Runtime, container: Container, resources: Resources, scratch: str) -> Iterator[Place]:
-    """Cgroup and network of a process, which is put there by `ready`, until the block ends."""
+def placed(
+    runtime: Runtime,
+    container: Container,
+    resources: Resources,
+    scratch: str,
+    processors: Collection[int] = (),
+) -> Iterator[Place]:
+    """Cgroup, network and processors of a process, which gets them by `ready`, until the block ends."""
     with limited(resources) as group, ExitStack() as stack:
 
         def ready(pid: int) -> None:
             group.join(pid)
+            if processors:
+                os.sched_setaffinity(pid, processors)
             if container.network == "private":
                 _connect(runtime, container, pid, scratch, stack)
 

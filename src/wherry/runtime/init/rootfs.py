@@ -68,6 +68,7 @@ def build(document: dict[str, Any], registrations: int = -1) -> tuple[int, Creat
         _make_terminal(root, document["process"]["user"]["uid"]) if document["process"]["terminal"] else None
     )
     _write_sysctls(root, document["linux"].get("sysctl", {}))
+    _begin_numbers(root, document["linux"].get("wherry.first_pid", 0))
     _make_read_only(root, document["linux"]["readonlyPaths"])
     _mask(root, document["linux"]["maskedPaths"])
     if document["root"]["readonly"]:
@@ -286,6 +287,17 @@ def _write_sysctls(root: int, sysctls: dict[str, str]) -> None:
         except OSError as error:
             raise Failed(f"cannot set {name}: {error.strerror}") from None
         os.close(file)
+
+
+def _begin_numbers(root: int, first: int) -> None:
+    """The numbers of further processes begin above `first`, where the kernel was built for that."""
+    if first:
+        try:
+            file = linux.open_in_root(root, "proc/sys/kernel/ns_last_pid", os.O_WRONLY)
+            os.write(file, b"%d" % first)
+            os.close(file)
+        except OSError:
+            pass
 
 
 def _make_read_only(root: int, paths: list[str]) -> None:
