@@ -140,12 +140,7 @@ class Client:
         """A config whole, verified."""
         if blob.size > MAX_DOCUMENT:
             raise Corrupt(f"{self.registry}: a config of {blob.size} bytes: at most {MAX_DOCUMENT} are read")
-        data = bytearray()
-        self.blob(blob, data.extend)
-        if digests.of(bytes(data)) != blob.digest:
-            shown = self.reference.familiar
-            raise Corrupt(f"{self.registry} sent other content than {blob.digest} for {shown}")
-        return bytes(data)
+        return self._places.first(lambda place: _small_blob(place, blob))
 
     def blob(
         self,
@@ -167,6 +162,15 @@ class Client:
         A broken connection is taken up where it broke; retries are counted anew after each MiB of progress.
         """
         return self._places.stream(lambda place, at: _whole_blob(place, blob, at), start)
+
+    @property
+    def place(self) -> int:
+        """Which of the mirrors is asked at the moment, or the registry itself."""
+        return self._places.at
+
+    def distrust(self, place: int, error: Corrupt) -> bool:
+        """What that place sent was wrong: whether there is another one, which is asked from now on."""
+        return self._places.distrust(place, error)
 
     def mount(self, digest: Digest, source: str = "") -> str:
         """Ask for a blob from another repository; "" where it is here now, else where to upload it.
@@ -255,7 +259,16 @@ def _manifest(place: Place, tag_or_digest: str) -> Document:
         promised = tag_or_digest
     if digests.is_digest(promised) and digest != promised:
         raise Corrupt(f"{place.registry} sent a manifest with digest {digest} for {shown}, not {promised}")
+    if raw.lstrip()[:1] != b"{":
+        raise Corrupt(f"{place.registry} sent no JSON document for {shown}")
     return Document(raw, kind, digest)
+
+
+def _small_blob(place: Place, blob: Descriptor) -> bytes:
+    data = b"".join(_whole_blob(place, blob, 0))
+    if digests.of(data) != blob.digest:
+        raise Corrupt(f"{place.registry} sent other content than {blob.digest} for {place.shown()}")
+    return data
 
 
 def _document(place: Place, path: str, missing: str) -> tuple[Response, bytes]:

@@ -20,7 +20,7 @@ class Untrusted(Unreachable):
 
 
 class Refused(WherryError):
-    """An answer that is none: the registry is busy, out of order, or does not want this request."""
+    """An answer that is none: the registry is busy, broken, does not want this request, or leads astray."""
 
 
 def failure(url: str, error: Exception) -> WherryError:

@@ -17,17 +17,19 @@ Read = Callable[[BinaryIO], object]
 def fetch(client: Client, blob: Descriptor, partial: Partial, read: Read, report: Report) -> None:
     """Complete `partial` to `blob`, checked; `read` gets the same bytes as a file that grows, in a thread.
 
-    Where they are the wrong ones, and some of them were there before, all of them are fetched once more. What
-    `read` raises is raised only where they are the right ones: else that is what is wrong.
+    Where they are the wrong ones, and some of them were there before or came from a mirror, all of them are
+    fetched once more. What `read` raises is raised only where they are the right ones: else that is what is
+    wrong.
     """
     there = partial.take_up(blob.size)
     while True:
+        place = client.place
         with Reader(partial.path, blob.size, read) as reader:
             try:
                 _receive(client, blob, partial, reader, report)
-            except Corrupt:
+            except Corrupt as error:
                 partial.restart()
-                if not there:
+                if not there and not client.distrust(place, error):
                     raise
                 there = 0
                 continue

@@ -31,6 +31,18 @@ class Places:
         """The registry itself, whose lists are whole and which takes what is pushed."""
         return self._places[-1]
 
+    @property
+    def at(self) -> int:
+        """The number of the place that is asked at the moment."""
+        return self._at
+
+    def distrust(self, at: int, error: WherryError) -> bool:
+        """Go on to the place behind number `at`, whose answer proved wrong; False where there is none."""
+        if at == len(self._places) - 1:
+            return False
+        self._pass_over(at, error)
+        return True
+
     def first(self, ask: Callable[[Place], Answer]) -> Answer:
         """The answer of the first place that gives one; the last place's error where none does."""
         while True:

@@ -15,7 +15,7 @@ from wherry.base.errors import Corrupt, WherryError
 from wherry.base.tuples import NamedTuple
 from wherry.registry import certificates
 from wherry.registry.certificates import Settings, Trust
-from wherry.registry.failures import Broken, Unreachable, Untrusted, failure, host_of, reason_of
+from wherry.registry.failures import Broken, Refused, Unreachable, Untrusted, failure, host_of, reason_of
 from wherry.registry.hosts import is_loopback, origin
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ class Transport:
             if origin(target) != origin(url):
                 headers.pop("Authorization", None)
             url = target
-        raise WherryError(f"{host_of(url)} redirects without end: {MAX_REDIRECTS} redirects were followed")
+        raise Refused(f"{host_of(url)} redirects without end: {MAX_REDIRECTS} redirects were followed")
 
     def redirected(self, url: str, location: str) -> str:
         """The absolute form of a Location header; a way from https down to http is refused.
@@ -207,10 +207,10 @@ class Transport:
         except ValueError:
             valid = False
         if not valid:
-            raise WherryError(f"{host_of(url)} redirects to something that is no URL: {location[:200]!r}")
+            raise Refused(f"{host_of(url)} redirects to something that is no URL: {location[:200]!r}")
         downwards = url.startswith("https:") and parts.scheme == "http"
         if downwards and not (self.unverified(host_of(url)) and self.unverified(host_of(target))):
-            raise WherryError(
+            raise Refused(
                 f"{host_of(url)} redirects from https to http, to {parts.hostname}: refused",
                 hint="the server's own address is set wrongly behind its TLS proxy, or somebody interferes",
             )
@@ -231,7 +231,7 @@ class Transport:
                 decode_content=False,
             )
         except LocationValueError:
-            raise WherryError(f"not a URL that can be asked: {url[:200]!r}") from None
+            raise Refused(f"not a URL that can be asked: {url[:200]!r}") from None
         except (HTTPError, OSError) as error:
             raise failure(url, error) from None
         self._answered.add(origin(url))
