@@ -51,7 +51,11 @@ def destination(store: Store, place: Place, layers: Sequence[Digest]) -> Iterato
         os.makedirs(f"{place.folder}/blobs/sha256", exist_ok=True)
         # Who writes a manifest may take away blobs that the one before it had: no other writer's new ones.
         with locked(place.folder):
-            yield _Layout(place.folder, place.tag)
+            layout = _Layout(place.folder, place.tag)
+            try:
+                yield layout
+            finally:
+                layout.close()
     except OSError as error:
         raise WherryError(f"cannot write {place.folder}: {error.strerror or error}") from None
 
@@ -87,7 +91,12 @@ class _Layout:
         self._files.file(blob_name(manifest.digest), len(manifest.raw), [manifest.raw])
         self._files.file("oci-layout", len(LAYOUT), [LAYOUT])
         self._files.file("index.json", len(index), [index])
+        self._files.finish()
         self._sweep([entry for entry in before if entry not in kept], (*kept, entry))
+
+    def close(self) -> None:
+        """Without a name, nothing stays of what was put."""
+        self._files.close()
 
     def _entries(self) -> tuple[Descriptor, ...]:
         try:
