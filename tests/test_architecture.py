@@ -21,6 +21,7 @@ LEVELS = [
     {"cli"},
     {"ui"},
     {"build"},
+    {"transfer"},
     {"dockerfile", "lint", "container", "runtime", "snapshot", "registry", "output", "bootstrap", "image"},
     {"layer"},
     {"store"},

@@ -34,6 +34,7 @@ GROUPS: dict[str, dict[str, Command]] = {
     "Registries": {
         "pull": Command("pull", "Download an image from a registry"),
         "push": Command("push", "Upload an image to a registry"),
+        "copy": Command("copy", "Copy an image between registries, layouts, archives and the store"),
         "ls": Command("ls", "List the tags of a repository"),
         "referrers": Command("referrers", "List the signatures and other artifacts that refer to an image"),
         "login": Command("login", "Log in to a registry"),

@@ -31,6 +31,7 @@ class Words(NamedTuple):
 
 
 PULL = Words("Downloading", "Pull complete", "Already exists")
+COPY = Words("Copying", "Copied", "Already exists")
 PUSH = Words("Pushing", "Pushed", "Layer already exists")
 
 

@@ -91,7 +91,7 @@ class Layout:
         return manifest, self.document(manifest.config)
 
     def index(self) -> Index:
-        with self._open("index.json") as file:
+        with self.open("index.json") as file:
             index = parse(file.read(MAX_DOCUMENT + 1), media.INDEX)
         if not isinstance(index, Index):
             raise Corrupt(f"{self._folder}/index.json is not an image index")
@@ -99,7 +99,7 @@ class Layout:
 
     def document(self, descriptor: Descriptor) -> bytes:
         """A small blob whole: a manifest, an index or a config, checked."""
-        with self._open(blob_name(descriptor.digest)) as file:
+        with self.open(blob_name(descriptor.digest)) as file:
             raw = file.read(MAX_DOCUMENT + 1)
         if len(raw) > MAX_DOCUMENT or digests.of(raw) != descriptor.digest:
             raise self._wrong(descriptor)
@@ -118,7 +118,7 @@ class Layout:
         """Bring a blob into the store, checked."""
         if store.blobs.has(blob.digest):
             return
-        with self._open(blob_name(blob.digest)) as file, store.blobs.writer() as writer:
+        with self.open(blob_name(blob.digest)) as file, store.blobs.writer() as writer:
             while data := file.read(_BLOCK):
                 writer.write(data)
                 if writer.size > blob.size:
@@ -128,7 +128,8 @@ class Layout:
             except Corrupt:
                 raise self._wrong(blob) from None
 
-    def _open(self, name: str) -> BinaryIO:
+    def open(self, name: str) -> BinaryIO:
+        """A file of the layout by its name in it; whether it has the content is for the caller to see."""
         path = f"{self._folder}/{name}"
         try:
             # O_NONBLOCK: a pipe in the place of a file must not keep us waiting.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-from typing import BinaryIO
+from typing import BinaryIO, Generic, TypeVar
 
 from wherry.base.errors import Corrupt, WherryError
 from wherry.base.tuples import NamedTuple
@@ -23,6 +23,9 @@ _MAX_HOPS = 8
 _BLOCK = 1 << 20
 
 
+File = TypeVar("File")
+
+
 class Member(NamedTuple):
     """A regular file of the archive: where it lies now, its own digest, its size in bytes."""
 
@@ -31,21 +34,44 @@ class Member(NamedTuple):
     size: int
 
 
-class Members:
-    """By name. Links stay within the archive: they are looked up here, never on disk."""
+class Names(Generic[File]):
+    """Files by name. Links stay within the archive: they are looked up here, never on disk."""
 
     def __init__(self) -> None:
-        self._files: dict[str, Member] = {}
+        self._files: dict[str, File] = {}
         self._links: dict[str, str] = {}
 
     def has(self, name: str) -> bool:
         return self._resolve(name) in self._files
 
-    def find(self, name: str) -> Member:
-        member = self._files.get(self._resolve(name))
-        if member is None:
+    def find(self, name: str) -> File:
+        file = self._files.get(self._resolve(name))
+        if file is None:
             raise Corrupt(f"the archive has no {name[:200]!r}, which it speaks of")
-        return member
+        return file
+
+    def add_file(self, name: str, file: File) -> None:
+        self._links.pop(name, None)
+        self._files[name] = file
+
+    def add_link(self, name: str, target: str) -> None:
+        self._files.pop(name, None)
+        self._links[name] = target
+
+    def _resolve(self, name: str) -> str:
+        """The name behind all links; old dockers and skopeo link layers that are there twice."""
+        name = posixpath.normpath(name)
+        for _ in range(_MAX_HOPS):
+            if name not in self._links:
+                return name
+            name = self._links[name]
+            if name.startswith(("/", "../")) or name == "..":
+                raise Corrupt(f"the archive has a link that leads out of it, to {name[:200]!r}")
+        raise Corrupt(f"the archive has links that lead nowhere: {name[:200]!r}")
+
+
+class Members(Names[Member]):
+    """Files that lie in a folder now."""
 
     def document(self, name: str) -> bytes:
         """A small file whole."""
@@ -62,25 +88,6 @@ class Members:
         if member.digest != digest:
             raise Corrupt(f"{name} has other content than its name says: {member.digest}")
         return member
-
-    def add_file(self, name: str, member: Member) -> None:
-        self._links.pop(name, None)
-        self._files[name] = member
-
-    def add_link(self, name: str, target: str) -> None:
-        self._files.pop(name, None)
-        self._links[name] = target
-
-    def _resolve(self, name: str) -> str:
-        """The name behind all links; old dockers and skopeo link layers that are there twice."""
-        name = posixpath.normpath(name)
-        for _ in range(_MAX_HOPS):
-            if name not in self._links:
-                return name
-            name = self._links[name]
-            if name.startswith(("/", "../")) or name == "..":
-                raise Corrupt(f"the archive has a link that leads out of it, to {name[:200]!r}")
-        raise Corrupt(f"the archive has links that lead nowhere: {name[:200]!r}")
 
 
 def _limits() -> Limits:

@@ -1,0 +1,79 @@
+"""`wherry copy`: an image from one place to another, as it is."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from wherry.base.errors import UsageError, WherryError
+from wherry.oci import platform as platforms
+from wherry.oci.platform import Platform
+from wherry.store.store import Store
+from wherry.transfer import places
+from wherry.transfer.places import Place
+
+
+def register(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-a", "--all", action="store_true", help="all platforms, where they would not be copied without it"
+    )
+    parser.add_argument(
+        "--platform",
+        metavar="OS/ARCH,...",
+        action="append",
+        default=[],
+        help="only these platforms: of one its image, of several an index of their images",
+    )
+    parser.add_argument("-q", "--quiet", action="store_true", help="print the digest and nothing else")
+    parser.add_argument(
+        "--referrers", action="store_true", help="signatures, SBOMs and what else refers to the image, too"
+    )
+    parser.add_argument("source", metavar="SOURCE")
+    parser.add_argument("target", metavar="TARGET")
+    parser.epilog = (
+        "Places: a name in a registry, oci:FOLDER[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME],"
+        "\nstore:NAME. Of archives FILE may be -."
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    from wherry.cli.transfers import COPY, Transfers
+    from wherry.transfer.copy import copy
+    from wherry.transfer.opening import Opening
+
+    if args.all and args.platform:
+        raise UsageError("--all and --platform contradict each other", hint="leave one of them out")
+    source, target = places.parse(args.source), places.parse(args.target)
+    chosen = [platforms.parse(text) for word in args.platform for text in word.split(",")]
+    out = sys.stderr if target.path == places.STDIO else sys.stdout
+    with Opening() as opening, Transfers(COPY, out, args.quiet) as transfers:
+        origin = opening.source(source)
+        if not args.quiet:
+            print(f"Copying {origin.shown} to {_shown(target)}", file=out, flush=True)
+        chosen = chosen or ([] if args.all else _default(target))
+        try:
+            digest = copy(origin, opening.target(target, source), chosen, args.referrers, transfers)
+        except WherryError as error:
+            raise _with_hint(error, source) from None
+    print(digest if args.quiet else f"Digest: {digest}", file=out)
+    return 0
+
+
+def _default(target: Place) -> list[Platform]:
+    """All platforms, but where there is room for one."""
+    return [platforms.host()] if target.kind == places.DOCKER_ARCHIVE else []
+
+
+def _shown(place: Place) -> str:
+    return place.reference.with_default_tag().familiar if place.reference else place.text
+
+
+def _with_hint(error: WherryError, source: Place) -> WherryError:
+    """Who builds an image and copies it by its name may have meant the one that is here."""
+    if source.kind == places.REGISTRY and source.reference:
+        with Store.open() as store:
+            if store.images.id_of(source.reference) is not None:
+                error.hint = (
+                    f"if you mean the image in the store, write store:{source.text.removeprefix('docker://')}"
+                )
+    return error

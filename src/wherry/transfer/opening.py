@@ -1,0 +1,107 @@
+"""From words to places that can be copied from and to."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from types import TracebackType
+
+from wherry.base.errors import NotFound, UsageError
+from wherry.output.layoutimage import Layout
+from wherry.registry.client import Client
+from wherry.store.store import Store
+from wherry.transfer import places
+from wherry.transfer.content import Source, Target
+from wherry.transfer.places import Place
+
+
+class Opening:
+    """The places of one command, closed together at the end of a `with` block.
+
+    Where that ends with an error nothing appears at a target. The store is opened when it is needed.
+    """
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._store: Store | None = None
+
+    def source(self, place: Place) -> Source:
+        if place.kind == places.REGISTRY:
+            from wherry.transfer.registries import RegistrySource
+
+            assert place.reference is not None
+            client = self._stack.enter_context(Client(place.reference.with_default_tag()))
+            return RegistrySource(client)
+        if place.kind == places.STORE:
+            from wherry.transfer.stores import StoreSource
+
+            return StoreSource(self.store(), place)
+        from wherry.transfer.layouts import LayoutSource
+
+        if place.kind == places.LAYOUT:
+            return LayoutSource(Layout(place.path), place)
+        return self._archive(place)
+
+    def target(self, place: Place, source: Place) -> Target:
+        """`source`: where it is copied from, which may lie in the same registry."""
+        if place.kind == places.REGISTRY:
+            return self._registry_target(place, source)
+        if place.kind == places.STORE:
+            from wherry.transfer.stores import StoreTarget
+
+            return StoreTarget(self.store(), place, source.reference)
+        if place.kind == places.LAYOUT:
+            from wherry.transfer.layouts import layout_target
+
+            return self._stack.enter_context(layout_target(place))
+        from wherry.transfer.archives import archive_target
+
+        return self._stack.enter_context(archive_target(place))
+
+    def store(self) -> Store:
+        """The store, held against `prune`."""
+        if self._store is None:
+            from wherry.runtime import modes
+
+            self._store = self._stack.enter_context(Store.open())
+            modes.enter_as_user()
+            self._stack.enter_context(self._store.lease())
+        return self._store
+
+    def _registry_target(self, place: Place, source: Place) -> Target:
+        from wherry.transfer.registries import RegistryTarget
+
+        assert place.reference is not None
+        reference, near = place.reference.with_default_tag(), source.reference
+        mounted = ""
+        if near and near.registry == reference.registry and near.repository != reference.repository:
+            mounted = near.repository
+        client = Client(reference, True, [mounted] if mounted else [])
+        return RegistryTarget(self._stack.enter_context(client), mounted)
+
+    def _archive(self, place: Place) -> Source:
+        import os
+
+        from wherry.transfer.archives import TarLayout
+        from wherry.transfer.dockerarchives import DockerArchiveSource
+        from wherry.transfer.layouts import LayoutSource
+        from wherry.transfer.tarfiles import tar_files
+
+        if place.path != places.STDIO and not os.path.exists(place.path):
+            raise NotFound(f"there is no file {place.path}")
+        if os.path.isdir(place.path):
+            raise UsageError(
+                f"{place.path} is a folder", hint=f"a layout in a folder is named oci:{place.path}"
+            )
+        scratch = self._stack.enter_context(self.store().scratch("copy"))
+        files = tar_files(place.path, place.text, scratch)
+        if place.kind == places.DOCKER_ARCHIVE:
+            return DockerArchiveSource(files, place, scratch)
+        return LayoutSource(TarLayout(files, place.text), place)
+
+    def __enter__(self) -> Opening:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
