@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 from wherry.base.errors import UsageError, WherryError
@@ -69,11 +70,15 @@ def _shown(place: Place) -> str:
 
 
 def _with_hint(error: WherryError, source: Place) -> WherryError:
-    """Who builds an image and copies it by its name may have meant the one that is here."""
-    if source.kind == places.REGISTRY and source.reference:
-        with Store.open() as store:
-            if store.images.id_of(source.reference) is not None:
-                error.hint = (
-                    f"if you mean the image in the store, write store:{source.text.removeprefix('docker://')}"
-                )
+    """Who writes a name alone may have meant what is here and not what is in a registry."""
+    name = source.text.removeprefix("docker://")
+    if source.reference is None:
+        return error
+    if os.path.exists(name):
+        kinds = "oci:" if os.path.isdir(name) else "oci-archive: or docker-archive:"
+        error.hint = f"if you mean what is at this path, write {kinds}{name}"
+        return error
+    with Store.open() as store:
+        if store.images.id_of(source.reference) is not None:
+            error.hint = f"if you mean the image in the store, write store:{name}"
     return error

@@ -175,7 +175,7 @@ def layout_target(place: Place) -> Iterator[LayoutTarget]:
         yield LayoutTarget(path, place)
         return
     parent, name = os.path.split(path)
-    beside = f"{parent}/.{name[:200]}.{os.getpid()}.new"
+    beside = f"{parent}/.{name[:200]}.{os.getpid()}-{os.urandom(4).hex()}.new"
     with _named(place.path):
         os.makedirs(parent, exist_ok=True)
         os.mkdir(beside)

@@ -8,6 +8,7 @@ from types import TracebackType
 from wherry.base.errors import NotFound, UsageError
 from wherry.output.layoutimage import Layout
 from wherry.registry.client import Client
+from wherry.registry.transport import Retries
 from wherry.store.store import Store
 from wherry.transfer import places
 from wherry.transfer.content import Source, Target
@@ -20,7 +21,8 @@ class Opening:
     Where that ends with an error nothing appears at a target. The store is opened when it is needed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, retries: Retries | None = None) -> None:
+        self._retries = retries
         self._stack = ExitStack()
         self._store: Store | None = None
 
@@ -29,8 +31,8 @@ class Opening:
             from wherry.transfer.registries import RegistrySource
 
             assert place.reference is not None
-            client = self._stack.enter_context(Client(place.reference.with_default_tag()))
-            return RegistrySource(client)
+            client = Client(place.reference.with_default_tag(), retries=self._retries)
+            return RegistrySource(self._stack.enter_context(client))
         if place.kind == places.STORE:
             from wherry.transfer.stores import StoreSource
 
@@ -75,7 +77,7 @@ class Opening:
         mounted = ""
         if near and near.registry == reference.registry and near.repository != reference.repository:
             mounted = near.repository
-        client = Client(reference, True, [mounted] if mounted else [])
+        client = Client(reference, True, [mounted] if mounted else [], retries=self._retries)
         return RegistryTarget(self._stack.enter_context(client), mounted)
 
     def _archive(self, place: Place) -> Source:

@@ -89,7 +89,7 @@ def parse(text: str) -> Place:
 
 
 def _reference(text: str, name: str) -> Reference:
-    if name.startswith((".", "/")) or os.path.isdir(name):
+    if name.startswith((".", "/")):
         raise UsageError(
             f"{text!r} is a path, and not said to be which kind of image",
             hint=f"write oci:{name} for an OCI layout, oci-archive: or docker-archive:{name} for an archive",
