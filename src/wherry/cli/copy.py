@@ -7,6 +7,7 @@ import os
 import sys
 
 from wherry.base.errors import UsageError, WherryError
+from wherry.cli.parser import add_tls_verify
 from wherry.oci import platform as platforms
 from wherry.oci.platform import Platform
 from wherry.store.store import Store
@@ -29,6 +30,7 @@ def register(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--referrers", action="store_true", help="signatures, SBOMs and what else refers to the image, too"
     )
+    add_tls_verify(parser)
     parser.add_argument("source", metavar="SOURCE")
     parser.add_argument("target", metavar="TARGET")
     parser.epilog = (
@@ -39,6 +41,7 @@ def register(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from wherry.cli.transfers import COPY, Transfers
+    from wherry.registry import config
     from wherry.transfer.copy import copy
     from wherry.transfer.opening import Opening
 
@@ -47,7 +50,8 @@ def run(args: argparse.Namespace) -> int:
     source, target = places.parse(args.source), places.parse(args.target)
     chosen = [platforms.parse(text) for word in args.platform for text in word.split(",")]
     out = sys.stderr if target.path == places.STDIO else sys.stdout
-    with Opening() as opening, Transfers(COPY, out, args.quiet) as transfers:
+    registries = config.load(args.tls_verify)
+    with Transfers(COPY, out, args.quiet) as transfers, Opening(registries, transfers) as opening:
         origin = opening.source(source)
         if not args.quiet:
             print(f"Copying {origin.shown} to {_shown(target)}", file=out, flush=True)

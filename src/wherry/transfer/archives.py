@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
-from wherry.base.errors import Unsupported, UsageError
+from wherry.base.errors import Corrupt, Unsupported, UsageError
 from wherry.oci import media
 from wherry.oci import reference as references
 from wherry.oci.descriptor import Descriptor, Index, decode, encode
@@ -91,7 +91,7 @@ class TarLayout(Layout):
 
     def index(self) -> Index:
         if not self._files.has("index.json"):
-            raise UsageError(
+            raise Corrupt(
                 f"{self._shown} is no OCI archive: it has no index.json",
                 hint="an archive of `docker save` is named by docker-archive:",
             )

@@ -32,14 +32,15 @@ _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
 
 class DockerArchiveSource:
-    """`scratch` is a folder for layers that are compressed; the caller deletes it."""
+    """`scratch` makes a folder for layers that have to be compressed; the caller deletes it."""
 
-    def __init__(self, files: TarFiles, place: Place, scratch: str) -> None:
+    def __init__(self, files: TarFiles, place: Place, scratch: Callable[[], str]) -> None:
         self._files = files
         self._place = place
         self._scratch = scratch
-        self._opened: dict[Digest, str] = {}
-        """Blobs by where they are: a name in the archive, or a path of the scratch folder."""
+        self._folder = ""
+        self._in_archive: dict[Digest, str] = {}
+        self._packed_at: dict[Digest, str] = {}
 
     @property
     def shown(self) -> str:
@@ -58,7 +59,7 @@ class DockerArchiveSource:
             )
         found = [self._layer(*pair) for pair in zip(layers, config.diff_ids, strict=True)]
         described = Descriptor(media.CONFIG, digests.of(raw), len(raw))
-        self._opened[described.digest] = name
+        self._in_archive[described.digest] = name
         manifest = make_manifest(described, tuple(found))
         return Document(manifest.raw, manifest.media_type, manifest.digest)
 
@@ -66,8 +67,9 @@ class DockerArchiveSource:
         raise NotFound(f"{self.shown} has no manifest {entry.digest}")
 
     def open(self, blob: Descriptor) -> BinaryIO:
-        place = self._opened[blob.digest]
-        return open(place, "rb") if place.startswith(self._scratch) else self._files.open(place)
+        if blob.digest in self._packed_at:
+            return open(self._packed_at[blob.digest], "rb")
+        return self._files.open(self._in_archive[blob.digest])
 
     def referrers(self, digest: Digest) -> Sequence[Referrer]:
         """A docker archive has none."""
@@ -99,21 +101,22 @@ class DockerArchiveSource:
         with self._files.open(name) as file:
             start = file.read(4)
         if start.startswith(_GZIP):
-            return self._packed(name, diff_id, media.LAYER_GZIP)
+            return self._found(name, diff_id, media.LAYER_GZIP)
         if start == _ZSTD:
-            return self._packed(name, diff_id, media.LAYER_ZSTD)
+            return self._found(name, diff_id, media.LAYER_ZSTD)
         return self._pack(name, diff_id)
 
-    def _packed(self, name: str, diff_id: Digest, media_type: str) -> Descriptor:
+    def _found(self, name: str, diff_id: Digest, media_type: str) -> Descriptor:
         """A layer that is compressed already."""
         found = hashlib.sha256()
         self._check(name, diff_id, tee(self._files.open(name), found.update), lambda _: None)
         blob = Descriptor(media_type, digests.from_hex(found.hexdigest()), self._files.size(name))
-        self._opened[blob.digest] = name
+        self._in_archive[blob.digest] = name
         return blob
 
     def _pack(self, name: str, diff_id: Digest) -> Descriptor:
-        path = f"{self._scratch}/{digests.hex_of(diff_id)}"
+        self._folder = self._folder or self._scratch()
+        path = f"{self._folder}/{digests.hex_of(diff_id)}"
         found = hashlib.sha256()
         try:
             with open(path, "wb") as file:
@@ -128,7 +131,7 @@ class DockerArchiveSource:
         except OSError as error:
             raise WherryError(f"cannot write to the store: {error.strerror}") from None
         blob = Descriptor(media.LAYER_GZIP, digests.from_hex(found.hexdigest()), os.path.getsize(path))
-        self._opened[blob.digest] = path
+        self._packed_at[blob.digest] = path
         return blob
 
     def _check(self, name: str, diff_id: Digest, stream: BinaryIO, write: Callable[[bytes], object]) -> None:

@@ -6,8 +6,11 @@ from contextlib import ExitStack
 from types import TracebackType
 
 from wherry.base.errors import NotFound, UsageError
+from wherry.base.events import Emit, ignore
+from wherry.oci.reference import Reference
 from wherry.output.layoutimage import Layout
 from wherry.registry.client import Client
+from wherry.registry.config import Registries
 from wherry.registry.transport import Retries
 from wherry.store.store import Store
 from wherry.transfer import places
@@ -21,7 +24,11 @@ class Opening:
     Where that ends with an error nothing appears at a target. The store is opened when it is needed.
     """
 
-    def __init__(self, retries: Retries | None = None) -> None:
+    def __init__(
+        self, registries: Registries | None = None, emit: Emit = ignore, retries: Retries | None = None
+    ) -> None:
+        self._registries = registries
+        self._emit = emit
         self._retries = retries
         self._stack = ExitStack()
         self._store: Store | None = None
@@ -31,8 +38,7 @@ class Opening:
             from wherry.transfer.registries import RegistrySource
 
             assert place.reference is not None
-            client = Client(place.reference.with_default_tag(), retries=self._retries)
-            return RegistrySource(self._stack.enter_context(client))
+            return RegistrySource(self._client(place.reference))
         if place.kind == places.STORE:
             from wherry.transfer.stores import StoreSource
 
@@ -77,8 +83,18 @@ class Opening:
         mounted = ""
         if near and near.registry == reference.registry and near.repository != reference.repository:
             mounted = near.repository
-        client = Client(reference, True, [mounted] if mounted else [], retries=self._retries)
-        return RegistryTarget(self._stack.enter_context(client), mounted)
+        return RegistryTarget(self._client(reference, True, mounted), mounted)
+
+    def _client(self, reference: Reference, push: bool = False, mounted: str = "") -> Client:
+        client = Client(
+            reference.with_default_tag(),
+            push,
+            [mounted] if mounted else [],
+            retries=self._retries,
+            registries=self._registries,
+            emit=self._emit,
+        )
+        return self._stack.enter_context(client)
 
     def _archive(self, place: Place) -> Source:
         import os
@@ -94,11 +110,14 @@ class Opening:
             raise UsageError(
                 f"{place.path} is a folder", hint=f"a layout in a folder is named oci:{place.path}"
             )
-        scratch = self._stack.enter_context(self.store().scratch("copy"))
-        files = tar_files(place.path, place.text, scratch)
+        files = tar_files(place.path, place.text, self._scratch)
         if place.kind == places.DOCKER_ARCHIVE:
-            return DockerArchiveSource(files, place, scratch)
+            return DockerArchiveSource(files, place, self._scratch)
         return LayoutSource(TarLayout(files, place.text), place)
+
+    def _scratch(self) -> str:
+        """A folder of the store for what cannot be read where it lies."""
+        return self._stack.enter_context(self.store().scratch("copy"))
 
     def __enter__(self) -> Opening:
         return self

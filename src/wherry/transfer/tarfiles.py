@@ -6,6 +6,7 @@ import os
 import posixpath
 import stat
 import sys
+from collections.abc import Callable
 from typing import BinaryIO
 
 from wherry.base.errors import Corrupt, NotFound, WherryError
@@ -80,26 +81,26 @@ class _Skipping(Source):
         self.position += size
 
 
-def tar_files(path: str, shown: str, scratch: str) -> TarFiles:
-    """The archive at `path`. One that is compressed or comes through a pipe (`-`) is first laid into
-    `scratch`, a folder."""
+def tar_files(path: str, shown: str, scratch: Callable[[], str]) -> TarFiles:
+    """The archive at `path`. One that is compressed or comes through a pipe (`-`) is first laid into the
+    folder that `scratch` makes."""
     if path == "-":
         if sys.stdin.isatty():
             raise WherryError(
                 "nothing to copy: standard input is a terminal", hint="name a file, or redirect one"
             )
-        return TarFiles(_laid(sys.stdin.buffer, scratch), shown)
+        return TarFiles(_laid(sys.stdin.buffer, scratch()), shown)
     with _opened(path) as file:
         if stat.S_ISREG(os.fstat(file.fileno()).st_mode) and begins_tar(file.read(_HEADER)):
             return TarFiles(path, shown)
         if file.seekable():
             file.seek(0)
-        return TarFiles(_laid(file, scratch), shown)
+        return TarFiles(_laid(file, scratch()), shown)
 
 
 def _laid(stream: BinaryIO, scratch: str) -> str:
     """The plain tar in `stream` as a file."""
-    path, left = f"{scratch}/archive-{os.urandom(4).hex()}", _limits().stream
+    path, left = f"{scratch}/archive", _limits().stream
     with decompressed(stream) as plain:
         try:
             with open(path, "xb", buffering=0) as file:

@@ -51,7 +51,7 @@ def run(server: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Co
         source: str, target: str, *chosen: Platform, referrers: bool = False, emit: object = None
     ) -> str:
         one, other = (places.parse(text.replace("HOST", server.host)) for text in (source, target))
-        with Opening(QUICK) as opening:
+        with Opening(retries=QUICK) as opening:
             origin = opening.source(one)
             goal = opening.target(other, one)
             if emit is None:
