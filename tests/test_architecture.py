@@ -33,7 +33,7 @@ SIBLINGS = {
     "container": {"runtime", "snapshot"},
     "image": {"snapshot"},
     "lint": {"dockerfile"},
-    "output": {"snapshot"},
+    "output": {"registry", "snapshot"},
 }
 """Imports that are allowed within a level; there are no others."""
 

@@ -38,6 +38,7 @@ from wherry.dockerfile.parser import Dockerfile
 from wherry.oci import digest as digests
 from wherry.oci import platform as platforms
 from wherry.oci.config import History, ImageConfig
+from wherry.oci.descriptor import Descriptor
 from wherry.oci.digest import Digest
 from wherry.oci.platform import Platform
 from wherry.runtime.spec import Conditions
@@ -54,12 +55,16 @@ if TYPE_CHECKING:
 
 
 class Built(NamedTuple):
-    """What a build gave; `executed` counts the steps that were not reused."""
+    """What a build gave; `executed` counts the steps that were not reused.
+
+    `top`: the manifest or the index that `-o` wrote or pushed; None where it did not.
+    """
 
     image: Digest
     steps: int
     executed: int
     seconds: float
+    top: Descriptor | None = None
 
 
 def build(store: Store, options: Options, emit: Emit = ignore) -> Built:
@@ -68,7 +73,6 @@ def build(store: Store, options: Options, emit: Emit = ignore) -> Built:
     Raises WherryError; then nothing is named, and a name that an image had stays with it.
     """
     began = time.monotonic()
-    _check_outputs(options)
     _check_verified(options)
     places, targets = _caches(options)
     if options.conditions != Conditions():
@@ -79,6 +83,7 @@ def build(store: Store, options: Options, emit: Emit = ignore) -> Built:
     given = scope.given(options.arguments, os.environ)
     arguments = scope.Arguments(given, scope.of_platform(platform, platforms.host(), options.target))
     given_times = times.times(given.get("SOURCE_DATE_EPOCH"), options.timestamps)
+    _check_outputs(options, platform, given_times)
     with definitions.opened(store, options, emit) as definition:
         dockerfile = parser.parse(definition.text, definition.name)
         with (
@@ -103,7 +108,7 @@ def build(store: Store, options: Options, emit: Emit = ignore) -> Built:
             config = _config(plan, outcomes, options, given_times.epoch)
             if exports:
                 config = exports.inlined(config)
-            image = _export(store, config, options, len(plan.steps) + 1, emit)
+            image, top = _export(store, config, plan, options, given_times, emit)
             account = accounts.account(outcomes, time.monotonic() - began, given_times)
             keeping.succeeded(store, plan, outcomes, options, image, account)
             if exports:
@@ -112,16 +117,14 @@ def build(store: Store, options: Options, emit: Emit = ignore) -> Built:
     for name in plan.unused_arguments:
         emit(Note("warning", f"build argument {name!r} is not used by the Dockerfile"))
     executed = sum(not outcome.cached for outcome in outcomes)
-    return Built(image, len(outcomes), executed, time.monotonic() - began)
+    return Built(image, len(outcomes), executed, time.monotonic() - began, top)
 
 
-def _check_outputs(options: Options) -> None:
-    """A mistake in `-o` is told before the work, not behind it."""
+def _check_outputs(options: Options, platform: Platform, given_times: Times) -> None:
     if options.outputs:
-        from wherry.output import spec as specs
+        from wherry.build import outputs
 
-        for text in options.outputs:
-            specs.parse(text)
+        outputs.check(options, platform, given_times)
 
 
 def _check_verified(options: Options) -> None:
@@ -329,38 +332,44 @@ def _history(recorded: Recorded, outcomes: list[Outcome], created: str) -> Histo
     return History(created, recorded.text, is_empty, "wherry")
 
 
-def _export(store: Store, config: ImageConfig, options: Options, vertex: int, emit: Emit) -> Digest:
-    """Enter the image, write what `-o` asks for, and name it last of all."""
-    began = time.monotonic()
+def _export(
+    store: Store,
+    config: ImageConfig,
+    plan: Plan,
+    options: Options,
+    given_times: Times,
+    emit: Emit,
+) -> tuple[Digest, Descriptor | None]:
+    """Enter the image, write what `-o` asks for, and name it last of all. Its ID, and the manifest that was
+    written or pushed, if there was one."""
+    began, vertex = time.monotonic(), len(plan.steps) + 1
     emit(Started(vertex, "exporting to image", began))
     raw = config.encode()
-    image = digests.of(raw)
+    image, top = digests.of(raw), None
     is_new = not store.images.has(image)
     if is_new:
         store.images.put(raw)
-    lines = [f"writing image {image}"]
-    if not options.outputs or _write_outputs(store, config, image, options, emit):
+    _say(f"writing image {image}", vertex, emit)
+    if options.outputs:
+        from wherry.build import outputs
+
+        own = len(config.diff_ids) - (len(plan.base.diff_ids) if plan.base else 0)
+        written = None
+        try:
+            written = outputs.write(store, config, image, own, options, given_times, emit, vertex)
+        finally:
+            if is_new and not (written and written.stores(image)):
+                # The layers stay for the next build; the image was wanted elsewhere.
+                store.images.delete(image)
+        image, top = written.result.parts[0].image, written.top
+    else:
         for tag in options.tags:
             if store.images.id_of(tag) != image:
                 store.images.tag(tag, image)
-            lines.append(f"naming to {tag}")
-    elif is_new:
-        # The layers stay for the next build; the image was wanted elsewhere.
-        store.images.delete(image)
-    text = "".join(f"{line}\n" for line in lines)
-    emit(Output(vertex, 1, text.encode(), time.monotonic()))
+            _say(f"naming to {tag}", vertex, emit)
     emit(Done(vertex, time.monotonic() - began))
-    return image
+    return image, top
 
 
-def _write_outputs(store: Store, config: ImageConfig, image: Digest, options: Options, emit: Emit) -> bool:
-    """Write the image to all places of `-o`; whether the store is one of them."""
-    from wherry.output import spec as specs
-    from wherry.output.export import export
-    from wherry.output.result import Part, Result
-    from wherry.runtime import modes
-
-    chosen = [specs.parse(text) for text in options.outputs]
-    modes.enter_as_user()
-    export(store, Result((Part(config.platform, image),), options.tags), chosen, emit)
-    return any(spec.kind == specs.IMAGE or (spec.kind == specs.DOCKER and not spec.dest) for spec in chosen)
+def _say(line: str, vertex: int, emit: Emit) -> None:
+    emit(Output(vertex, 1, f"{line}\n".encode(), time.monotonic()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wherry.base.errors import UsageError, WherryError
 from wherry.base.proxies import configured
@@ -121,7 +121,15 @@ def register(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="DEST",
-        help="type=local|tar|oci|docker,dest=PATH",
+        help="type=image|registry|local|tar|oci|docker|cacheonly,KEY=VALUE...; may be repeated",
+    )
+    add(
+        "--push", action="store_true", help="push the image to the registries of its names (-o type=registry)"
+    )
+    add(
+        "--load",
+        action="store_true",
+        help="put the image into the store, beside other outputs (-o type=docker)",
     )
     add("--network", metavar="NETWORK", choices=NETWORKS, help=f"the network of RUN: {', '.join(NETWORKS)}")
     conditions.register(parser)
@@ -219,7 +227,7 @@ def _options(args: argparse.Namespace, settings: Settings) -> Options:
         isolation=args.isolation or settings.isolation,
         snapshotter=args.snapshotter or settings.snapshotter,
         network={"default": "host"}.get(network, network),
-        outputs=tuple(args.output),
+        outputs=(*args.output, *(["type=registry"] * args.push), *(["type=docker"] * args.load)),
         jobs=args.jobs,
         secrets=_secrets(args.secret),
         agents=_agents(args.ssh),
@@ -290,10 +298,12 @@ def _label(text: str) -> tuple[str, str]:
 def _metadata(built: Built, options: Options) -> str:
     import json
 
-    document: dict[str, str] = {
+    document: dict[str, Any] = {
         "containerimage.config.digest": built.image,
-        "containerimage.digest": built.image,
+        "containerimage.digest": built.top.digest if built.top else built.image,
     }
+    if built.top:
+        document["containerimage.descriptor"] = built.top.to_json()
     if options.tags:
         document["image.name"] = ",".join(map(str, options.tags))
     return json.dumps(document, indent=2) + "\n"

@@ -7,6 +7,7 @@ import sys
 
 from wherry.base.errors import NotFound
 from wherry.cli.parser import add_tls_verify
+from wherry.cli import forms
 from wherry.oci import reference as references
 from wherry.runtime import modes
 from wherry.store.store import Store
@@ -15,6 +16,7 @@ from wherry.store.store import Store
 def register(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-q", "--quiet", action="store_true", help="print the image's name and nothing else")
     add_tls_verify(parser)
+    forms.register(parser)
     parser.add_argument("name", metavar="NAME[:TAG]")
 
 
@@ -23,6 +25,7 @@ def run(args: argparse.Namespace) -> int:
     from wherry.registry import config
     from wherry.registry.push import push
 
+    form = forms.read(args)
     reference = references.parse(args.name)
     if not args.quiet and not reference.tag and not reference.digest:
         print(f"Using default tag: {references.DEFAULT_TAG}")
@@ -39,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
             print(f"The push refers to repository [{reference.name}]", flush=True)
         with Transfers(PUSH, sys.stdout, args.quiet) as transfers:
             image = store.images.get(image_id)
-            digest = push(store, image, reference, transfers, registries=config.load(args.tls_verify))
+            registries = config.load(args.tls_verify)
+            digest = push(store, image, reference, transfers, form=form, registries=registries)
     print(reference if args.quiet else f"{reference.tag}: digest: {digest}")
     return 0

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import BinaryIO
 
 from wherry.base.errors import NotFound, Unsupported, UsageError
 from wherry.base.tuples import NamedTuple
-from wherry.layer.compress import GZIP, LEVELS, ZSTD, accepted_types
+from wherry.layer.compress import GZIP, LEVELS, NONE, ZSTD, accepted_types
 from wherry.layer.layers import Layers
 from wherry.oci import digest as digests
 from wherry.oci import media
@@ -76,31 +77,50 @@ def checked(form: Form) -> Form:
 
 
 class Packing:
-    """One image on its way out. Safe for use by several threads; the caller holds the store's lease."""
+    """One image on its way out. Safe for use by several threads; the caller holds the store's lease.
+
+    With `streams`, what is not compressed is not made a blob of the store: `open` gives it.
+    """
 
     def __init__(
-        self, store: Store, layers: Layers, image: Image, form: Form = AS_IT_IS, annotations: Pairs = ()
+        self,
+        store: Store,
+        layers: Layers,
+        image: Image,
+        form: Form = AS_IT_IS,
+        annotations: Pairs = (),
+        *,
+        streams: bool = False,
     ) -> None:
         self._store = store
         self._layers = layers
         self._image = image
         self._form = form
         self._annotations = annotations
+        self._streams = streams
         self._original = original(store, image)
         self._known = (
             dict(zip(image.config.diff_ids, self._original.layers, strict=True)) if self._original else {}
         )
 
     def layer(self, diff_id: Digest) -> Descriptor:
-        """The layer as a blob of the store, compressed now if need be; its media type is OCI's.
+        """The layer as a blob, compressed now if need be.
 
         That of the manifest that the image came with goes before others, as long as it is what is wanted.
         """
         known = self._known.get(diff_id)
         if known is not None and not self._form.compression:
             return known
+        if self._streams and self._form.compression == NONE and not _kept(self._store, diff_id, self._form):
+            return Descriptor(media.LAYER_TAR, diff_id, self._layers.index(diff_id).size)
         blob = packed(self._store, self._layers, diff_id, self._form)
         return known if known is not None and known.digest == blob.digest else blob
+
+    def open(self, blob: Descriptor) -> BinaryIO:
+        """The bytes of what `layer` gave, or of the manifest's config."""
+        if self._streams and blob.digest in self._image.config.diff_ids:
+            return self._layers.open_tar(blob.digest)
+        return self._store.blobs.open(blob.digest)
 
     def manifest(self, blobs: Sequence[Descriptor]) -> Manifest:
         """The manifest over `blobs`, which `layer` gave, in the image's order.
@@ -143,14 +163,19 @@ def packed(store: Store, layers: Layers, diff_id: Digest, form: Form = AS_IT_IS)
     One that is there already is taken if `form` allows it, whoever compressed it: its bytes are the ones that
     registries know.
     """
+    return _kept(store, diff_id, form) or layers.compressed(diff_id, form.compression or GZIP, form.level)
+
+
+def _kept(store: Store, diff_id: Digest, form: Form) -> Descriptor | None:
+    """The compressed blob that the layer has, where `form` does not ask for another."""
+    if form.force:
+        return None
     makers = store.layers.makers(diff_id)
     for blob in store.layers.blobs_of(diff_id):
-        is_foreign = not makers[blob.digest]
-        if form.compression and (form.force or not is_foreign):
-            continue  # it is taken below where it is of that compression
-        if blob.media_type in COMPRESSED and store.blobs.has(blob.digest):
+        is_wanted = not form.compression or not makers[blob.digest]
+        if is_wanted and blob.media_type in COMPRESSED and store.blobs.has(blob.digest):
             return blob._replace(media_type=COMPRESSED[blob.media_type])
-    return layers.compressed(diff_id, form.compression or GZIP, form.level)
+    return None
 
 
 def original(store: Store, image: Image) -> Manifest | None:

@@ -4,7 +4,8 @@
     manifest.json                   docker's list: config, names and layers of each image
     blobs/sha256/<hex>              manifests, configs, layers: both name the same files
 
-Layers are uncompressed, so that their digests are the diff IDs and a blob is the same whoever saved it.
+Layers are uncompressed where nothing else is asked for, so that their digests are the diff IDs and a blob is
+the same whoever saved it.
 `load` is in load.py.
 """
 
@@ -15,11 +16,12 @@ from typing import Any, BinaryIO
 
 from wherry.base.errors import WherryError
 from wherry.base.tuples import NamedTuple
+from wherry.layer.compress import NONE
 from wherry.layer.layers import Layers
+from wherry.layer.packing import AS_IT_IS, Form, Packing
 from wherry.oci import digest as digests
-from wherry.oci import media
 from wherry.oci import reference as references
-from wherry.oci.descriptor import Descriptor, Manifest, encode, make_index, make_manifest
+from wherry.oci.descriptor import Descriptor, Manifest, encode, make_index
 from wherry.oci.digest import Digest
 from wherry.oci.reference import Reference
 from wherry.output.tarball import Tarball, Writable
@@ -57,23 +59,25 @@ def choose(store: Store, words: Sequence[str]) -> list[Chosen]:
     return [Chosen(store.images.get(image_id), tuple(names)) for image_id, names in found.items()]
 
 
-def save(store: Store, images: Sequence[Chosen], sink: Writable) -> None:
-    """Write the archive of `images`; its bytes depend on the images and their names alone."""
+def save(store: Store, images: Sequence[Chosen], sink: Writable, form: Form = AS_IT_IS) -> None:
+    """Write the archive of `images`; its bytes depend on the images, their names and `form` alone."""
     layers = Layers(store)
+    if not form.compression:
+        form = form._replace(compression=NONE, force=True)
     with store.lease():
-        manifests = [_manifest(store, layers, chosen.image) for chosen in images]
+        packed = [_packed(store, layers, chosen.image, form) for chosen in images]
+        manifests = [manifest for _, manifest in packed]
         tarball = Tarball(sink)
         tarball.folder("blobs")
         tarball.folder("blobs/sha256")
         _document(tarball, "oci-layout", LAYOUT)
         _document(tarball, "index.json", _index(images, manifests))
-        _document(tarball, "manifest.json", _docker_list(images))
-        for chosen, manifest in zip(images, manifests, strict=True):
+        _document(tarball, "manifest.json", _docker_list(images, manifests))
+        for packing, manifest in packed:
             _document(tarball, blob_name(manifest.digest), manifest.raw)
-            _document(tarball, blob_name(chosen.image.id), store.blobs.read(chosen.image.id))
-            for layer in manifest.layers:
-                with layers.open_tar(layer.digest) as tar:
-                    tarball.file(blob_name(layer.digest), layer.size, blocks(tar))
+            for blob in (manifest.config, *manifest.layers):
+                with packing.open(blob) as file:
+                    tarball.file(blob_name(blob.digest), blob.size, blocks(file))
         tarball.finish()
 
 
@@ -109,32 +113,30 @@ def _tags(store: Store, word: str) -> list[tuple[Reference, Digest]]:
     ]
 
 
-def _manifest(store: Store, layers: Layers, image: Image) -> Manifest:
-    described = tuple(
-        Descriptor(media.LAYER_TAR, diff_id, layers.index(diff_id).size) for diff_id in image.config.diff_ids
-    )
-    config = Descriptor(media.CONFIG, image.id, store.blobs.size(image.id))
-    return make_manifest(config, described)
+def _packed(store: Store, layers: Layers, image: Image, form: Form) -> tuple[Packing, Manifest]:
+    """The manifest that the image came with has no part in it: another store may have got it elsewhere."""
+    packing = Packing(store, layers, image._replace(manifest=None), form, streams=True)
+    return packing, packing.manifest([packing.layer(diff_id) for diff_id in image.config.diff_ids])
 
 
 def _index(images: Sequence[Chosen], manifests: Sequence[Manifest]) -> bytes:
     entries: list[Descriptor] = []
     for chosen, manifest in zip(images, manifests, strict=True):
         platform = chosen.image.config.platform
-        entry = Descriptor(media.MANIFEST, manifest.digest, len(manifest.raw), platform=platform)
+        entry = Descriptor(manifest.media_type, manifest.digest, len(manifest.raw), platform=platform)
         entries += named(entry, chosen.names)
     return make_index(tuple(entries)).raw
 
 
-def _docker_list(images: Sequence[Chosen]) -> bytes:
+def _docker_list(images: Sequence[Chosen], manifests: Sequence[Manifest]) -> bytes:
     """docker's image specification v1.2, "Combined Image JSON + Filesystem Changeset Format"."""
     items: list[dict[str, Any]] = [
         {
             "Config": blob_name(image.id),
             "RepoTags": [name.familiar for name in names] or None,
-            "Layers": [blob_name(diff_id) for diff_id in image.config.diff_ids],
+            "Layers": [blob_name(layer.digest) for layer in manifest.layers],
         }
-        for image, names in images
+        for (image, names), manifest in zip(images, manifests, strict=True)
     ]
     return encode(items)
 

@@ -1,103 +1,213 @@
 """`build -o`: the result of a build goes where its user wants it, to several places at once.
 
-Each output is first written aside. When all of them are whole they come to their places, and the store's
-names move last: where one fails, the others leave what was there.
+Each output is first written aside, and what is pushed comes last of that. When all is well they come to their
+places, and the store's names move last: where one fails, the others leave what was there.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from wherry.base.errors import Unsupported, UsageError
-from wherry.base.events import Emit, ignore
+from wherry.base.events import Emit, Output, ignore
+from wherry.base.tuples import NamedTuple
+from wherry.layer.packing import AS_IT_IS, Form, Packing
+from wherry.oci.descriptor import Descriptor
+from wherry.oci.digest import Digest
+from wherry.output import annotations as annotating
 from wherry.output import spec as specs
-from wherry.output.result import Result
+from wherry.output.result import Part, Result
 from wherry.output.spec import Spec
 from wherry.store.store import Store
 
 if TYPE_CHECKING:
     from wherry.output.target import Sink
 
-Finish = Callable[[], None]
+
+class Exported(NamedTuple):
+    """`result`: as the last output has it; with `rewrite-timestamp` its images are other ones.
+
+    `top`: the manifest or the index that was written or pushed; None where only files or names were.
+    `stored`: the images that the store was asked to have.
+    """
+
+    result: Result
+    top: Descriptor | None = None
+    stored: frozenset[Digest] = frozenset()
+
+    def stores(self, image: Digest) -> bool:
+        return image in self.stored
 
 
-def export(store: Store, result: Result, outputs: Sequence[Spec], emit: Emit = ignore) -> None:
-    """Write the result to all `outputs`. WherryError where one cannot be; then all files are as they were."""
+class _Ready(NamedTuple):
+    """An output that is written aside; `finish` brings it to its place."""
+
+    finish: Callable[[], object]
+    top: Descriptor | None = None
+
+
+def export(
+    store: Store, result: Result, outputs: Sequence[Spec], emit: Emit = ignore, vertex: int = 0
+) -> Exported:
+    """Write the result to all `outputs`. WherryError where one cannot be; then all files are as they were.
+
+    What is pushed is told as `Transfer`s of `vertex`, and each output that is done as its `Output`.
+    """
     check(result, outputs)
+    exported = Exported(result)
     with store.lease(), ExitStack() as stack:
-        ready = [
-            stack.enter_context(_written(store, _named(result, spec), spec, emit))
-            for spec in sorted(outputs, key=_turn)
-        ]
-        for finish in ready:
-            finish()
+        ready = []
+        for spec in sorted(outputs, key=_turn):
+            own = stack.enter_context(_as_wished(store, result, spec))
+            written = stack.enter_context(_written(store, own, spec, emit, vertex))
+            ready.append((spec, own, written))
+        for spec, own, written in ready:
+            written.finish()
+            for line in _told(spec, own, written.top):
+                emit(Output(vertex, 1, f"{line}\n".encode(), time.monotonic()))
+            stored = {part.image for part in own.parts} if spec.names_in_store else set()
+            exported = Exported(own, written.top or exported.top, exported.stored | stored)
+    return exported
 
 
 def check(result: Result, outputs: Sequence[Spec]) -> None:
-    """What can be told before anything is written."""
+    """What can be told before anything is made; the parts need no images yet."""
     destinations = [spec.dest for spec in outputs if spec.dest]
     for dest in destinations:
         if destinations.count(dest) > 1:
             shown = "standard output" if dest == "-" else dest
             raise UsageError(f"two outputs are to be written to {shown}", hint="give each its own dest=")
     for spec in outputs:
+        annotated = annotating.applied(result, spec.annotations)
         if spec.kind == specs.DOCKER and result.is_index:
             raise Unsupported(
                 "a docker archive has one platform, and this image has several",
                 hint="-o type=oci has room for all of them",
             )
+        if spec.push and not (result.names or spec.names):
+            raise UsageError(
+                "a push needs a name", hint="give it one: -t HOST/NAME:TAG, or name=HOST/NAME:TAG"
+            )
+        if spec.rewrites and result.epoch is None:
+            raise UsageError(
+                "rewrite-timestamp=true: there is no time to limit others to", hint="set SOURCE_DATE_EPOCH"
+            )
+        has_described = annotated.described or (
+            not result.is_index and any(part.described for part in annotated.parts)
+        )
+        if spec.kind == specs.IMAGE and has_described:
+            raise Unsupported(
+                "a descriptor's annotations have a place in a layout, and in an index for its manifests",
+                hint="-o type=oci takes them",
+            )
 
 
 def _turn(spec: Spec) -> int:
-    """Files that can be taken back come first, and what cannot behind them; names in the store last."""
-    if spec.kind == specs.IMAGE or not spec.dest:
+    """Files that can be taken back come first, then what cannot; names in the store last."""
+    if not spec.dest:
         return 2
     return 1 if spec.dest == "-" else 0
 
 
-def _named(result: Result, spec: Spec) -> Result:
+@contextmanager
+def _as_wished(store: Store, result: Result, spec: Spec) -> Iterator[Result]:
+    """The result with the names, annotations and times that an output has of its own."""
     names = (*(name.with_default_tag() for name in result.names), *spec.names)
-    return result._replace(names=tuple(dict.fromkeys(names)))
+    result = annotating.applied(result._replace(names=tuple(dict.fromkeys(names))), spec.annotations)
+    if not spec.rewrites:
+        yield result
+        return
+    from wherry.output.retimed import retimed
+
+    known = {image.id for image in store.images.all()}
+    changed = retimed(store, result)
+    try:
+        yield changed
+    finally:
+        for part in changed.parts:
+            if part.image not in known and not store.images.names(part.image) and not spec.names_in_store:
+                store.images.delete(part.image)
 
 
 @contextmanager
-def _written(store: Store, result: Result, spec: Spec, emit: Emit) -> Iterator[Finish]:
-    """The output, written aside; what is yielded brings it to its place."""
+def _written(store: Store, result: Result, spec: Spec, emit: Emit, vertex: int) -> Iterator[_Ready]:
     if spec.kind == specs.LOCAL:
         from wherry.output import folder, rootfs
 
-        with folder.folder(rootfs.placed(store, result), spec.dest, emit) as files:
-            yield files.finish
+        with folder.folder(rootfs.placed(store, result, spec.split), spec.dest, emit) as files:
+            yield _Ready(files.finish)
     elif not spec.tar:
         from wherry.output import layout
 
-        with layout.folder(store, result, spec.dest) as layout_files:
-            yield layout_files.finish
+        with layout.folder(store, result, spec.dest, spec.form) as layout_files:
+            yield _Ready(layout_files.finish, layout_files.top)
     elif spec.dest:
         from wherry.output.target import target
 
         with target(spec.dest) as sink:
-            _write_tar(store, result, spec, sink)
+            top = _write_tar(store, result, spec, sink)
             sink.flush()
-            yield sink.finish
+            yield _Ready(sink.finish, top)
     else:
-        yield lambda: _name(store, result, spec)
+        yield _stored(store, result, spec, emit, vertex)
 
 
-def _write_tar(store: Store, result: Result, spec: Spec, sink: Sink) -> None:
+def _write_tar(store: Store, result: Result, spec: Spec, sink: Sink) -> Descriptor | None:
     from wherry.output import archive, layout, rootfs
 
+    if spec.kind == specs.OCI:
+        return layout.write_tar(store, result, sink, spec.form)
     if spec.kind == specs.DOCKER:
         image = store.images.get(result.parts[0].image)
-        archive.save(store, [archive.Chosen(image, result.names)], sink)
-    elif spec.kind == specs.OCI:
-        layout.write_tar(store, result, sink)
+        archive.save(store, [archive.Chosen(image, result.names)], sink, spec.form)
     else:
-        rootfs.write_tar(rootfs.placed(store, result), sink)
+        rootfs.write_tar(rootfs.placed(store, result, spec.split), sink)
+    return None
 
 
-def _name(store: Store, result: Result, spec: Spec) -> None:
-    for name in spec.names:
-        store.images.tag(name, result.parts[0].image)
+def _stored(store: Store, result: Result, spec: Spec, emit: Emit, vertex: int) -> _Ready:
+    """Push the image; what is left to do is to name it."""
+    if spec.kind == specs.CACHE_ONLY:
+        return _Ready(lambda: None)
+    (part,) = result.parts
+    top = None
+    if spec.push or spec.form != AS_IT_IS or part.annotations:
+        top = _keep_manifest(store, part, spec.form)
+    if spec.push:
+        from wherry.registry.push import push
+
+        image = store.images.get(part.image)
+        for name in result.names:
+            push(store, image, name, emit, vertex, by_digest=spec.by_digest)
+
+    def name_it() -> None:
+        for name in result.names if spec.names_in_store else ():
+            if store.images.id_of(name) != part.image:
+                store.images.tag(name, part.image)
+
+    return _Ready(name_it, top)
+
+
+def _keep_manifest(store: Store, part: Part, form: Form) -> Descriptor:
+    """Make the blobs and the manifest that were asked for: they are what a push sends from now on."""
+    from wherry.layer.layers import Layers
+
+    image = store.images.get(part.image)
+    packing = Packing(store, Layers(store), image, form, part.annotations)
+    manifest = packing.manifest([packing.layer(diff_id) for diff_id in image.config.diff_ids])
+    store.images.put(store.blobs.read(image.id), manifest.raw)
+    return Descriptor(manifest.media_type, manifest.digest, len(manifest.raw))
+
+
+def _told(spec: Spec, result: Result, top: Descriptor | None) -> Iterator[str]:
+    if spec.dest:
+        what = {specs.OCI: "OCI layout", specs.DOCKER: "docker archive"}.get(spec.kind, "files")
+        yield f"writing {what} to {'standard output' if spec.dest == '-' else spec.dest}"
+    for name in result.names:
+        if spec.push and top:
+            yield f"pushed {name.name if spec.by_digest else name}@{top.digest}"
+        if spec.names_in_store:
+            yield f"naming to {name}"

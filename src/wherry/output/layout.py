@@ -100,7 +100,7 @@ def _write(store: Store, result: Result, form: Form, files: _Files) -> Descripto
         return entries[0]
     index = index_of(entries, result, form)
     files.file(blob_name(index.digest), len(index.raw), [index.raw])
-    return Descriptor(index.media_type, index.digest, len(index.raw))
+    return Descriptor(index.media_type, index.digest, len(index.raw), result.described)
 
 
 def index_of(entries: tuple[Descriptor, ...], result: Result, form: Form) -> Index:
@@ -112,11 +112,11 @@ def index_of(entries: tuple[Descriptor, ...], result: Result, form: Form) -> Ind
 
 def _part(store: Store, layers: Layers, part: Part, form: Form, files: _Files) -> Descriptor:
     image = store.images.get(part.image)
-    packing = Packing(store, layers, image, form, part.annotations)
+    packing = Packing(store, layers, image, form, part.annotations, streams=True)
     blobs = tuple(packing.layer(diff_id) for diff_id in image.config.diff_ids)
     manifest = packing.manifest(blobs)
     for blob in (*manifest.layers, manifest.config):
-        with store.blobs.open(blob.digest) as file:
+        with packing.open(blob) as file:
             files.file(blob_name(blob.digest), blob.size, blocks(file))
     files.file(blob_name(manifest.digest), len(manifest.raw), [manifest.raw])
     return Descriptor(

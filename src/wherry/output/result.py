@@ -22,7 +22,8 @@ class Part(NamedTuple):
 
 
 class Result(NamedTuple):
-    """`names` are those of `-t`; `annotations` the index's, where `is_index` says that there is one.
+    """`names` are those of `-t`. `annotations` are the index's, where `is_index` says that there is one, and
+    `described` those of what names it in a layout.
 
     `epoch`: SOURCE_DATE_EPOCH, None where the user has set none.
     """
@@ -31,4 +32,5 @@ class Result(NamedTuple):
     names: tuple[Reference, ...] = ()
     is_index: bool = False
     annotations: Pairs = ()
+    described: Pairs = ()
     epoch: int | None = None

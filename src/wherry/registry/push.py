@@ -41,8 +41,10 @@ def push(
     form: Form = AS_IT_IS,
     annotations: Pairs = (),
     registries: Registries | None = None,
+    by_digest: bool = False,
 ) -> Digest:
-    """The digest of the manifest that the registry now has under `reference`.
+    """The digest of the manifest that the registry now has under `reference`; its tag does not count, and
+    stays where it is, if `by_digest`.
 
     `form` and `annotations` are those of the manifest. Bytes are told as `Transfer`s of `vertex`; a layer
     that the registry has already is told once, as whole.
@@ -58,7 +60,8 @@ def push(
             layers = _Push(store, client, packing, sources, emit, vertex).layers(image.config.diff_ids)
             manifest = packing.manifest(layers)
             send(client, manifest.config, lambda: store.blobs.open(manifest.config.digest))
-            digest = client.put_manifest(reference.tag, manifest.raw, manifest.media_type)
+            place = manifest.digest if by_digest else reference.tag
+            digest = client.put_manifest(place, manifest.raw, manifest.media_type)
         store.images.add_repo_digest(reference.name, digest, image.id)
     return digest
 
