@@ -54,6 +54,11 @@ def compressor(compression: str, level: int | None = None) -> str:
     return f"zstd {_zstd().zstd_version} level {level} block {_BLOCKS[ZSTD]}"
 
 
+def is_alike(first: str, second: str) -> bool:
+    """Whether two compressors are the same but for their versions."""
+    return first.split()[:1] + first.split()[2:] == second.split()[:1] + second.split()[2:]
+
+
 def accepted_types(compression: str) -> tuple[str, ...]:
     """The media types of layers so compressed, OCI's first; docker's name the same bytes."""
     _check(compression)

@@ -229,7 +229,8 @@ class Layers:
     def compressed(self, diff_id: Digest, compression: str = "gzip", level: int | None = None) -> Descriptor:
         """The layer as a blob of the store, made if need be; its media type is OCI's.
 
-        One that is there is taken; where a `level` is asked for, only one that was made here with it.
+        One that is there is taken if it was made here in the same way, by whatever version of the compressor;
+        one that came from elsewhere, if no `level` is asked for.
         """
         from wherry.layer import compress
 
@@ -237,8 +238,9 @@ class Layers:
         maker = compress.compressor(compression, level)
         makers = self._store.layers.makers(diff_id)
         for blob in self._store.layers.blobs_of(diff_id):
-            is_so = blob.media_type in accepted and (level is None or makers[blob.digest] == maker)
-            if is_so and self._store.blobs.has(blob.digest):
+            made = makers[blob.digest]
+            is_so = compress.is_alike(made, maker) if made else level is None
+            if is_so and blob.media_type in accepted and self._store.blobs.has(blob.digest):
                 return blob._replace(media_type=accepted[0])
         with self._store.blobs.writer() as writer, self.open_tar(diff_id) as tar:
             with compress.Compressing(writer.write, compression, level=level) as compressing:

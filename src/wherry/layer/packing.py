@@ -36,9 +36,10 @@ Pairs = tuple[tuple[str, str], ...]
 class Form(NamedTuple):
     """What a user wants of the manifest and the blobs.
 
-    `compression` is gzip, zstd or uncompressed; "" takes each layer as it lies, and gzip for one that has
-    not been compressed yet. Layers that came compressed from elsewhere stay as they came, unless `force`.
-    `level` is the compressor's; None for its usual one. `oci`: OCI's media types, or docker's; None: those
+    `compression` is gzip, zstd or uncompressed; "" is gzip, and what the image's manifest names where it came
+    with one. Layers that came compressed from elsewhere stay as they came, unless `force`. What else the
+    store has of a layer does not count: the manifest depends on the image and on the form. `level` is the
+    compressor's; None for its usual one. `oci`: OCI's media types, or docker's; None: those
     that the image came with, and OCI's for a new one.
     """
 
@@ -160,20 +161,18 @@ class Packing:
 def packed(store: Store, layers: Layers, diff_id: Digest, form: Form = AS_IT_IS) -> Descriptor:
     """The layer as a blob of the store, as an OCI manifest names it.
 
-    One that is there already is taken if `form` allows it, whoever compressed it: its bytes are the ones that
-    registries know.
+    One that came from elsewhere is taken if `form` allows it: its bytes are the ones that registries know.
     """
     return _kept(store, diff_id, form) or layers.compressed(diff_id, form.compression or GZIP, form.level)
 
 
 def _kept(store: Store, diff_id: Digest, form: Form) -> Descriptor | None:
-    """The compressed blob that the layer has, where `form` does not ask for another."""
+    """The compressed blob that the layer came as, where `form` does not ask for another."""
     if form.force:
         return None
     makers = store.layers.makers(diff_id)
     for blob in store.layers.blobs_of(diff_id):
-        is_wanted = not form.compression or not makers[blob.digest]
-        if is_wanted and blob.media_type in COMPRESSED and store.blobs.has(blob.digest):
+        if not makers[blob.digest] and blob.media_type in COMPRESSED and store.blobs.has(blob.digest):
             return blob._replace(media_type=COMPRESSED[blob.media_type])
     return None
 

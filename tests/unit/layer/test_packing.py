@@ -96,7 +96,21 @@ def test_a_level_is_the_one_that_was_asked_for(store: Store) -> None:
     assert best.digest != usual.digest
     assert packed(store, Layers(store), own, Form("gzip", 9)) == best
     assert packed(store, Layers(store), own, Form("gzip", 6)) == usual
+    assert packed(store, Layers(store), own) == packed(store, Layers(store), own, Form("gzip")) == usual
+    assert packed(store, Layers(store), own, Form("zstd")) != usual
+    assert packed(store, Layers(store), own) == usual, "whatever else there is"
     assert store.layers.makers(own)[best.digest] == compressor("gzip", 9)
+
+
+def test_an_older_compressor_s_blob_is_not_made_again(store: Store) -> None:
+    own = _own(store)
+    data = gzip.compress(ONE, 9, mtime=0)
+    blob = Descriptor(media.LAYER_GZIP, store.blobs.put(data), len(data))
+    name, _, *settings = compressor("gzip").split()
+    store.layers.add_blob(own, blob, " ".join((name, "1.9.9", *settings)))
+    assert packed(store, Layers(store), own) == blob
+    store.layers.add_blob(own, blob, " ".join((name, "1.9.9", "level", "1", *settings[2:])))
+    assert packed(store, Layers(store), own) != blob
 
 
 @pytest.mark.parametrize("docker", [True, False])
