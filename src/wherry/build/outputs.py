@@ -38,7 +38,8 @@ def write(
     modes.enter_as_user()
     part = Part(config.platform, image, own=own)
     result = Result((part,), options.tags, epoch=_given(times))
-    return exports.export(store, result, tuple(map(specs.parse, options.outputs)), emit, vertex)
+    chosen = tuple(map(specs.parse, options.outputs))
+    return exports.export(store, result, chosen, emit, vertex, tls_verify=options.tls_verify)
 
 
 def _given(times: Times) -> int | None:

@@ -6,8 +6,8 @@ import argparse
 import sys
 
 from wherry.base.errors import NotFound
-from wherry.cli.parser import add_tls_verify
 from wherry.cli import forms
+from wherry.cli.parser import add_tls_verify
 from wherry.oci import reference as references
 from wherry.runtime import modes
 from wherry.store.store import Store
@@ -32,8 +32,8 @@ def run(args: argparse.Namespace) -> int:
     reference = reference.with_default_tag()
     with Store.open() as store:
         modes.enter_as_user()
-        image_id = store.images.id_of(reference)
-        if image_id is None:
+        name = store.images.name(reference)
+        if name is None:
             raise NotFound(
                 f"no image has the name {reference.familiar}",
                 hint=f"give it one: `wherry tag IMAGE {reference.familiar}`",
@@ -41,8 +41,14 @@ def run(args: argparse.Namespace) -> int:
         if not args.quiet:
             print(f"The push refers to repository [{reference.name}]", flush=True)
         with Transfers(PUSH, sys.stdout, args.quiet) as transfers:
-            image = store.images.get(image_id)
-            registries = config.load(args.tls_verify)
-            digest = push(store, image, reference, transfers, form=form, registries=registries)
+            digest = push(
+                store,
+                store.images.get(name.image),
+                reference,
+                transfers,
+                form=form,
+                annotations=name.annotations,
+                registries=config.load(args.tls_verify),
+            )
     print(reference if args.quiet else f"{reference.tag}: digest: {digest}")
     return 0

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 from wherry.base.errors import Unsupported, UsageError
 from wherry.base.events import Emit, Output, ignore
 from wherry.base.tuples import NamedTuple
-from wherry.layer.packing import AS_IT_IS, Form, Packing
-from wherry.oci.descriptor import Descriptor
+from wherry.layer.packing import AS_IT_IS, Form, Packing, Pairs
+from wherry.oci.descriptor import Descriptor, Manifest
 from wherry.oci.digest import Digest
 from wherry.output import annotations as annotating
 from wherry.output import spec as specs
-from wherry.output.result import Part, Result
+from wherry.output.result import Result, built
 from wherry.output.spec import Spec
+from wherry.store.images import Image
 from wherry.store.store import Store
 
 if TYPE_CHECKING:
@@ -49,8 +50,22 @@ class _Ready(NamedTuple):
     top: Descriptor | None = None
 
 
+class _Pushing(NamedTuple):
+    """What a push is told: by whom, as what, and whether registries must prove who they are."""
+
+    emit: Emit
+    vertex: int
+    tls_verify: bool | None
+
+
 def export(
-    store: Store, result: Result, outputs: Sequence[Spec], emit: Emit = ignore, vertex: int = 0
+    store: Store,
+    result: Result,
+    outputs: Sequence[Spec],
+    emit: Emit = ignore,
+    vertex: int = 0,
+    *,
+    tls_verify: bool | None = None,
 ) -> Exported:
     """Write the result to all `outputs`. WherryError where one cannot be; then all files are as they were.
 
@@ -58,11 +73,12 @@ def export(
     """
     check(result, outputs)
     exported = Exported(result)
+    pushing = _Pushing(emit, vertex, tls_verify)
     with store.lease(), ExitStack() as stack:
         ready = []
         for spec in sorted(outputs, key=_turn):
             own = stack.enter_context(_as_wished(store, result, spec))
-            written = stack.enter_context(_written(store, own, spec, emit, vertex))
+            written = stack.enter_context(_written(store, own, spec, pushing))
             ready.append((spec, own, written))
         for spec, own, written in ready:
             written.finish()
@@ -133,11 +149,11 @@ def _as_wished(store: Store, result: Result, spec: Spec) -> Iterator[Result]:
 
 
 @contextmanager
-def _written(store: Store, result: Result, spec: Spec, emit: Emit, vertex: int) -> Iterator[_Ready]:
+def _written(store: Store, result: Result, spec: Spec, pushing: _Pushing) -> Iterator[_Ready]:
     if spec.kind == specs.LOCAL:
         from wherry.output import folder, rootfs
 
-        with folder.folder(rootfs.placed(store, result, spec.split), spec.dest, emit) as files:
+        with folder.folder(rootfs.placed(store, result, spec.split), spec.dest, pushing.emit) as files:
             yield _Ready(files.finish)
     elif not spec.tar:
         from wherry.output import layout
@@ -152,7 +168,7 @@ def _written(store: Store, result: Result, spec: Spec, emit: Emit, vertex: int) 
             sink.flush()
             yield _Ready(sink.finish, top)
     else:
-        yield _stored(store, result, spec, emit, vertex)
+        yield _stored(store, result, spec, pushing)
 
 
 def _write_tar(store: Store, result: Result, spec: Spec, sink: Sink) -> Descriptor | None:
@@ -168,38 +184,55 @@ def _write_tar(store: Store, result: Result, spec: Spec, sink: Sink) -> Descript
     return None
 
 
-def _stored(store: Store, result: Result, spec: Spec, emit: Emit, vertex: int) -> _Ready:
+def _stored(store: Store, result: Result, spec: Spec, pushing: _Pushing) -> _Ready:
     """Push the image; what is left to do is to name it."""
     if spec.kind == specs.CACHE_ONLY:
         return _Ready(lambda: None)
     (part,) = result.parts
-    top = None
-    if spec.push or spec.form != AS_IT_IS or part.annotations:
-        top = _keep_manifest(store, part, spec.form)
+    image, top = built(store, part), None
+    if spec.form != AS_IT_IS and spec.store:
+        # What a push sends from now on; its annotations belong to the name.
+        store.images.put(store.blobs.read(image.id), _manifest(store, image, spec.form).raw)
     if spec.push:
+        from wherry.registry import config
         from wherry.registry.push import push
 
-        image = store.images.get(part.image)
+        registries = config.load(False if spec.insecure else pushing.tls_verify)
         for name in result.names:
-            push(store, image, name, emit, vertex, by_digest=spec.by_digest)
+            push(
+                store,
+                image,
+                name,
+                pushing.emit,
+                pushing.vertex,
+                form=spec.form,
+                annotations=part.annotations,
+                by_digest=spec.by_digest,
+                registries=registries,
+            )
+    if spec.push or spec.form != AS_IT_IS:
+        manifest = _manifest(store, image, spec.form, part.annotations)
+        top = Descriptor(manifest.media_type, manifest.digest, len(manifest.raw))
 
     def name_it() -> None:
         for name in result.names if spec.names_in_store else ():
-            if store.images.id_of(name) != part.image:
-                store.images.tag(name, part.image)
+            known = store.images.name(name)
+            if known is None or (known.image, known.index_id, known.annotations) != (
+                part.image,
+                None,
+                part.annotations,
+            ):
+                store.images.tag(name, part.image, annotations=part.annotations)
 
     return _Ready(name_it, top)
 
 
-def _keep_manifest(store: Store, part: Part, form: Form) -> Descriptor:
-    """Make the blobs and the manifest that were asked for: they are what a push sends from now on."""
+def _manifest(store: Store, image: Image, form: Form, annotations: Pairs = ()) -> Manifest:
+    """The manifest in this form, its blobs made."""
     from wherry.layer.layers import Layers
 
-    image = store.images.get(part.image)
-    packing = Packing(store, Layers(store), image, form, part.annotations)
-    manifest = packing.manifest([packing.layer(diff_id) for diff_id in image.config.diff_ids])
-    store.images.put(store.blobs.read(image.id), manifest.raw)
-    return Descriptor(manifest.media_type, manifest.digest, len(manifest.raw))
+    packing = Packing(store, Layers(store), image, form, annotations)
+    return packing.manifest([packing.layer(diff_id) for diff_id in image.config.diff_ids])
 
 
 def _told(spec: Spec, result: Result, top: Descriptor | None) -> Iterator[str]:

@@ -13,7 +13,7 @@ from wherry.layer.packing import AS_IT_IS, Form, Packing
 from wherry.oci import media
 from wherry.oci.descriptor import Descriptor, Index, make_index
 from wherry.output.archive import FULL_NAME, LAYOUT, REF_NAME, blob_name, blocks, named
-from wherry.output.result import Part, Result
+from wherry.output.result import Part, Result, built
 from wherry.output.tarball import Tarball, Writable
 from wherry.store.store import Store
 
@@ -111,7 +111,7 @@ def index_of(entries: tuple[Descriptor, ...], result: Result, form: Form) -> Ind
 
 
 def _part(store: Store, layers: Layers, part: Part, form: Form, files: _Files) -> Descriptor:
-    image = store.images.get(part.image)
+    image = built(store, part)
     packing = Packing(store, layers, image, form, part.annotations, streams=True)
     blobs = tuple(packing.layer(diff_id) for diff_id in image.config.diff_ids)
     manifest = packing.manifest(blobs)

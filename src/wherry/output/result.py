@@ -6,6 +6,8 @@ from wherry.base.tuples import NamedTuple
 from wherry.oci.digest import Digest
 from wherry.oci.platform import Platform
 from wherry.oci.reference import Reference
+from wherry.store.images import Image
+from wherry.store.store import Store
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -34,3 +36,8 @@ class Result(NamedTuple):
     annotations: Pairs = ()
     described: Pairs = ()
     epoch: int | None = None
+
+
+def built(store: Store, part: Part) -> Image:
+    """The image as the build made it: a manifest that the store has of it says nothing about this one."""
+    return store.images.get(part.image)._replace(manifest=None)

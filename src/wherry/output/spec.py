@@ -17,7 +17,7 @@ IMAGE, DOCKER, OCI, TAR, LOCAL, CACHE_ONLY = "image", "docker", "oci", "tar", "l
 _REGISTRY = "registry"
 _FORM = ("compression", "compression-level", "force-compression", "oci-mediatypes", "rewrite-timestamp")
 _KEYS = {
-    IMAGE: ("name", "push", "push-by-digest", "store", *_FORM),
+    IMAGE: ("name", "push", "push-by-digest", "registry.insecure", "store", *_FORM),
     DOCKER: ("name", "dest", "tar", *_FORM),
     OCI: ("name", "dest", "tar", *_FORM),
     TAR: ("dest", "platform-split"),
@@ -28,7 +28,6 @@ _REASONS = {
     "unpack": "an image is unpacked when a step or a container needs its files",
     "name-canonical": "every image that is pushed or pulled can be called NAME@DIGEST",
     "dangling-name-prefix": "an image without a name is called by its ID",
-    "registry.insecure": "whether a registry is insecure is said where registries are configured",
     "oci-artifact": "there are no attestations that could be attached",
     "attestation-inline": "there are no attestations",
     "attestation-prefix": "there are no attestations",
@@ -47,7 +46,8 @@ _TRUE, _FALSE = ("true", "1"), ("false", "0")
 class Spec(NamedTuple):
     """One `-o`. `dest` is a path, `-` for standard output, or "" for the store; `tar` False: a folder.
 
-    `push`: to the registries of the names, without their tags if `by_digest`; `store` False: the names in the
+    `push`: to the registries of the names, without their tags if `by_digest`; `insecure`: they need not prove
+    who they are. `store` False: the names in the
     store stay where they are. `rewrites`: times in the image's own layers are limited to SOURCE_DATE_EPOCH.
     `split`: each platform's files in a folder of its own; None: where there may be several.
     """
@@ -58,6 +58,7 @@ class Spec(NamedTuple):
     tar: bool = True
     push: bool = False
     by_digest: bool = False
+    insecure: bool = False
     store: bool = True
     rewrites: bool = False
     split: bool | None = None
@@ -135,6 +136,7 @@ def _spec(kind: str, fields: Mapping[str, str]) -> Spec:
         _flag(fields, "tar", True),
         _flag(fields, "push", False) or _flag(fields, "push-by-digest", False),
         _flag(fields, "push-by-digest", False),
+        _flag(fields, "registry.insecure", False),
         _flag(fields, "store", True),
         _flag(fields, "rewrite-timestamp", False),
         _flag(fields, "platform-split", False) if "platform-split" in fields else None,

@@ -31,6 +31,7 @@ from wherry.output.spec import Spec, parse
         ("type=image,push=true,unpack=false", Spec("image", push=True)),
         ("type=image,push-by-digest=true", Spec("image", push=True, by_digest=True)),
         ("type=registry,store=false", Spec("image", push=True, store=False)),
+        ("type=registry,registry.insecure=true", Spec("image", push=True, insecure=True)),
         ("type=oci,dest=a,compression=zstd", Spec("oci", "a", form=Form("zstd"))),
         (
             "type=oci,dest=a,compression=zstd,compression-level=19,force-compression=true,oci-mediatypes=1",
@@ -75,7 +76,6 @@ def test_parse(text: str, spec: Spec) -> None:
         ("type=cacheonly,dest=a", "dest"),
         ("type=image,unpack=true", "unpack"),
         ("type=image,name-canonical=1", "name-canonical"),
-        ("type=image,registry.insecure=true", "insecure"),
         ("type=image,oci-artifact=true", "oci-artifact"),
         ("type=image,dangling-name-prefix=x", "dangling-name-prefix"),
         ("type=image,compression=estargz", "estargz"),
