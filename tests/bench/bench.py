@@ -10,6 +10,7 @@ some of the tables:
     lookups    the look-up of a result against the number of records and observations (lookups.py)
     starts     the start of a process (starts.py)
     observing  RUNs that are observed beside the same that are not (observing.py; needs the registries)
+    transfers  pull and push beside skopeo's and podman's (transfers.py; needs the registries)
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from bench import lookups, measure, observing, orders, starts
+from bench import lookups, measure, observing, orders, starts, transfers
 from bench.builders import Buildah, Buildctl, Builder, Docker, Wherry
 from bench.measure import Sample
 from bench.table import Case, duration, print_head, print_row
 from support import bases, folders
 
-TABLES = ("builds", "orders", "lookups", "starts", "observing")
+TABLES = ("builds", "orders", "lookups", "starts", "observing", "transfers")
 
 FIVE = """\
 FROM {base}
@@ -74,6 +75,8 @@ def main(arguments: list[str] | None = None) -> int:
             starts.print_table()
         if "observing" in chosen and os.geteuid() == 0:
             observing.print_table(scratch, scale.repeats)
+        if "transfers" in chosen:
+            transfers.print_tables(scratch, scale.repeats, options.quick)
         if "lookups" in chosen:
             lookups.print_tables(scratch, scale.rebuilds, options.quick)
         if {"builds", "orders"} & {*chosen}:
@@ -116,7 +119,7 @@ def print_builds(builders: list[Builder], registry: str, scratch: Path, scale: S
     print()
 
 
-def cases(registry: str, scratch: Path, scale: Scale) -> Iterator[Case]:
+def cases(registry: str, scratch: Path, scale: Scale) -> Iterator[Case[Builder]]:
     """In order: a case may stand on what the one before it has left."""
     base = f"{registry}/busybox:latest"
     five = context(scratch / "five", FIVE.format(base=base))

@@ -8,32 +8,41 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
-from bench.builders import Builder
 from bench.measure import Failure, Sample
 
 
-class Case(NamedTuple):
-    """`samples` builds again and again, and says each time what that took."""
+class Named(Protocol):
+    """Something that is measured beside others: a column."""
+
+    @property
+    def name(self) -> str: ...
+
+
+Column = TypeVar("Column", bound=Named)
+
+
+class Case(NamedTuple, Generic[Column]):
+    """`samples` does the same again and again, and says each time what that took."""
 
     title: str
-    samples: Callable[[Builder], Iterator[Sample]]
+    samples: Callable[[Column], Iterator[Sample]]
 
 
-def print_head(title: str, builders: Sequence[Builder]) -> None:
+def print_head(title: str, builders: Sequence[Named]) -> None:
     print(f"{title:<48}" + "".join(f"{builder.name:>30}" for builder in builders))
     print(f"{'':<48}" + f"{'min':>10}{'median':>9}{'memory':>11}" * len(builders))
 
 
-def print_row(case: Case, builders: Sequence[Builder]) -> None:
+def print_row(case: Case[Column], builders: Sequence[Column]) -> None:
     failures: list[str] = []
     taken = _in_turns(case, builders, failures)
     cells = (_cell(taken[builder.name]) for builder in builders)
     print(f"{case.title:<48}{''.join(cells)}", *failures, sep="\n", flush=True)
 
 
-def _in_turns(case: Case, builders: Sequence[Builder], failures: list[str]) -> dict[str, list[Sample]]:
+def _in_turns(case: Case[Column], builders: Sequence[Column], failures: list[str]) -> dict[str, list[Sample]]:
     taken: dict[str, list[Sample]] = {builder.name: [] for builder in builders}
     going = {builder.name: case.samples(builder) for builder in builders}
     while going:

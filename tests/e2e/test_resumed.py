@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import random
+import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from support import remote
 from support.cli import Wherry
+from support.registry import serve
 from support.remote import Made
 from wherry.store.store import Store
 from wherry.testing.registry import Drip, Fault, Registry, Stall
@@ -65,3 +70,68 @@ def test_two_pulls_at_once_fetch_a_layer_once(wherry: Wherry, made: Made) -> Non
             wherry.ok("pull", f"{server.host}/app:v1")
             assert first.wait() == 0
         assert len(server.asked("GET", digest)) == 1
+
+
+@contextmanager
+def _cutting(target: str, after: list[int]) -> Iterator[str]:
+    """A proxy before `target`: its first connections that carry so many bytes to it are cut there."""
+    host, _, port = target.partition(":")
+
+    def forward(source: socket.socket, sink: socket.socket, limited: bool) -> None:
+        carried = 0
+        with suppress(OSError):
+            while data := source.recv(1 << 16):
+                sink.sendall(data)
+                carried += len(data)
+                if limited and after and carried > after[0]:
+                    after.pop(0)
+                    break
+        for end in (source, sink):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                near, far = listener.accept()[0], socket.create_connection((host, int(port)))
+                Thread(target=forward, args=(near, far, True), daemon=True).start()
+                Thread(target=forward, args=(far, near, False), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        Thread(target=accept, daemon=True).start()
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.needs("docker-registry")
+def test_uploads_to_dockers_registry_survive_breaks(wherry: Wherry, made: Made, tmp_path: Path) -> None:
+    """It forgets an upload that broke, so another one begins: it never gets a blob that is put together
+    wrongly."""
+    with Registry() as server, serve(str(tmp_path / "content"), str(tmp_path)) as target:
+        remote.publish(server, "app:v1", made)
+        wherry.ok("pull", f"{server.host}/app:v1")
+        with _cutting(target, [1_000_000, 3_000_000]) as proxy:
+            wherry.ok("tag", f"{server.host}/app:v1", f"{proxy}/app:v1")
+            wherry.ok("push", f"{proxy}/app:v1")
+        wherry.ok("system", "prune", "-a", "-f")
+        wherry.ok("pull", f"{target}/app:v1")
+
+
+def test_a_killed_push_sends_no_layer_again(wherry: Wherry, made: Made) -> None:
+    with Registry() as server, Registry() as target:
+        remote.publish(server, "app:v1", made)
+        wherry.ok("pull", f"{server.host}/app:v1")
+        name = f"{target.host}/app:v1"
+        wherry.ok("tag", f"{server.host}/app:v1", name)
+        target.faults.append(Fault("PUT", "/manifests/", Stall(0, 60)))
+        with wherry.start("push", name) as push:
+            for _ in range(500):
+                if target.asked("PUT", "/manifests/"):
+                    break
+                time.sleep(0.02)
+            push.kill()
+        target.manifests.clear()
+        before = len(target.log)
+        wherry.ok("push", name)
+        assert sum(item.received for item in target.log[before:] if "/uploads/" in item.path) == 0
+        assert target.manifests["app", "v1"][1] == made.manifest

@@ -28,7 +28,7 @@ from wherry.registry.hosts import origin
 from wherry.registry.mirrors import Source
 from wherry.registry.place import Place
 from wherry.registry.places import Places
-from wherry.registry.transport import Body, Response, Retries
+from wherry.registry.transport import Response, Retries
 
 _ACCEPT = ", ".join(
     (*media.MANIFESTS, *media.INDEXES, media.DOCKER_SCHEMA1_SIGNED, media.DOCKER_SCHEMA1, "*/*;q=0.1")
@@ -196,17 +196,11 @@ class Client:
         report: Report = lambda _: None,
         location: str = "",
     ) -> None:
-        """Send a blob in one piece. The first try goes to `location`; each other one begins a new upload."""
+        """Send a blob; the first try goes to `location`, which a `mount` gave. See `Upload`."""
+        from wherry.registry.upload import Upload
+
         place = self._places.home
-        for attempt in range(1, place.transport.retries.attempts + 1):
-            try:
-                self._upload_once(digest, size, open_blob, report, location or self.mount(digest))
-                return
-            except Broken:
-                if attempt == place.transport.retries.attempts:
-                    raise
-                location = ""
-                place.pause(attempt)
+        Upload(place, digest, size, open_blob, report, lambda: self.mount(digest), location).run()
 
     def close(self) -> None:
         self._places.close()
@@ -218,26 +212,6 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _upload_once(
-        self, digest: Digest, size: int, open_blob: Callable[[], BinaryIO], report: Report, location: str
-    ) -> None:
-        url = f"{location}{'&' if '?' in location else '?'}digest={digest}"
-        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
-        place = self._places.home
-        with open_blob() as file:
-
-            def again() -> Body:
-                file.seek(0)
-                return _Counted(file, report)
-
-            with place.ask("PUT", url, headers, again, attempts=1) as response:
-                if response.status >= 500 or response.status in (408, 429, 404, 416):
-                    # The upload session is lost, or the server is busy: a new upload may do.
-                    raise Broken(
-                        f"{self.registry} answered {response.status} to an upload{place.said(response)}"
-                    )
-                place.expect(response, (201, 204), "no such upload")
 
     def _has(self, path: str, headers: dict[str, str]) -> bool:
         place = self._places.home
@@ -320,22 +294,6 @@ def _blob_from(place: Place, blob: Descriptor, start: int) -> Iterator[bytes]:
                 raise Corrupt(f"{blob.digest} has more than the {blob.size} bytes that were promised")
             if data:
                 yield data
-
-
-class _Counted:
-    """A file whose reading is reported."""
-
-    def __init__(self, file: BinaryIO, report: Report) -> None:
-        self._file = file
-        self._report = report
-        self._done = 0
-
-    def read(self, size: int = -1, /) -> bytes:
-        data = self._file.read(size)
-        if data:
-            self._done += len(data)
-            self._report(self._done)
-        return data
 
 
 def _blocks(response: Response) -> Iterator[bytes]:

@@ -10,6 +10,9 @@ from wherry.base.errors import WherryError
 class Broken(WherryError):
     """A connection that was refused, lost or silent; the same request may succeed later."""
 
+    wait = 0.0
+    """Seconds that the server asked us to wait before."""
+
 
 class Unreachable(Broken):
     """No connection came about at all: trying again at once is of no use."""

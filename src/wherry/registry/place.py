@@ -141,10 +141,11 @@ class Place:
             return f"{self._named.familiar_name}@{tag_or_digest}"
         return self._named.familiar
 
-    def pause(self, failures: int) -> None:
+    def pause(self, failures: int, asked: float = 0.0) -> None:
+        """Wait behind failure number `failures`, and as long as the server `asked` for (seconds)."""
         import time
 
-        time.sleep(self.transport.retries.pause(failures))
+        time.sleep(self.transport.retries.pause(failures, asked))
 
     def close(self) -> None:
         self.transport.close()

@@ -74,6 +74,11 @@ class Response:
         return int(text) if text.isascii() and text.isdigit() else None
 
     @property
+    def retry_after(self) -> float:
+        """Seconds that a busy server asks to be left alone for; 0 where it does not say."""
+        return _retry_after(self.header("Retry-After"))
+
+    @property
     def content_type(self) -> str:
         return self.header("Content-Type").partition(";")[0].strip().lower()
 
@@ -151,7 +156,7 @@ class Transport:
             else:
                 if response.status not in _BUSY or attempt == attempts:
                     return response
-                asked = _retry_after(response.header("Retry-After"))
+                asked = response.retry_after
                 response.close()
             time.sleep(self.retries.pause(attempt, asked))
         raise AssertionError("unreachable: the last attempt returns or raises")
