@@ -19,10 +19,9 @@ if TYPE_CHECKING:
 class Incoming:
     """See `Layers.incoming`. One thread may `read` while another one receives the blob."""
 
-    def __init__(self, layers: Layers, diff_id: Digest, scratch: str) -> None:
+    def __init__(self, layers: Layers, diff_id: Digest) -> None:
         self._layers = layers
         self._diff_id = diff_id
-        self._scratch = scratch
         self._layer: Layer | None = None
 
     def read(self, blob: BinaryIO) -> None:
@@ -35,4 +34,4 @@ class Incoming:
     def enter(self, blob: Descriptor) -> None:
         """The blob that was read is in the store by now."""
         assert self._layer is not None
-        self._layers.enter(blob, self._layer, self._scratch)
+        self._layers.enter(blob, self._layer)

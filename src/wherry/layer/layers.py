@@ -206,23 +206,22 @@ class Layers:
         It is read to its end before it is entered: a stranger's registry must not make this store believe
         that a blob of its own carries a well-known layer.
         """
-        with self.incoming(diff_id) as incoming:
-            with self._store.blobs.open(blob.digest) as file:
-                incoming.read(file)
-            incoming.enter(blob)
+        incoming = self.incoming(diff_id)
+        with self._store.blobs.open(blob.digest) as file:
+            incoming.read(file)
+        incoming.enter(blob)
 
-    @contextmanager
-    def incoming(self, diff_id: Digest) -> Iterator[Incoming]:
+    def incoming(self, diff_id: Digest) -> Incoming:
         """A layer on its way in: its blob is read while it arrives, and entered when it is in the store."""
         from wherry.layer.incoming import Incoming
 
-        with self._store.scratch("layer") as scratch:
-            yield Incoming(self, diff_id, scratch)
+        return Incoming(self, diff_id)
 
-    def enter(self, blob: Descriptor, layer: Layer, scratch: str) -> None:
+    def enter(self, blob: Descriptor, layer: Layer) -> None:
         """Enter a blob that is in the store, and was seen to carry `layer`."""
         self._store.layers.add_blob(layer.diff_id, blob)
-        self._keep_index(layer, scratch)
+        with self._store.scratch("layer") as scratch:
+            self._keep_index(layer, scratch)
 
     # what goes out
 

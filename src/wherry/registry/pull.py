@@ -202,10 +202,10 @@ class _Layers:
             if done < layer.size:  # it is told as whole when it has been verified
                 self._emit(Transfer(self._vertex, name, done, layer.size))
 
-        with self._layers.incoming(diff_id) as incoming:
-            fetch(self._client, layer, partial, incoming.read, report)
-            partial.commit()
-            incoming.enter(layer)
+        incoming = self._layers.incoming(diff_id)
+        fetch(self._client, layer, partial, incoming.read, report)
+        partial.commit()
+        incoming.enter(layer)
 
 
 def _enter(
