@@ -23,7 +23,7 @@ from wherry.build.definition import Definition
 from wherry.build.filedigests import FileDigests
 from wherry.build.options import Options
 from wherry.build.origins import Wanted, no_context
-from wherry.build.plan import Plan
+from wherry.build.plan import Aim, Plan
 from wherry.build.records import Recorder
 from wherry.build.solve import Outcome, look_up, solve
 from wherry.build.sources import Sources
@@ -79,33 +79,31 @@ def build(store: Store, options: Options, emit: Emit = ignore) -> Built:
         from wherry.runtime.conditions import checked
 
         options = options._replace(conditions=checked(options.conditions))
-    platform = options.platform or platforms.host()
     given = scope.given(options.arguments, os.environ)
-    arguments = scope.Arguments(given, scope.of_platform(platform, platforms.host(), options.target))
     given_times = times.times(given.get("SOURCE_DATE_EPOCH"), options.timestamps)
-    _check_outputs(options, platform, given_times)
+    _check_outputs(options, options.platform, given_times)
     with definitions.opened(store, options, emit) as definition:
         dockerfile = parser.parse(definition.text, definition.name)
         with (
             store.lease(),
             _sources_shown(dockerfile),
             linting.warned(store, options, emit) as check,
-            _imports(store, places, platform, emit) as imports,
+            _imports(store, places, options.platform, emit) as imports,
         ):
             named = sources.contexts(options.contexts)
-            plan = planning.plan(dockerfile, _wanted(store, options, platform, arguments, named, emit))
+            plan = planning.plan(dockerfile, *_wanted(store, options, given, named, emit))
             with (
                 _context(store, definition) as context,
                 closing(_sources(store, context, named, options, emit)) as opened,
             ):
                 check(dockerfile, given, definition)
                 recorder = _recorder(store, plan, opened, options, given_times, imports)
-                executor = partial(_executor, store, plan, recorder, opened, options, arguments)
+                executor = partial(_executor, store, plan, recorder, opened, options, scope.proxies_of(given))
                 outcomes = _solve(store, plan, recorder, opened, options, executor, emit)
                 if options.verify:
                     _verify(store, plan, outcomes, options, executor, emit)
             exports = _exports(store, plan, outcomes, recorder, targets, emit)
-            config = _config(plan, outcomes, options, given_times.epoch)
+            config = _config(plan.aims[0], outcomes, options, given_times.epoch)
             if exports:
                 config = exports.inlined(config)
             image, top = _export(store, config, plan, options, given_times, emit)
@@ -165,16 +163,24 @@ def _context(store: Store, definition: Definition) -> Iterator[Context]:
 
 
 def _wanted(
-    store: Store,
-    options: Options,
-    platform: Platform,
-    arguments: scope.Arguments,
-    named: Contexts | None,
-    emit: Emit,
-) -> Wanted:
+    store: Store, options: Options, given: dict[str, str], named: Contexts | None, emit: Emit
+) -> list[Wanted]:
+    """What planning is given for each platform."""
     bases = Bases(store, options.pull, emit, options.tls_verify)
     find_context = partial(named.find, bases) if named else no_context
-    return Wanted(options.target, platform, arguments, bases.find, find_context, options.uncached_stages)
+    here = platforms.host()
+    return [
+        Wanted(
+            options.target,
+            platform,
+            scope.Arguments(given, scope.of_platform(platform, here, options.target)),
+            bases.find,
+            find_context,
+            options.uncached_stages,
+            len(options.platforms) > 1,
+        )
+        for platform in options.platforms or (here,)
+    ]
 
 
 def _sources(store: Store, context: Context, named: Contexts | None, options: Options, emit: Emit) -> Sources:
@@ -270,7 +276,7 @@ def _executor(
     recorder: Recorder,
     sources: Sources,
     options: Options,
-    arguments: scope.Arguments,
+    proxies: tuple[tuple[str, str], ...],
     emit: Emit,
     variation: Variation | None = None,
 ) -> Executor:
@@ -287,7 +293,7 @@ def _executor(
         snapshotter=options.snapshotter,
         exact_cache=options.exact_cache,
         watched=watch.worth_watching(plan.steps) if observes else frozenset(),
-        surroundings=Surroundings(options.host_ca, arguments.proxies(), options.network, options.conditions),
+        surroundings=Surroundings(options.host_ca, proxies, options.network, options.conditions),
         secrets=options.secrets,
         agents=options.agents,
     )
@@ -310,20 +316,20 @@ def _verify(
     verify.verify(store, plan.steps, outcomes, again, options.jobs, emit)
 
 
-def _config(plan: Plan, outcomes: list[Outcome], options: Options, epoch: int) -> ImageConfig:
-    """The image's config: its bytes depend on the inputs of the build and on nothing else."""
+def _config(aim: Aim, outcomes: list[Outcome], options: Options, epoch: int) -> ImageConfig:
+    """An image's config: its bytes depend on the inputs of the build and on nothing else."""
     created = times.rfc3339(epoch)
-    labels = dict(plan.execution.labels) | dict(options.labels)
+    labels = dict(aim.execution.labels) | dict(options.labels)
     return ImageConfig(
-        platform=plan.platform,
-        execution=plan.execution._replace(labels=tuple(labels.items())),
-        diff_ids=outcomes[plan.last].chain,
+        platform=aim.platform,
+        execution=aim.execution._replace(labels=tuple(labels.items())),
+        diff_ids=outcomes[aim.last].chain,
         history=(
-            *(plan.base.history if plan.base else ()),
-            *(_history(recorded, outcomes, created) for recorded in plan.history),
+            *(aim.base.history if aim.base else ()),
+            *(_history(recorded, outcomes, created) for recorded in aim.history),
         ),
         created=created,
-        author=plan.author,
+        author=aim.author,
     )
 
 
@@ -353,7 +359,7 @@ def _export(
     if options.outputs:
         from wherry.build import outputs
 
-        own = len(config.diff_ids) - (len(plan.base.diff_ids) if plan.base else 0)
+        own = len(config.diff_ids) - (len(plan.aims[0].base.diff_ids) if plan.aims[0].base else 0)
         written = None
         try:
             written = outputs.write(store, config, image, own, options, given_times, emit, vertex)

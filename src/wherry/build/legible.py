@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+from wherry.base.errors import WherryError
 from wherry.dockerfile.instructions import Add, Arg, Copy
+from wherry.oci import platform as platforms
+from wherry.oci.platform import Platform
 
 _PASSWORD = re.compile(r"(\b(?:https?|ssh|git)://)[^/?#\s]*@")
 """A password may have an `@` of its own: the last one before the path counts (WHATWG URL, 4.4)."""
@@ -60,3 +63,20 @@ def copy(keyword: str, instruction: Copy | Add) -> str:
     flags += [f"--exclude={pattern}" for pattern in instruction.excludes]
     inline = [file.name for file in instruction.files]
     return redacted(" ".join([keyword, *flags, *instruction.sources, *inline, instruction.target]))
+
+
+def target(platform: Platform, variable: Callable[[str], str | None]) -> str:
+    """`->arm64` for a step on `platform` whose variables say that it is about another one; else nothing."""
+    parts = [variable(f"TARGET{name}") or "" for name in ("OS", "ARCH", "VARIANT")]
+    text = variable("TARGETPLATFORM")
+    if not (text or any(parts)):
+        return ""
+    try:
+        aimed = platforms.parse(text) if text else platforms.normalise(Platform(parts[0], parts[1], parts[2]))
+    except WherryError:
+        return ""  # an ENV or ARG of that name, and of the user's own
+    if aimed.os and aimed.os != platform.os:
+        return f"->{aimed}"
+    if not aimed.architecture or aimed.architecture == platform.architecture:
+        return ""
+    return f"->{'/'.join(filter(None, (aimed.architecture, aimed.variant)))}"

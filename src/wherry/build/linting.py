@@ -144,7 +144,7 @@ def _surroundings(
     def find_context(name: str, platform: str) -> Context | None:
         if contexts is None:
             return None
-        return _context(contexts, name, platform or str(options.platform or platforms.host()), asked.config)
+        return _context(contexts, name, platform or str(options.platform), asked.config)
 
     return Surroundings(
         arguments=given,
@@ -182,8 +182,7 @@ def _context(
 
 
 def _predefined(options: Options) -> dict[str, str]:
-    here = platforms.host()
-    return scope.of_platform(options.platform or here, here, options.target)
+    return scope.of_platform(options.platform, platforms.host(), options.target)
 
 
 def summary(report: Report) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wherry.base.tuples import NamedTuple
-from wherry.oci.platform import Platform
+from wherry.oci.platform import Platform, host
 from wherry.oci.reference import Reference
 from wherry.runtime.spec import Conditions
 
@@ -30,7 +30,8 @@ class Options(NamedTuple):
     arguments: tuple[tuple[str, str | None], ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
     target: str = ""
-    platform: Platform | None = None
+    platforms: tuple[Platform, ...] = ()
+    """Those of the image, each once; several are built into one index. None is this machine's."""
     timestamps: str = "fixed"
     """"fixed" or "keep": the times of files in layers, see `times.py`."""
     no_cache: bool = False
@@ -61,3 +62,8 @@ class Options(NamedTuple):
     """Where results go for other machines: `type=local,dest=cache,mode=max`."""
     verify: bool = False
     """Whether every step is executed twice and the results are compared."""
+
+    @property
+    def platform(self) -> Platform:
+        """The first one: what is asked of one platform is asked of this."""
+        return self.platforms[0] if self.platforms else host()

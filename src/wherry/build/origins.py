@@ -32,7 +32,7 @@ class Wanted(NamedTuple):
     """What planning is given beside the Dockerfile. `target` is a stage's name or number, "" the last one.
 
     `find_context` gives the named context that stands for a stage or an image of that name;
-    `uncached_stages` are names or numbers of stages.
+    `uncached_stages` are names or numbers of stages. `is_one_of_several`: the platform is, so it is shown.
     """
 
     target: str
@@ -41,6 +41,7 @@ class Wanted(NamedTuple):
     find_image: FindImage
     find_context: FindContext = no_context
     uncached_stages: tuple[str, ...] = ()
+    is_one_of_several: bool = False
 
 
 class Origin(NamedTuple):

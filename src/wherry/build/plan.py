@@ -29,36 +29,56 @@ from wherry.oci.config import Execution, ImageConfig
 from wherry.oci.platform import Platform
 
 
-class Plan(NamedTuple):
-    """`steps` in an order in which each comes behind all that it needs; the image is what `last` leaves."""
+class Aim(NamedTuple):
+    """One image that is to be made: its files are what the step `last` leaves. `base` is of the image that
+    the target's chain of stages begins with; None for scratch."""
 
-    steps: tuple[Step, ...]
     last: int
     execution: Execution
     base: ImageConfig | None
-    """Of the image that the target's chain of stages begins with; None for scratch."""
     platform: Platform
     history: tuple[Recorded, ...]
     author: str
+
+
+class Plan(NamedTuple):
+    """`steps` in an order in which each comes behind all that it needs; `aims` in the order of the platforms
+    that are wanted. `uncached` are the numbers of the steps whose results are not to be looked up."""
+
+    steps: tuple[Step, ...]
+    aims: tuple[Aim, ...]
     unused_arguments: tuple[str, ...]
     uncached: frozenset[int] = frozenset()
-    """The numbers of the steps of those stages whose results are not to be looked up."""
 
 
-def plan(dockerfile: Dockerfile, wanted: Wanted) -> Plan:
+def plan(dockerfile: Dockerfile, *wanted: Wanted) -> Plan:
     """The graph for the stage that is wanted and the stages that it needs; others are left out.
 
-    Raises DockerfileError with the place and the source lines.
+    There is one `Wanted` for each platform. What is the same for several of them, as a stage of
+    `FROM --platform=$BUILDPLATFORM` often is, is there once. Raises DockerfileError with the place and the
+    source lines.
     """
     _refuse_zero_bytes(dockerfile)
     parsed = program(dockerfile)
-    try:
-        return _plan(parsed, dockerfile, wanted)
-    except DockerfileError as error:
-        raise dockerfile.located(error, error.where) if error.where else error from None
+    graph = Graph()
+    aims: list[Aim] = []
+    uncached: set[int] = set()
+    for each in wanted:
+        try:
+            aims.append(_aim(parsed, dockerfile, each, graph, uncached))
+        except WherryError as error:
+            if error.where is not None and each.is_one_of_several:
+                error.message += f" (for {each.platform})"
+            if error.where is not None and isinstance(error, DockerfileError):
+                raise dockerfile.located(error, error.where) from None
+            raise
+    _refuse_equal(aims, wanted)
+    unused = set.intersection(*(set(each.arguments.unused()) for each in wanted))
+    return Plan(tuple(graph.steps), tuple(aims), tuple(sorted(unused)), frozenset(uncached))
 
 
-def _plan(parsed: Program, dockerfile: Dockerfile, wanted: Wanted) -> Plan:
+def _aim(parsed: Program, dockerfile: Dockerfile, wanted: Wanted, graph: Graph, no_lookup: set[int]) -> Aim:
+    """Adds the steps for one platform to `graph`, and those of `uncached_stages` to `no_lookup`."""
     arguments = wanted.arguments
     _declare_globals(parsed, dockerfile, arguments)
     stages = [_with_base(stage, dockerfile, arguments) for stage in parsed.stages]
@@ -86,7 +106,6 @@ def _plan(parsed: Program, dockerfile: Dockerfile, wanted: Wanted) -> Plan:
         image = origins.find(base.image, base.location, platform, wanted).image
         return [trigger(text) for text in image.config.execution.onbuild] if image else ()
 
-    graph = Graph()
     planners: dict[int, Planner] = {}
     for number in sorted(needed(chosen, parent, instructions, names)):
         planner = planners[number] = Planner(graph, wanted, dockerfile.escape, _label(stages, number))
@@ -95,18 +114,23 @@ def _plan(parsed: Program, dockerfile: Dockerfile, wanted: Wanted) -> Plan:
             continue
         planner.begin(stages[number], planners.get(parent(number)))
         planner.follow(stages[number].instructions, partial(_origin, names, planners, number))
+    for number in uncached:
+        if number in planners:
+            no_lookup |= planners[number].steps
     last = planners[chosen]
-    return Plan(
-        tuple(graph.steps),
-        last.step,
-        last.execution,
-        last.base,
-        last.platform,
-        last.history(),
-        last.author,
-        tuple(arguments.unused()),
-        frozenset(step for number in uncached if number in planners for step in planners[number].steps),
-    )
+    return Aim(last.step, last.execution, last.base, last.platform, last.history(), last.author)
+
+
+def _refuse_equal(aims: Sequence[Aim], wanted: Sequence[Wanted]) -> None:
+    """An index has one image for each platform."""
+    made: dict[Platform, Platform] = {}
+    for aim, each in zip(aims, wanted, strict=True):
+        if aim.platform in made:
+            raise WherryError(
+                f"the images for {made[aim.platform]} and {each.platform} would both be for {aim.platform}",
+                hint="leave --platform out of the last stage's FROM",
+            )
+        made[aim.platform] = each.platform
 
 
 def _refuse_zero_bytes(dockerfile: Dockerfile) -> None:

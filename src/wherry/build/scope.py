@@ -30,11 +30,16 @@ def given(pairs: tuple[tuple[str, str | None], ...], environment: Mapping[str, s
     return {name: value for name, value in values if value is not None}
 
 
+def proxies_of(given: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Those of the given values that every RUN sees."""
+    return tuple((name, value) for name, value in given.items() if name in PREDEFINED)
+
+
 def of_platform(target: Platform, build: Platform, stage: str) -> dict[str, str]:
     """The predefined platform arguments of the global scope."""
     arguments = {"TARGETSTAGE": stage or "default"}
     for prefix, platform in (("TARGET", target), ("BUILD", build)):
-        arguments[f"{prefix}PLATFORM"] = str(platform)
+        arguments[f"{prefix}PLATFORM"] = str(platform.plain)
         arguments[f"{prefix}OS"] = platform.os
         arguments[f"{prefix}ARCH"] = platform.architecture
         arguments[f"{prefix}VARIANT"] = platform.variant
@@ -60,9 +65,6 @@ class Arguments:
         """What `ARG name=default` in a stage gives."""
         self._declared.add(name)
         return self._values.get(name, self._globals.get(name) if default is None else default)
-
-    def proxies(self) -> tuple[tuple[str, str], ...]:
-        return tuple((name, value) for name, value in self._values.items() if name in PREDEFINED)
 
     def unused(self) -> list[str]:
         """Given and never declared."""

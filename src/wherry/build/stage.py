@@ -84,7 +84,7 @@ class Planner:
         self._config = Draft(self.execution)
         following = (*self._triggers, *stage.instructions)
         self._total = 1 + sum(isinstance(item, _MAKING_STEPS) for item in following)
-        name = self._name(f"FROM {base.image}")
+        name = self._name(f"FROM {base.image}", arrow=False)
         if origin is not None:
             self._make_base(origin, name, base.location)
 
@@ -97,7 +97,7 @@ class Planner:
         self._begin_with(origin, Execution())
         self.execution = self.execution._replace(onbuild=())
         self._config = Draft(self.execution)
-        self._make_base(origin, self._name(f"FROM {origin.label}"), base.location)
+        self._make_base(origin, self._name(f"FROM {origin.label}", arrow=False), base.location)
 
     def follow(self, instructions: Sequence[ins.Instruction], find_stage: FindStage) -> None:
         self._find_stage = find_stage
@@ -334,9 +334,14 @@ class Planner:
     def _record(self, text: str) -> None:
         self._history.append(Recorded(text))
 
-    def _name(self, text: str) -> str:
+    def _name(self, text: str, *, arrow: bool = True) -> str:
+        """As BuildKit names steps. Of several platforms it shows the step's, and with `arrow` the one that is
+        built for, where that is another one which the step sees: `[linux/amd64->arm64 build 2/4]`."""
         self._count += 1
         label = f"{self.label} " if self.label else ""
+        if self._wanted.is_one_of_several:
+            target = legible.target(self.platform, self._lookup) if arrow else ""
+            label = f"{self.platform}{target} {label}"
         return f"[{label}{self._count}/{self._total}] {text}"
 
 

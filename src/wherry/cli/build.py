@@ -215,7 +215,7 @@ def _options(args: argparse.Namespace, settings: Settings) -> Options:
         arguments=(*configured(os.environ), *map(_argument, args.build_arg)),
         labels=tuple(map(_label, args.label)),
         target=args.target,
-        platform=platforms.parse(args.platform) if args.platform else None,
+        platforms=(platforms.parse(args.platform),) if args.platform else (),
         timestamps=args.timestamps,
         no_cache=args.no_cache or args.cache == "off",
         uncached_stages=tuple(name for text in args.no_cache_filter for name in text.split(",")),

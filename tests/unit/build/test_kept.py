@@ -12,7 +12,7 @@ from wherry.base.errors import WherryError
 from wherry.build import keeping, kept, picking
 from wherry.build.account import BASE, EXACT, EXECUTED, FAILED, Account, Went
 from wherry.build.options import Options
-from wherry.build.plan import Plan
+from wherry.build.plan import Aim, Plan
 from wherry.build.solve import Outcome
 from wherry.build.step import Base, Copy, Remote, Run, Scene, Step
 from wherry.oci import platform as platforms
@@ -29,7 +29,7 @@ STEPS = (
     Step(1, RUN, 0, (), "[2/3] RUN x", None, "", "linux/amd64", Scene(RUN, ("/bin/bash", "-c"))),
     Step(2, RUN, 1, (0,), "[3/3] RUN x", None, "", "linux/amd64", Scene(RUN)),
 )
-PLAN = Plan(STEPS, 2, Execution(), None, platforms.host(), (), "", ())
+PLAN = Plan(STEPS, (Aim(2, Execution(), None, platforms.host(), (), ""),), ())
 BEGUN = [Outcome((A,), None, True), Outcome((A, B), B), None]
 
 
@@ -90,7 +90,7 @@ def test_what_was_fetched_is_kept_without_passwords(store: Store) -> None:
     add = Copy((url,), "/", remotes=(Remote(url),))
     steps = (STEPS[0], Step(1, add, 0, (), "[2/2] ADD x /", None, "", "linux/amd64"))
     outcomes = [Outcome((A,)), Outcome((A, B), B)]
-    plan = PLAN._replace(steps=steps, last=1)
+    plan = PLAN._replace(steps=steps)
     keeping.succeeded(store, plan, outcomes, Options(), B, account(BASE, EXECUTED))
     (place,) = only(store).places[1:]
     assert place.copy is not None

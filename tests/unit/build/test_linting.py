@@ -77,9 +77,9 @@ def told(store: Store, folder: Path, situation: Situation) -> Told:
 
 
 def options(folder: Path, situation: Situation) -> Options:
-    platform = platforms.parse(situation.platform) if situation.platform else None
+    wanted = (platforms.parse(situation.platform),) if situation.platform else ()
     return Options(
-        context=str(folder), target=situation.target, platform=platform, contexts=situation.contexts
+        context=str(folder), target=situation.target, platforms=wanted, contexts=situation.contexts
     )
 
 

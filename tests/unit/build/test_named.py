@@ -88,17 +88,17 @@ def test_an_image_for_copy_and_from() -> None:
     found = planned("FROM src\nRUN x\nCOPY --from=src a /b\n", src="image other")
     assert bases(found) == [(OTHER,)]
     assert runs(found) == ["trigger", "x"]
-    assert found.execution.env == ("A=other",)
+    assert found.aims[0].execution.env == ("A=other",)
 
 
 def test_files_for_from_are_a_layer_on_nothing() -> None:
     found = planned("FROM src\nRUN x\n", src="src")
     assert copies(found) == [("src", ("/",), "/")]
     assert bases(found) == [()]
-    assert found.base is None
-    assert found.execution.environment()["PATH"]
+    assert found.aims[0].base is None
+    assert found.aims[0].execution.environment()["PATH"]
     assert [step.name for step in found.steps] == ["", "[1/2] FROM src", "[2/2] RUN x"]
-    assert [(line.text, line.step) for line in found.history] == [
+    assert [(line.text, line.step) for line in found.aims[0].history] == [
         ("FROM context 'src'", 1),
         ("RUN /bin/sh -c x", 2),
     ]
@@ -114,16 +114,16 @@ def test_a_stage_of_the_name_is_replaced_whole() -> None:
     # BuildKit does not run what the image has for children either: the stage is the image.
     assert runs(found) == ["x"]
     assert bases(found) == [(OTHER,)]
-    assert found.execution.env == ("A=other",)
-    assert found.execution.onbuild == ()
+    assert found.aims[0].execution.env == ("A=other",)
+    assert found.aims[0].execution.onbuild == ()
 
 
 def test_the_target_may_be_a_replaced_stage() -> None:
     found = planned("FROM base\nRUN x\nFROM base AS src\nRUN y\n", src="image base")
     assert runs(found) == []
-    assert found.execution == IMAGES["base"].execution
-    assert found.base == IMAGES["base"]
-    assert found.history == ()
+    assert found.aims[0].execution == IMAGES["base"].execution
+    assert found.aims[0].base == IMAGES["base"]
+    assert found.aims[0].history == ()
 
 
 def test_what_a_replaced_stage_needed_is_not_built() -> None:

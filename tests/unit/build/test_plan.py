@@ -65,10 +65,10 @@ def test_one_stage() -> None:
     assert [step.parent for step in found.steps] == [None, 0, 1, 2]
     assert found.steps[0].operation == Base((LAYER,))
     assert found.steps[3].operation == Folder("/base/z", "")
-    assert [item.text for item in found.history] == [
+    assert [item.text for item in found.aims[0].history] == [
         "RUN /bin/sh -c make", "ENV A=1", "COPY x /y", "WORKDIR /base/z",
     ]  # fmt: skip
-    assert [item.step for item in found.history] == [1, None, 2, 3]
+    assert [item.step for item in found.aims[0].history] == [1, None, 2, 3]
 
 
 def test_only_what_the_target_needs() -> None:
@@ -114,7 +114,7 @@ def test_arguments_and_variables() -> None:
     assert environments[0] == {"G": "g", "A": "ag", "PATH": "/bin", "FROM_BASE": "1", "E": "ag-1"}
     assert environments[1]["A"] == "env"
     given = planned(text, A="given")
-    assert "RUN |2 A=given G=g /bin/sh -c x" in [item.text for item in given.history]
+    assert "RUN |2 A=given G=g /bin/sh -c x" in [item.text for item in given.aims[0].history]
 
 
 def test_from_takes_global_arguments_only() -> None:
@@ -144,24 +144,24 @@ def test_platform_arguments_and_the_platform_of_a_stage() -> None:
     ]
     (run,) = [step.operation for step in found.steps if isinstance(step.operation, Run)]
     assert dict(run.environment)["TARGETARCH"] == "arm64"
-    assert found.platform == ARM64
+    assert found.aims[0].platform == ARM64
 
 
 def test_onbuild_comes_first_and_once() -> None:
     found = planned("FROM parent AS child\nRUN second\nFROM child\nRUN third\n")
     assert runs(found) == ["first", "second", "third"]
-    assert found.execution.onbuild == ()
+    assert found.aims[0].execution.onbuild == ()
 
 
 def test_cmd_is_dropped_with_a_new_entrypoint() -> None:
-    assert planned('FROM base\nENTRYPOINT ["e"]\n').execution.cmd is None
-    assert planned('FROM base\nCMD ["c"]\nENTRYPOINT ["e"]\n').execution.cmd == ("c",)
-    assert planned('FROM base\nENTRYPOINT ["e"]\nCMD ["c"]\n').execution.cmd == ("c",)
+    assert planned('FROM base\nENTRYPOINT ["e"]\n').aims[0].execution.cmd is None
+    assert planned('FROM base\nCMD ["c"]\nENTRYPOINT ["e"]\n').aims[0].execution.cmd == ("c",)
+    assert planned('FROM base\nENTRYPOINT ["e"]\nCMD ["c"]\n').aims[0].execution.cmd == ("c",)
 
 
 def test_shell_is_used_by_run_cmd_and_entrypoint() -> None:
     found = planned('FROM base\nSHELL ["bash", "-e"]\nRUN x\nCMD y\n')
-    assert found.execution.cmd == ("bash", "-e", "y")
+    assert found.aims[0].execution.cmd == ("bash", "-e", "y")
     assert found.steps[1].operation.args == ("bash", "-e", "x")  # type: ignore[union-attr]
 
 
@@ -210,7 +210,7 @@ def test_a_trigger_stands_at_from_and_says_so() -> None:
         ("[stage-1 3/4] ONBUILD COPY a b", 2),
         ("[stage-1 4/4] COPY x y", 3),
     ]
-    assert not any("ONBUILD" in line.text for line in found.history)
+    assert not any("ONBUILD" in line.text for line in found.aims[0].history)
     with pytest.raises(WherryError) as error:
         planned("FROM base\nFROM puller\n")
     assert error.value.where == Location("Dockerfile", 2, 2)

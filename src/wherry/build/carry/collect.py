@@ -41,11 +41,12 @@ def collect(
 
 
 def own_steps(plan: Plan) -> Iterator[Step]:
-    """The steps that the image's layers are from, the last one first."""
-    number: int | None = plan.last
-    while number is not None:
-        yield plan.steps[number]
-        number = plan.steps[number].parent
+    """The steps that the layers of the image, or of all images, are from, the last one first."""
+    for aim in plan.aims:
+        number: int | None = aim.last
+        while number is not None:
+            yield plan.steps[number]
+            number = plan.steps[number].parent
 
 
 class _Known:

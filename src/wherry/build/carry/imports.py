@@ -166,10 +166,10 @@ class Imports:
 
 
 def _needed(plan: Plan, outcomes: Sequence[Outcome | None]) -> Iterator[Chain]:
-    """What the image is made of, and what steps that are to be executed stand on, as far as it is known."""
+    """What the images are made of, and what steps that are to be executed stand on, as far as it is known."""
     missing = [step for step in plan.steps if outcomes[step.number] is None]
     below = (number for step in missing for number in (step.parent, *step.inputs) if number is not None)
-    for number in (plan.last, *below):
+    for number in (*(aim.last for aim in plan.aims), *below):
         outcome = outcomes[number]
         if outcome is not None:
             yield outcome.chain
