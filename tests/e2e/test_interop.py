@@ -1,0 +1,168 @@
+"""podman, buildah, skopeo, umoci and bare HTTP read what wherry pushes, and wherry reads what they push."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support import busybox, interop, remote
+from support.cli import Wherry
+from support.interop import READERS, Podman, Tree, run
+from support.registry import serve
+from wherry.layer.layers import Layers
+from wherry.oci import media
+from wherry.store.store import Store
+
+pytestmark = pytest.mark.needs(
+    "root", "docker-registry", "skopeo", "podman", "buildah", "umoci", "zstd", busybox.PROGRAM
+)
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    scratch = tmp_path_factory.mktemp("interop")
+    with serve(str(scratch / "content"), str(scratch)) as address:
+        yield address
+
+
+@pytest.fixture
+def second(tmp_path: Path) -> Wherry:
+    """Another machine."""
+    return Wherry(tmp_path / "second", tmp_path / "docker")
+
+
+@pytest.fixture
+def podman() -> Iterator[Podman]:
+    with interop.podman() as found:
+        yield found
+
+
+def _tree(wherry: Wherry, name: str) -> Tree:
+    """The image as the store has it, its tars read by Python's own reader."""
+    with Store.open(str(wherry.root)) as store:
+        tars = []
+        for diff_id in store.images.find(name).config.diff_ids:
+            with Layers(store).open_tar(diff_id) as stream:
+                tars.append(stream.read())
+    return interop.of_layers(tars)
+
+
+def _two_layers(wherry: Wherry, tmp_path: Path, name: str) -> None:
+    """Busybox, and a file of another owner on top of it, as a build leaves it."""
+    (tmp_path / "context").mkdir()
+    (tmp_path / "context" / "a b").write_text("content of ä\n")
+    shutil.copy(busybox.PROGRAM, tmp_path / "context" / "busybox")
+    (tmp_path / "context" / "Dockerfile").write_text(
+        "FROM scratch\n"
+        "LABEL what=interop\n"
+        "COPY busybox /bin/\n"
+        'COPY --chown=1000:1000 --chmod=640 ["a b", "/data/copied/"]\n'
+        'CMD ["/bin/busybox", "sh"]\n'
+    )
+    wherry.ok("build", "-t", name, tmp_path / "context")
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_what_wherry_pushed(wherry: Wherry, host: str, tmp_path: Path, reader: str) -> None:
+    name = f"{host}/read-by/{reader}:v1"
+    _two_layers(wherry, tmp_path, name)
+    wherry.ok("push", name)
+    expected = _tree(wherry, name)
+    assert expected["data/copied/a b"].mode == "-rw-r-----"
+    found = READERS[reader](name, tmp_path / "scratch")
+    assert found == expected
+
+
+def test_its_manifest(wherry: Wherry, host: str, tmp_path: Path) -> None:
+    name = f"{host}/manifest:v1"
+    _two_layers(wherry, tmp_path, name)
+    digest = wherry.ok("push", name).rstrip().rpartition(" ")[2]
+    raw, kind = interop.fetch(name)
+    assert (kind, remote.sha256(raw)) == (media.MANIFEST, digest)
+    document = json.loads(raw)
+    assert (document["schemaVersion"], document["mediaType"]) == (2, media.MANIFEST)
+    shown = json.loads(run("skopeo", "inspect", "--tls-verify=false", f"docker://{name}"))
+    assert (shown["Digest"], shown["Labels"]) == (digest, {"what": "interop"})
+    assert shown["Layers"] == [layer["digest"] for layer in document["layers"]]
+
+
+@pytest.mark.parametrize("options", [(), ("--format", "v2s2"), ("--compression-format", "zstd")], ids=str)
+def test_what_podman_pushed(
+    wherry: Wherry, second: Wherry, podman: Podman, host: str, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    name, other = f"{host}/box:v1", f"{host}/by-podman/{'-'.join(options).strip('-') or 'plain'}:v1"
+    _two_layers(wherry, tmp_path, name)
+    wherry.ok("push", name)
+    podman.podman("pull", "--quiet", "--tls-verify=false", name)
+    podman.podman("push", "--quiet", "--tls-verify=false", *options, name, f"docker://{other}")
+    second.ok("pull", other)
+    assert _tree(second, other) == _tree(wherry, name)
+
+
+def test_what_buildah_committed(
+    wherry: Wherry, second: Wherry, podman: Podman, host: str, tmp_path: Path
+) -> None:
+    name, other = f"{host}/box:v2", f"{host}/by-buildah:v1"
+    _two_layers(wherry, tmp_path, name)
+    wherry.ok("push", name)
+    with podman.working(name) as container:
+        root = Path(podman.buildah("mount", container).strip())
+        (root / "data" / "copied" / "a b").unlink()
+        (root / "added").write_text("by buildah")
+        podman.buildah("config", "--label", "by=buildah", container)
+        podman.buildah("commit", "--quiet", "--tls-verify=false", container, f"docker://{other}")
+    second.ok("pull", other)
+    inspected = json.loads(second.ok("inspect", other))[0]
+    assert {"what": "interop", "by": "buildah"}.items() <= inspected["Config"]["Labels"].items()
+    assert second.ok("run", "--rm", other, "/bin/busybox", "cat", "/added") == "by buildah"
+    assert second("run", "--rm", other, "/bin/busybox", "ls", "/data/copied/a b").code == 1
+
+
+@pytest.mark.parametrize("tool", ["podman", "buildah"])
+@pytest.mark.parametrize("form", ["oci", "v2s2"])
+def test_lists_that_they_pushed(
+    wherry: Wherry, second: Wherry, podman: Podman, host: str, tmp_path: Path, tool: str, form: str
+) -> None:
+    name, listed = f"{host}/box:v3", f"{host}/list-by/{tool}-{form}:v1"
+    _two_layers(wherry, tmp_path, name)
+    wherry.ok("push", name)
+    use = podman.podman if tool == "podman" else podman.buildah
+    use("manifest", "create", "local/list")
+    for architecture in ("s390x", "amd64"):
+        use("manifest", "add", "--tls-verify=false", "--arch", architecture, "local/list", f"docker://{name}")
+    use(
+        "manifest",
+        "push",
+        "--tls-verify=false",
+        "--all",
+        "--format",
+        form,
+        "local/list",
+        f"docker://{listed}",
+    )
+    assert interop.fetch(listed).media_type == (media.INDEX if form == "oci" else media.DOCKER_LIST)
+    second.ok("pull", listed)
+    assert _tree(second, listed) == _tree(wherry, name)
+
+
+@pytest.mark.parametrize("compression", ["gzip", "zstd"])
+@pytest.mark.parametrize("form", ["oci", "v2s2"])
+def test_what_skopeo_copied_goes_on_as_it_is(
+    wherry: Wherry, second: Wherry, host: str, tmp_path: Path, form: str, compression: str
+) -> None:
+    """Pulled and pushed again, byte for byte; what docker's format cannot say skopeo refuses itself."""
+    name, other = f"{host}/box:v4", f"{host}/by-skopeo/{form}-{compression}:v1"
+    _two_layers(wherry, tmp_path, name)
+    wherry.ok("push", name)
+    options = ["--src-tls-verify=false", "--dest-tls-verify=false", "--dest-compress-format", compression]
+    run("skopeo", "copy", "--quiet", *options, "--format", form, f"docker://{name}", f"docker://{other}")
+    second.ok("pull", other)
+    assert _tree(second, other) == _tree(wherry, name)
+    again = f"{host}/again/{form}-{compression}:v1"
+    second.ok("tag", other, again)
+    second.ok("push", again)
+    assert interop.fetch(again) == interop.fetch(other)
