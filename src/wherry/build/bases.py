@@ -68,15 +68,15 @@ class Bases:
             return image
         reference = references.parse(name).with_default_tag()
         try:
-            return self._fetch(reference, platform)
+            return self._fetch(name, reference, platform)
         except WherryError as error:
             raise _explained(error, reference) from None
 
-    def _fetch(self, reference: Reference, platform: Platform) -> Image:
+    def _fetch(self, written: str, reference: Reference, platform: Platform) -> Image:
         from wherry.registry import config
         from wherry.registry.pull import pull
 
-        registries = config.load(self._tls_verify)
+        registries = config.load(self._tls_verify, written)
 
         with vertex(self._emit, 0, f"[internal] pull {reference.familiar}"):
             return pull(self._store, reference, platform, self._emit, 0, registries=registries)

@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
             f"{args.name} is one image: `ls` lists the tags of a repository",
             hint=f"write `wherry ls {reference.familiar_name}`",
         )
-    with Client(reference, registries=config.load(args.tls_verify)) as client:
+    with Client(reference, registries=config.load(args.tls_verify, args.name)) as client:
         found = tags(client)
     shown = reference.familiar_name
     rows = [{"Tag": tag, "Repository": shown, "Name": f"{shown}:{tag}"} for tag in found]

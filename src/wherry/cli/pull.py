@@ -37,7 +37,9 @@ def run(args: argparse.Namespace) -> int:
         )
     reference = reference.with_default_tag()
     with Store.open() as store, Transfers(PULL, sys.stdout, args.quiet) as transfers:
-        pulled = retrieve(store, reference, platform, transfers, registries=config.load(args.tls_verify))
+        pulled = retrieve(
+            store, reference, platform, transfers, registries=config.load(args.tls_verify, args.name)
+        )
     if not args.quiet:
         print(f"Digest: {pulled.digest}")
         news = "Downloaded newer image" if pulled.fresh else "Image is up to date"

@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     from wherry.registry.referrers import referrers
 
     reference = references.parse(args.name).with_default_tag()
-    with Client(reference, registries=config.load(args.tls_verify)) as client:
+    with Client(reference, registries=config.load(args.tls_verify, args.name)) as client:
         if args.platform:
             digest = resolve(client, reference, platforms.parse(args.platform))[1].digest
         else:

@@ -139,7 +139,7 @@ def _provide_image(store: Store, args: argparse.Namespace) -> None:
         print(f"Unable to find image '{reference.familiar}' locally", file=sys.stderr, flush=True)
     with Transfers(PULL, sys.stderr, args.quiet) as transfers:
         try:
-            pull(store, reference, None, transfers, registries=config.load(args.tls_verify))
+            pull(store, reference, None, transfers, registries=config.load(args.tls_verify, name))
         except NotFound as error:
             error.hint = error.hint or "`wherry images` lists the images that are here"
             raise

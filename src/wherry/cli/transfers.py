@@ -51,6 +51,8 @@ class Transfers:
     def __call__(self, event: Event) -> None:
         with self._lock:
             if isinstance(event, Note):
+                if self._quiet and event.level != "warning":
+                    return
                 self._erase()
                 print(f"{event.level}: {event.text}", file=sys.stderr)
             elif isinstance(event, Transfer) and not self._quiet:

@@ -20,6 +20,7 @@ from wherry.registry import config, mirrors
 from wherry.registry.challenge import Challenge
 from wherry.registry.config import Registries
 from wherry.registry.credentials import Credential, Credentials
+from wherry.registry.failures import Refused
 from wherry.registry.hosts import base_url, host_of, origin
 from wherry.registry.transport import Retries, Transport
 
@@ -116,7 +117,7 @@ class Authority:
         if response.status in (400, 401, 403):
             raise denied(self.registry, credential is not None, _said(raw))
         if response.status != 200:
-            raise WherryError(f"the token server of {self.registry} answered {response.status}")
+            raise Refused(f"the token server of {self.registry} answered {response.status}")
         return _token(raw, self.registry)
 
     def _realm(self, asked: Challenge) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import BinaryIO
 
-from wherry.base.errors import Corrupt, Denied, WherryError
+from wherry.base.errors import Corrupt, Denied, NotFound, WherryError
 from wherry.base.events import Emit, ignore
 from wherry.base.text import one_line
 from wherry.base.tuples import NamedTuple
@@ -81,16 +81,23 @@ class Client:
         registries = config.load() if registries is None else registries
         mounted = [f"repository:{source}:pull" for source in sources]
 
-        def place(source: Source) -> Place:
+        def place(source: Source, retries: Retries | None) -> Place:
             scope = f"repository:{source.reference.repository}:{'pull,push' if push else 'pull'}"
             trust = mirrors.trust(registries, source)
-            return Place(source.reference, reference, [scope, *mounted], trust, credentials, retries)
+            return Place(source, reference, [scope, *mounted], trust, credentials, retries)
 
-        self._places = Places([place(one) for one in mirrors.sources(registries, reference, push)], emit)
+        self._hint = mirrors.hint(registries)
+        *others, home = mirrors.sources(registries, reference, push)
+        hasty = _hasty(retries or Retries())
+        self._places = Places([*(place(one, hasty) for one in others), place(home, retries)], emit)
 
     def manifest(self, tag_or_digest: str) -> Document:
         """The manifest or index of that name; NotFound where there is none."""
-        return self._places.first(lambda place: _manifest(place, tag_or_digest))
+        try:
+            return self._places.first(lambda place: _manifest(place, tag_or_digest))
+        except (NotFound, Denied) as error:
+            error.hint = self._hint or error.hint
+            raise
 
     def put_manifest(self, tag_or_digest: str, raw: bytes, media_type: str) -> Digest:
         """Give a manifest its name; everything that it names must be there already."""
@@ -220,6 +227,11 @@ class Client:
                 return False
             place.expect(response, (200,), "")
             return True
+
+
+def _hasty(retries: Retries) -> Retries:
+    """How a mirror is asked: there is another place to turn to."""
+    return retries._replace(attempts=min(retries.attempts, 2), longest=min(retries.longest, 1.0))
 
 
 def _manifest(place: Place, tag_or_digest: str) -> Document:

@@ -57,17 +57,27 @@ class Alias(NamedTuple):
 class Registries(NamedTuple):
     """All of it. `verify` is what the user said on the command line: it wins over every table's `insecure`.
 
-    `searched` are the registries that another tool would search for a name without a host.
+    `searched` are registries others search for a name without a host. `short` is such a name, as the
+    user wrote it, without tag and digest.
     """
 
     tables: tuple[Table, ...] = ()
     aliases: Mapping[str, Alias] = {}
     searched: tuple[str, ...] = ()
     verify: bool | None = None
+    short: str = ""
+
+    @property
+    def alias(self) -> Alias | None:
+        """What the name that is asked for means, where somebody has said so."""
+        return self.aliases.get(self.short)
 
 
-def load(verify: bool | None = None) -> Registries:
-    """The configuration of this machine and user; WherryError where a file of it cannot be understood."""
+def load(verify: bool | None = None, written: str = "") -> Registries:
+    """The configuration of this machine and user, for an image whose name the user has `written` so.
+
+    WherryError where a file of it cannot be understood.
+    """
     tables: dict[str, Table] = {}
     aliases: dict[str, Alias] = {}
     searched: tuple[str, ...] = ()
@@ -79,7 +89,10 @@ def load(verify: bool | None = None) -> Registries:
             if alias.name:
                 aliases[short] = alias
         searched = part.searched() or searched
-    return Registries(tuple(tables.values()), aliases, searched, verify)
+    name = written.partition("@")[0]
+    name = name if ":" not in name.rpartition("/")[2] else name.rpartition(":")[0]
+    short = "" if references.has_host(name) else name
+    return Registries(tuple(tables.values()), aliases, searched, verify, short)
 
 
 def _files(environ: Mapping[str, str]) -> list[str]:

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 
 from wherry.base.errors import WherryError
 
+_TUNNEL = "Tunnel connection failed: "
+"""How http.client says that a proxy refuses a CONNECT."""
+
 
 class Broken(WherryError):
     """A connection that was refused, lost or silent; the same request may succeed later."""
@@ -33,6 +36,8 @@ def failure(url: str, error: Exception) -> WherryError:
     if isinstance(error, SSLError):
         return _tls_failure(host, error)
     if isinstance(error, ProxyError):
+        if "407" in reason:
+            return proxy_denied(host)
         return Unreachable(
             f"cannot reach {host} through the proxy: {reason}",
             hint="check http_proxy, https_proxy and no_proxy",
@@ -42,6 +47,13 @@ def failure(url: str, error: Exception) -> WherryError:
             f"cannot reach {host}: {reason}", hint="check the name, the network and that the server runs"
         )
     return Broken(f"the connection to {host} broke: {reason}", hint="try again")
+
+
+def proxy_denied(host: str) -> Unreachable:
+    return Unreachable(
+        f"cannot reach {host} through the proxy: it asks for a user and a password, or refuses those it got",
+        hint="write them into http_proxy and https_proxy: http://USER:PASSWORD@HOST:PORT",
+    )
 
 
 def _tls_failure(host: str, error: Exception) -> Unreachable:
@@ -57,7 +69,7 @@ def _tls_failure(host: str, error: Exception) -> Unreachable:
     reason = ((cause.reason if cause else "") or "no TLS").lower().replace("_", " ")
     if reason.endswith(("certificate required", "alert bad certificate")):
         return Untrusted(
-            f"{host} wants to see a client's certificate that it knows: {reason.rpartition('alert ')[2]}",
+            f"{host} wants to see a client's certificate that it knows",
             hint=f"put one into ~/.config/containers/certs.d/{host}: client.cert and client.key",
         )
     if " alert " in reason:
@@ -82,6 +94,8 @@ def reason_of(error: BaseException) -> str:
     from socket import gaierror
 
     for seen in _chain(error):
+        if isinstance(seen, OSError) and str(seen).startswith(_TUNNEL):
+            return f"it answers {str(seen).removeprefix(_TUNNEL)[:100].lower()}"
         if isinstance(seen, gaierror):
             return "its name is not known"
         if isinstance(seen, TimeoutError):

@@ -7,16 +7,19 @@ from wherry.base.tuples import NamedTuple
 from wherry.oci import reference as references
 from wherry.oci.reference import Reference
 from wherry.registry.certificates import Trust
-from wherry.registry.config import Registries, Table
+from wherry.registry.config import Alias, Registries, Table
 from wherry.registry.hosts import host_of
 
 
 class Source(NamedTuple):
-    """`reference` is the image's name there. `insecure` None: as its host is usually spoken to."""
+    """`reference` is the image's name there. `insecure` None: as its host is usually spoken to.
+
+    `file` has said so, where that is another name than the image's own.
+    """
 
     reference: Reference
     insecure: bool | None = None
-    is_mirror: bool = False
+    file: str = ""
 
 
 def sources(registries: Registries, reference: Reference, push: bool = False) -> list[Source]:
@@ -24,20 +27,47 @@ def sources(registries: Registries, reference: Reference, push: bool = False) ->
 
     Denied where the name is blocked.
     """
+    alias = None if push else registries.alias
+    if alias:
+        reference = _meant(alias, reference)
     table = find(registries, reference)
     if table is None:
-        return [Source(reference)]
+        return [Source(reference, file=alias.file if alias else "")]
     if table.blocked:
         raise Denied(f"{reference.familiar} is blocked: {table.file} forbids {table.prefix}")
     if push:
         return [Source(reference, table.insecure)]
     mirrors = [
-        Source(_moved(reference, table, mirror.location), mirror.insecure, True)
+        Source(_moved(reference, table, mirror.location), mirror.insecure, table.file)
         for mirror in table.mirrors
         if mirror.when == "all" or (mirror.when == "digest-only") == bool(reference.digest)
     ]
-    found = [*mirrors, Source(_moved(reference, table, table.location), table.insecure)]
-    return [source for source in found[:-1] if not _is_blocked(registries, source.reference)] + found[-1:]
+    usable = [source for source in mirrors if not _is_blocked(registries, source.reference)]
+    return [*usable, Source(_moved(reference, table, table.location), table.insecure, table.file)]
+
+
+def _meant(alias: Alias, reference: Reference) -> Reference:
+    """What an alias says, with the tag and the digest of the name that it is for."""
+    try:
+        meant = references.parse(alias.name)
+        if meant.tag or meant.digest or not references.has_host(alias.name):
+            raise WherryError("neither a host alone nor a tag")
+    except WherryError:
+        raise WherryError(
+            f"{alias.file}: the alias {alias.name!r} is no whole name",
+            hint="it has a host, and neither a tag nor a digest: registry.example.com/team/app",
+        ) from None
+    return meant._replace(tag=reference.tag, digest=reference.digest)
+
+
+def hint(registries: Registries) -> str:
+    """What to try where a name is not found that other tools may find; "" where there is nothing."""
+    if not registries.short or registries.alias or not registries.searched:
+        return ""
+    return (
+        f"a name without a host is Docker Hub's, other registries are not searched: write"
+        f" {registries.searched[0]}/{registries.short}"
+    )
 
 
 def trust(registries: Registries, source: Source | None = None) -> Trust:
@@ -98,10 +128,12 @@ def _moved(reference: Reference, table: Table, location: str) -> Reference:
         return reference
     text = location + _read_as(table.prefix, reference)[_length(reference, table.prefix) :]
     try:
+        if not references.has_host(text):
+            raise WherryError("a host, and no repository of it")
         return references.parse(text)
     except WherryError:
         raise WherryError(
-            f"{table.file}: {location} in place of {table.prefix} makes {text}, no name"
+            f"{table.file}: {location} in place of {table.prefix} makes {text}, which is no image's name"
         ) from None
 
 

@@ -14,6 +14,7 @@ from wherry.registry.certificates import Trust
 from wherry.registry.credentials import Credentials
 from wherry.registry.failures import Broken, Refused
 from wherry.registry.hosts import base_url, host_of, origin
+from wherry.registry.mirrors import Source
 from wherry.registry.transport import Body, Response, Retries, Transport
 
 _MAX_ERROR = 64 * 1024
@@ -25,34 +26,34 @@ FAILURES = (Broken, Corrupt, Denied, NotFound, Refused)
 
 
 class Place:
-    """Where `reference` is read from or pushed to; used by several threads at once.
+    """Where an image is read from or pushed to; used by several threads at once.
 
-    `shown` is the name that the user knows the image by: of a mirror's place it is another one. `scopes` are
-    those of a token, such as `repository:library/flask:pull`.
+    `named` is what the user calls it: a mirror's place has another name. `scopes` are those of a token:
+    `repository:library/flask:pull`.
     """
 
     def __init__(
         self,
-        reference: Reference,
-        shown: Reference,
+        source: Source,
+        named: Reference,
         scopes: Sequence[str],
         trust: Trust,
         credentials: Credentials | None = None,
         retries: Retries | None = None,
     ) -> None:
-        self.registry = reference.registry
+        self.reference, self.file = source.reference, source.file
+        self.registry = source.reference.registry
+        self.named = named
         self.transport = Transport(retries, trust=trust)
-        self._reference = reference
-        self._named = shown
         self._authority = Authority(
-            reference.registry, reference.repository, scopes, self.transport, credentials
+            self.registry, source.reference.repository, scopes, self.transport, credentials
         )
         self._base = ""
         self._lock = Lock()
 
     def url(self, path: str) -> str:
         """`path` in this repository: `manifests/v1`."""
-        return f"{self._found()}/v2/{self._reference.repository}/{path}"
+        return f"{self._found()}/v2/{self.reference.repository}/{path}"
 
     def ask(
         self,
@@ -137,9 +138,9 @@ class Place:
 
     def shown(self, tag_or_digest: str = "") -> str:
         """The image as the user named it, or another one of the same repository."""
-        if tag_or_digest and tag_or_digest not in (self._named.tag, self._named.digest):
-            return f"{self._named.familiar_name}@{tag_or_digest}"
-        return self._named.familiar
+        if tag_or_digest and tag_or_digest not in (self.named.tag, self.named.digest):
+            return f"{self.named.familiar_name}@{tag_or_digest}"
+        return self.named.familiar
 
     def pause(self, failures: int, asked: float = 0.0) -> None:
         """Wait behind failure number `failures`, and as long as the server `asked` for (seconds)."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from threading import Lock
 from typing import TypeVar
 
-from wherry.base.errors import WherryError
+from wherry.base.errors import NotFound, WherryError
 from wherry.base.events import Emit, Note
 from wherry.registry.place import FAILURES, Place
 
@@ -14,7 +14,7 @@ Answer = TypeVar("Answer")
 
 
 class Places:
-    """At least one place; used by several threads at once.
+    """Places to read from, and the last one to push to; used by several threads at once.
 
     All ask the same place. Where that fails the next one takes over, for all that is asked from then on: what
     has a digest is the same everywhere, and a name is looked up once.
@@ -24,6 +24,7 @@ class Places:
         self._places = tuple(places)
         self._emit = emit
         self._at = 0
+        self._told: set[int] = set()
         self._lock = Lock()
 
     @property
@@ -48,7 +49,9 @@ class Places:
         while True:
             at = self._at
             try:
-                return ask(self._places[at])
+                answer = ask(self._places[at])
+                self._tell(at)
+                return answer
             except FAILURES as error:
                 self._pass_over(at, error)
 
@@ -65,6 +68,15 @@ class Places:
             except FAILURES as error:
                 self._pass_over(at, error)
 
+    def _tell(self, at: int) -> None:
+        """Say once that number `at` is not where the name points to."""
+        with self._lock:
+            news = at not in self._told
+            self._told.add(at)
+        place = self._places[at]
+        if news and place.reference != place.named:
+            self._emit(Note("info", f"{place.shown()} comes from {place.reference.familiar}: {place.file}"))
+
     def _pass_over(self, at: int, error: WherryError) -> None:
         """Go on to the place behind number `at`; raises `error` where there is none."""
         if at == len(self._places) - 1:
@@ -73,7 +85,8 @@ class Places:
             if self._at > at:
                 return  # another thread has found out before
             self._at = at + 1
-        self._emit(Note("warning", f"the mirror {self._places[at].registry} is passed over: {error.message}"))
+        level = "info" if isinstance(error, NotFound) else "warning"
+        self._emit(Note(level, f"the mirror {self._places[at].registry} is passed over: {error.message}"))
 
     def close(self) -> None:
         for place in self._places:

@@ -11,12 +11,22 @@ from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
-from wherry.base.errors import Corrupt, WherryError
+from wherry.base.errors import Corrupt
 from wherry.base.tuples import NamedTuple
 from wherry.registry import certificates
 from wherry.registry.certificates import Settings, Trust
-from wherry.registry.failures import Broken, Refused, Unreachable, Untrusted, failure, host_of, reason_of
-from wherry.registry.hosts import is_loopback, origin
+from wherry.registry.failures import (
+    Broken,
+    Refused,
+    Unreachable,
+    Untrusted,
+    failure,
+    host_of,
+    proxy_denied,
+    reason_of,
+)
+from wherry.registry.hosts import origin
+from wherry.registry.proxy import Proxy, not_a_url, proxy_for
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, PoolManager
@@ -127,7 +137,7 @@ class Transport:
         self.retries = retries or Retries()
         self._connections = connections
         self._trust = trust or certificates.system()
-        self._pools: dict[tuple[str, str, Settings], PoolManager] = {}
+        self._pools: dict[tuple[str, Proxy | None, Settings], PoolManager] = {}
         self._answered: set[tuple[str, str, int]] = set()
         self._lock = Lock()
 
@@ -239,22 +249,25 @@ class Transport:
             raise Refused(f"not a URL that can be asked: {url[:200]!r}") from None
         except (HTTPError, OSError) as error:
             raise failure(url, error) from None
+        if raw.status == 407:
+            raw.close()
+            raise proxy_denied(host_of(url))
         self._answered.add(origin(url))
         return Response(raw, url)
 
     def _pool(self, url: str) -> PoolManager:
         """The connections for `url`: direct, or through the proxy that the environment names for it."""
-        proxy = _proxy(url)
-        scheme = url.partition(":")[0]
+        proxy, scheme, host = proxy_for(url), url.partition(":")[0], host_of(url)
+        tls = self._trust.of(host) if scheme == "https" else Settings()
         with self._lock:
-            key = (scheme, proxy, self._trust.of(host_of(url)) if scheme == "https" else Settings())
+            key = (scheme, proxy, tls)
             if key not in self._pools:
-                self._pools[key] = self._make_pool(*key, host_of(url))
+                self._pools[key] = self._make_pool(*key, host)
             return self._pools[key]
 
-    def _make_pool(self, scheme: str, proxy: str, tls: Settings, host: str) -> PoolManager:
+    def _make_pool(self, scheme: str, proxy: Proxy | None, tls: Settings, host: str) -> PoolManager:
         import urllib3
-        from urllib3.exceptions import HTTPError
+        from urllib3.exceptions import HTTPError, InsecureRequestWarning
 
         from wherry import __version__
 
@@ -264,33 +277,21 @@ class Transport:
             "blocksize": _BLOCK,
             "headers": {"User-Agent": f"wherry/{__version__}", "Accept-Encoding": "identity"},
         }
+        by_tls = proxy is not None and proxy.url.startswith("https:")
         # Reading the CA bundle takes 20 ms: a registry on http does without.
-        if scheme == "https" or proxy.startswith("https:"):
+        if scheme == "https" or by_tls:
             settings["ssl_context"] = certificates.context(tls)
-        if not proxy:
+        if tls.unverified:
+            urllib3.disable_warnings(InsecureRequestWarning)  # the user has said so, or it is loopback
+        if proxy is None:
             return urllib3.PoolManager(**settings)  # type: ignore[arg-type]
-        if proxy.startswith("https:"):
+        if by_tls:
             settings["proxy_ssl_context"] = certificates.context(Settings())
+        settings["proxy_headers"] = dict(proxy.headers)
         try:
-            return urllib3.ProxyManager(proxy, **settings)  # type: ignore[arg-type]
+            return urllib3.ProxyManager(proxy.url, **settings)  # type: ignore[arg-type]
         except (HTTPError, AssertionError, ValueError):
-            raise WherryError(
-                f"the proxy for {host} is not a URL", hint="correct http_proxy and https_proxy"
-            ) from None
-
-
-def _proxy(url: str) -> str:
-    """http_proxy, https_proxy, no_proxy and their capitals, as curl and Go read them; "" for none."""
-    from urllib.parse import urlsplit
-    from urllib.request import getproxies, proxy_bypass
-
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    proxies = getproxies()
-    proxy = proxies.get(parts.scheme) or proxies.get("all") or ""
-    if not proxy or is_loopback(host) or proxy_bypass(host):
-        return ""
-    return proxy if "://" in proxy else f"http://{proxy}"
+            raise not_a_url(host) from None
 
 
 def _retry_after(text: str) -> float:

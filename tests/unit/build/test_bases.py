@@ -22,7 +22,7 @@ HERE = platforms.host()
 class Offline(Bases):
     """Tells what a registry would be asked for."""
 
-    def _fetch(self, reference: Reference, platform: Platform) -> Image:
+    def _fetch(self, written: str, reference: Reference, platform: Platform) -> Image:
         raise NotFound(f"asked for {reference.familiar}")
 
 
