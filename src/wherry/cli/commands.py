@@ -123,6 +123,16 @@ FAMILIES: dict[str, tuple[str, dict[str, Command]]] = {
             "tree": Command("cachetree", "Show which results stand on which"),
         },
     ),
+    "manifest": (
+        "Make one name of images for several platforms",
+        {
+            "annotate": Command("manifestannotate", "Say which platform an image of a list is for"),
+            "create": Command("manifestcreate", "Begin a list of images that will be one index"),
+            "inspect": Command("manifestinspect", "Show a manifest or an index"),
+            "push": Command("manifestpush", "Push a list as an index, with its images"),
+            "rm": Command("manifestrm", "Forget lists"),
+        },
+    ),
     "system": (
         "Manage wherry",
         {

@@ -24,7 +24,7 @@ def tags(client: Client) -> list[str]:
     missing = f"no such repository: {client.reference.familiar_name}"
     for raw in pages(client, f"tags/list?n={_PAGE}", "application/json", missing):
         found.update(_names(client, raw or b"{}"))
-    return sorted(found, key=_by_numbers)
+    return sorted(found, key=by_numbers)
 
 
 def pages(
@@ -59,7 +59,7 @@ def _names(client: Client, raw: bytes) -> list[str]:
     return names
 
 
-def _by_numbers(name: str) -> list[tuple[int, int, str]]:
-    """Digits count as numbers; what is the same by number is told apart by its text."""
+def by_numbers(name: str) -> list[tuple[int, int, str]]:
+    """A key to sort by: digits count as numbers; what is the same by number is told apart by its text."""
     parts = re.findall(r"\d+|\D+", name)
     return [(0, int(part), part) if part.isdigit() else (1, 0, part) for part in parts]

@@ -12,6 +12,7 @@
       cache/                      digests of contexts' files, repositories, files from URLs, sizes of layers
                                   (estimate.py); may be deleted
       builds/<id>/                a build, and the state of its step that failed; see builds.py
+      lists/<hex>.json            lists of images that `manifest create` made; see transfer/lists.py
       logs/                       whole output of the steps that failed
       containers/<id>/            one container each; see container/state.py
       volumes/<name>/_data        named volumes

@@ -21,12 +21,14 @@ def copy(
     platforms: Sequence[Platform] = (),
     referrers: bool = False,
     emit: Emit = ignore,
+    member: Descriptor | None = None,
 ) -> Digest:
     """The digest of what `target` now has under its name; the one that `source` has, where all is copied.
 
+    `member`: only what an index that is the source names so.
     Layers are told as `Transfer`s of vertex 0; one that is there already is told once, as whole.
     """
-    tree = trees.read(source, platforms, referrers)
+    tree = trees.read(source, platforms, referrers, member)
     lacking = target.begin(tree, source)
     _tell_what_is_there(tree, lacking, emit)
     _Blobs(source, target, emit).copy(_blobs(lacking, emit))

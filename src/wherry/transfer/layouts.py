@@ -18,6 +18,7 @@ from wherry.oci.digest import Digest
 from wherry.output.archive import FULL_NAME, LAYOUT, REF_NAME, blob_name
 from wherry.output.layoutimage import Layout
 from wherry.registry.client import Document, Report
+from wherry.registry.lists import by_numbers
 from wherry.registry.referrers import Referrer, artifact_type_of, subject_of
 from wherry.registry.referrers import entries as listing
 from wherry.store.store import remove_tree
@@ -104,7 +105,7 @@ class LayoutSource:
 def names(layout: Layout) -> list[str]:
     """What the layout calls its images, each once and sorted."""
     found = {_name(entry) for entry in layout.index().manifests if not _is_list(entry)}
-    return sorted(found - {""})
+    return sorted(found - {""}, key=by_numbers)
 
 
 class LayoutTarget:

@@ -38,7 +38,7 @@ class Opening:
             from wherry.transfer.registries import RegistrySource
 
             assert place.reference is not None
-            return RegistrySource(self._client(place.reference))
+            return RegistrySource(self.client(place.reference))
         if place.kind == places.STORE:
             from wherry.transfer.stores import StoreSource
 
@@ -83,9 +83,10 @@ class Opening:
         mounted = ""
         if near and near.registry == reference.registry and near.repository != reference.repository:
             mounted = near.repository
-        return RegistryTarget(self._client(reference, True, mounted), mounted)
+        return RegistryTarget(self.client(reference, True, mounted), mounted)
 
-    def _client(self, reference: Reference, push: bool = False, mounted: str = "") -> Client:
+    def client(self, reference: Reference, push: bool = False, mounted: str = "") -> Client:
+        """The client of a registry, with its default tag."""
         client = Client(
             reference.with_default_tag(),
             push,

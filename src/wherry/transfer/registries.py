@@ -24,13 +24,17 @@ class RegistrySource:
     def __init__(self, client: Client) -> None:
         self._client = client
         self.reference = client.reference
+        self._root: Document | None = None
 
     @property
     def shown(self) -> str:
         return self.reference.familiar
 
     def root(self) -> Document:
-        return self._client.manifest(self.reference.digest or self.reference.tag)
+        """Asked for once: a tag that moves meanwhile is another image."""
+        if self._root is None:
+            self._root = self._client.manifest(self.reference.digest or self.reference.tag)
+        return self._root
 
     def document(self, entry: Descriptor) -> Document:
         return self._client.manifest(entry.digest)

@@ -26,12 +26,19 @@ _SUBJECT = "vnd.docker.reference.digest"
 """buildx's word in an index for the image that an attestation is about."""
 
 
-def read(source: Source, platforms: Sequence[Platform] = (), referrers: bool = False) -> Tree:
-    """What is to be copied from `source`; without `platforms` all of it.
+def read(
+    source: Source,
+    platforms: Sequence[Platform] = (),
+    referrers: bool = False,
+    member: Descriptor | None = None,
+) -> Tree:
+    """What is to be copied from `source`; without `platforms` all of it. `member`: of an index only that.
 
     One platform means its image, several an index of their images. NotFound where there is none for one.
     """
     root = source.root()
+    if member is not None and member.digest != root.digest:
+        root = source.document(member)
     if platforms:
         root = _narrowed(source, root, list(dict.fromkeys(platforms)))
     reader = _Reader(source)
@@ -48,13 +55,15 @@ class _Reader:
     def below(self, root: Node) -> Iterator[Node]:
         """A node behind all that it names."""
         self._note([root.descriptor])
-        levels = [[root]]
-        while wanted := self._unseen(child for node in levels[-1] for child in node.children):
-            if len(levels) > _MAX_DEPTH:
-                raise Unsupported(f"{self._source.shown} is an index of indexes, more than {_MAX_DEPTH} deep")
-            levels.append(self._fetch(wanted))
-        for level in reversed(levels):
-            yield from level
+        nodes: dict[Digest, Node] = {}
+        level = [root]
+        for _ in range(_MAX_DEPTH + 1):
+            wanted = self._unseen(child for node in level for child in node.children)
+            if not wanted:
+                return _in_order(root, nodes)
+            level = self._fetch(wanted)
+            nodes.update({node.document.digest: node for node in level})
+        raise Unsupported(f"{self._source.shown} is an index of indexes, more than {_MAX_DEPTH} deep")
 
     def referring(self, nodes: Sequence[Node]) -> Iterator[Node]:
         """What refers to `nodes`, and what refers to that; with each all that it names."""
@@ -73,6 +82,7 @@ class _Reader:
             found = [item for node in self._fetch(wanted) for item in self.below(node)]
             yield from found
             subjects = [node.document.digest for node in found]
+        raise Unsupported(f"{self._source.shown} has referrers of referrers, more than {_MAX_DEPTH} deep")
 
     def _unseen(self, entries: Iterator[Descriptor]) -> list[Descriptor]:
         return list({entry.digest: entry for entry in entries if entry.digest not in self._seen}.values())
@@ -100,6 +110,15 @@ class _Reader:
                 f"{self._source.shown} has more than {_MAX_DOCUMENTS} manifests, or more than"
                 f" {_MAX_BYTES >> 20} MiB of them"
             )
+
+
+def _in_order(node: Node, nodes: dict[Digest, Node]) -> Iterator[Node]:
+    """`node` behind those of `nodes` that are below it, which are taken out: each comes once."""
+    for entry in node.children:
+        child = nodes.pop(entry.digest, None)
+        if child is not None:
+            yield from _in_order(child, nodes)
+    yield node
 
 
 def parsed(source: Source, document: Document) -> Manifest | Index:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -190,6 +191,16 @@ def test_ls(server: Registry, run: Callable[..., str]) -> None:
     name = f"{server.host}/app"
     assert rows[1] == {"Tag": "v2", "Repository": name, "Name": f"{name}:v2"}
     assert run("ls", "--format", "{{.Name}}", "HOST/app") == f"{name}:v1\n{name}:v2\n"
+
+
+def test_ls_of_a_layout(server: Registry, wherry: Wherry, tmp_path: Path) -> None:
+    for tag in ("v1.10", "v1.9"):
+        wherry.ok("copy", f"{server.host}/app:v1", f"oci:layout:{tag}", cwd=tmp_path)
+    wherry.ok("copy", f"{server.host}/app:v1", "oci:layout", cwd=tmp_path)
+    assert wherry.ok("ls", "oci:layout", cwd=tmp_path) == "v1.9\nv1.10\n"
+    assert wherry.ok("ls", "--format={{.Name}}", "oci:layout", cwd=tmp_path).startswith("oci:layout:v1.9\n")
+    assert wherry("ls", "oci:layout:v1.9", cwd=tmp_path).code == 125
+    assert wherry("ls", "store:app").code == 125
 
 
 def test_ls_takes_a_repository(server: Registry, wherry: Wherry) -> None:

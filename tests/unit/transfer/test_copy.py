@@ -455,3 +455,15 @@ def test_an_index_within_an_index(run: Copy, server: Registry) -> None:
     assert run("HOST/from/app:nested", "store:app") == sha256(raw)
     assert run("store:app", "HOST/to/app:x") == sha256(raw)
     assert _blobs("HOST/to/app", server) == ALL | {sha256(raw)}
+
+
+def test_members_go_before_all_that_name_them(run: Copy, server: Registry) -> None:
+    """The registry refuses a manifest that names what is not there yet."""
+    inner = severalplatforms.index([described(IMAGE.manifest, media.MANIFEST)])
+    between = severalplatforms.index([described(inner, media.INDEX)])
+    indexes = [described(raw, media.INDEX) for raw in (between, inner)]
+    raw = severalplatforms.index([*indexes, described(IMAGE.manifest, media.MANIFEST)])
+    for each in (inner, between, raw):
+        server.add_manifest("from/app", "knot", each, media.INDEX)
+    assert run("HOST/from/app:knot", "HOST/to/app:x") == sha256(raw)
+    assert run("HOST/from/app:knot", "oci:layout:x") == sha256(raw)
