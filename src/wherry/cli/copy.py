@@ -41,7 +41,6 @@ def register(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from wherry.cli.transfers import COPY, Transfers
-    from wherry.registry import config
     from wherry.transfer.copy import copy
     from wherry.transfer.opening import Opening
 
@@ -50,8 +49,7 @@ def run(args: argparse.Namespace) -> int:
     source, target = places.parse(args.source), places.parse(args.target)
     chosen = [platforms.parse(text) for word in args.platform for text in word.split(",")]
     out = sys.stderr if target.path == places.STDIO else sys.stdout
-    registries = config.load(args.tls_verify)
-    with Transfers(COPY, out, args.quiet) as transfers, Opening(registries, transfers) as opening:
+    with Transfers(COPY, out, args.quiet) as transfers, Opening(args.tls_verify, transfers) as opening:
         origin = opening.source(source)
         if not args.quiet:
             print(f"Copying {origin.shown} to {_shown(target)}", file=out, flush=True)

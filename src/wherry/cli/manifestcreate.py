@@ -18,7 +18,6 @@ def register(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from wherry.registry import config
     from wherry.transfer import places
     from wherry.transfer.joining import items_of, list_name
     from wherry.transfer.lists import ImageList, Lists, joined
@@ -26,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
 
     name = list_name(args.list)
     wanted = [places.parse(text) for text in args.images]
-    with Opening(config.load(args.tls_verify)) as opening:
+    with Opening(args.tls_verify) as opening:
         lists = Lists(opening.store())
         if not args.amend and lists.find(name):
             raise WherryError(

@@ -31,12 +31,11 @@ def register(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from wherry.registry import config
     from wherry.transfer.opening import Opening
 
     if args.raw and args.verbose:
         raise UsageError("--raw and --verbose contradict each other", hint="leave one of them out")
-    with Opening(config.load(args.tls_verify)) as opening:
+    with Opening(args.tls_verify) as opening:
         subject = _subject(opening, args.list, args.image)
         verbose = subject.verbose() if args.verbose else None
     if args.raw:

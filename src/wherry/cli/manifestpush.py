@@ -18,15 +18,13 @@ def register(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from wherry.cli.transfers import COPY, Transfers
-    from wherry.registry import config
     from wherry.transfer.joining import list_name, push
     from wherry.transfer.lists import Lists
     from wherry.transfer.opening import Opening
 
     name = list_name(args.list)
     target = list_name(args.target.removeprefix("docker://")) if args.target else name
-    registries = config.load(args.tls_verify)
-    with Transfers(COPY, sys.stdout, args.quiet) as transfers, Opening(registries, transfers) as opening:
+    with Transfers(COPY, sys.stdout, args.quiet) as transfers, Opening(args.tls_verify, transfers) as opening:
         lists = Lists(opening.store())
         digest = push(opening, lists.get(name), target, transfers)
         if args.purge:

@@ -9,8 +9,8 @@ from wherry.base.errors import NotFound, UsageError
 from wherry.base.events import Emit, ignore
 from wherry.oci.reference import Reference
 from wherry.output.layoutimage import Layout
+from wherry.registry import config
 from wherry.registry.client import Client
-from wherry.registry.config import Registries
 from wherry.registry.transport import Retries
 from wherry.store.store import Store
 from wherry.transfer import places
@@ -25,9 +25,9 @@ class Opening:
     """
 
     def __init__(
-        self, registries: Registries | None = None, emit: Emit = ignore, retries: Retries | None = None
+        self, tls_verify: bool | None = None, emit: Emit = ignore, retries: Retries | None = None
     ) -> None:
-        self._registries = registries
+        self._tls_verify = tls_verify
         self._emit = emit
         self._retries = retries
         self._stack = ExitStack()
@@ -38,7 +38,7 @@ class Opening:
             from wherry.transfer.registries import RegistrySource
 
             assert place.reference is not None
-            return RegistrySource(self.client(place.reference))
+            return RegistrySource(self.client(place.reference, written=place.text))
         if place.kind == places.STORE:
             from wherry.transfer.stores import StoreSource
 
@@ -85,14 +85,16 @@ class Opening:
             mounted = near.repository
         return RegistryTarget(self.client(reference, True, mounted), mounted)
 
-    def client(self, reference: Reference, push: bool = False, mounted: str = "") -> Client:
-        """The client of a registry, with its default tag."""
+    def client(
+        self, reference: Reference, push: bool = False, mounted: str = "", written: str = ""
+    ) -> Client:
+        """The client of a registry, with its default tag. `written`: as the user wrote the name."""
         client = Client(
             reference.with_default_tag(),
             push,
             [mounted] if mounted else [],
             retries=self._retries,
-            registries=self._registries,
+            registries=config.load(self._tls_verify, "" if "://" in written else written),
             emit=self._emit,
         )
         return self._stack.enter_context(client)
