@@ -15,6 +15,11 @@ from wherry.store.store import Store
 
 def register(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-q", "--quiet", action="store_true", help="print the image's name and nothing else")
+    parser.add_argument(
+        "--allow-nondistributable-artifacts",
+        action="store_true",
+        help="send layers too that may not be passed on, to a registry that nobody else reads",
+    )
     add_tls_verify(parser)
     forms.register(parser)
     parser.add_argument("name", metavar="NAME[:TAG]")
@@ -49,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
                 form=form,
                 annotations=name.annotations,
                 registries=config.load(args.tls_verify),
+                foreign=args.allow_nondistributable_artifacts,
             )
     print(reference if args.quiet else f"{reference.tag}: digest: {digest}")
     return 0

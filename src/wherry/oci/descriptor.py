@@ -30,6 +30,11 @@ class Descriptor(NamedTuple):
     platform: Platform | None = None
     urls: tuple[str, ...] = ()
 
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it is a layer that lies at its URLs, and that may not be passed on."""
+        return self.media_type in media.FOREIGN and bool(self.urls)
+
     def to_json(self) -> dict[str, Any]:
         document: dict[str, Any] = {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
         if self.urls:

@@ -6,14 +6,12 @@ digest that was asked for before anybody sees it as whole.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import BinaryIO
 
 from wherry.base.errors import Corrupt, Denied, NotFound, WherryError
 from wherry.base.events import Emit, ignore
-from wherry.base.text import one_line
 from wherry.base.tuples import NamedTuple
 from wherry.oci import digest as digests
 from wherry.oci import media
@@ -33,11 +31,7 @@ from wherry.registry.transport import Response, Retries
 _ACCEPT = ", ".join(
     (*media.MANIFESTS, *media.INDEXES, media.DOCKER_SCHEMA1_SIGNED, media.DOCKER_SCHEMA1, "*/*;q=0.1")
 )
-_SMALLEST, _LARGEST = 1 << 14, 1 << 20
-"""Bytes that are read at a time."""
-_MOMENT = 0.05
-"""Seconds."""
-_PROGRESS = 1 << 20
+
 Report = Callable[[int], None]
 """Told the bytes of a blob that have gone over the wire so far. What it raises ends the transfer."""
 
@@ -164,11 +158,11 @@ class Client:
             report(received)
 
     def pieces(self, blob: Descriptor, start: int = 0) -> Iterator[bytes]:
-        """A blob's bytes from `start` on, in order; the caller verifies their digest.
+        """A blob's bytes from `start` on, in order; the caller verifies their digest. See `download`."""
+        from wherry.registry import download
 
-        A broken connection is taken up where it broke; retries are counted anew after each MiB of progress.
-        """
-        return self._places.stream(lambda place, at: _whole_blob(place, blob, at), start)
+        pieces = self._places.stream(lambda place, at: download.pieces(place, blob, at), start)
+        return download.or_elsewhere(pieces, self._places.home, blob, start) if blob.is_foreign else pieces
 
     @property
     def place(self) -> int:
@@ -251,7 +245,9 @@ def _manifest(place: Place, tag_or_digest: str) -> Document:
 
 
 def _small_blob(place: Place, blob: Descriptor) -> bytes:
-    data = b"".join(_whole_blob(place, blob, 0))
+    from wherry.registry import download
+
+    data = b"".join(download.pieces(place, blob, 0))
     if digests.of(data) != blob.digest:
         raise Corrupt(f"{place.registry} sent other content than {blob.digest} for {place.shown()}")
     return data
@@ -270,64 +266,3 @@ def _document(place: Place, path: str, missing: str) -> tuple[Response, bytes]:
                     raise
         place.pause(attempt)
     raise AssertionError("unreachable: the last attempt returns or raises")
-
-
-def _whole_blob(place: Place, blob: Descriptor, start: int) -> Iterator[bytes]:
-    """The bytes from `start` to the end, with a new request after each break."""
-    received, failures = start, 0
-    while received < blob.size or not blob.size:
-        before = received
-        try:
-            for data in _blob_from(place, blob, received):
-                received += len(data)
-                yield data
-            if received == blob.size:
-                return
-            raise Broken(f"{place.registry} sent {received} of {blob.size} bytes of {blob.digest}")
-        except Broken:
-            failures = 1 if received - before >= _PROGRESS else failures + 1
-            if failures >= place.transport.retries.attempts:
-                raise
-            place.pause(failures)
-
-
-def _blob_from(place: Place, blob: Descriptor, start: int) -> Iterator[bytes]:
-    """The bytes from `start` on, never more than were promised."""
-    headers = {"Range": f"bytes={start}-"} if start else {}
-    with place.ask("GET", place.url(f"blobs/{blob.digest}"), headers) as response:
-        place.expect(response, (200, 206), f"{place.shown()} has a blob that is missing: {blob.digest}")
-        _check_length(response, blob, start)
-        # A server that knows no ranges sends all of it again: what is there already is passed over.
-        skip, left = (start if response.status == 200 else 0), blob.size - start
-        for data in _blocks(response):
-            data, skip = data[skip:], max(skip - len(data), 0)
-            left -= len(data)
-            if left < 0:
-                raise Corrupt(f"{blob.digest} has more than the {blob.size} bytes that were promised")
-            if data:
-                yield data
-
-
-def _blocks(response: Response) -> Iterator[bytes]:
-    """The body in blocks as large as come in a moment: what a break makes of one is lost."""
-    size = _SMALLEST
-    while True:
-        began = time.monotonic()
-        data = response.read(size)
-        if not data:
-            return
-        yield data
-        quick = time.monotonic() - began < _MOMENT
-        size = min(size * 2, _LARGEST) if quick else max(size // 2, _SMALLEST)
-
-
-def _check_length(response: Response, blob: Descriptor, start: int) -> None:
-    """The length that the headers announce, and the place where a part begins (RFC 9110, 14.4)."""
-    expected = blob.size - start if response.status == 206 else blob.size
-    if response.length is not None and response.length != expected:
-        raise Corrupt(
-            f"{host_of(response.url)} sends {response.length} bytes for {blob.digest}, not {expected}"
-        )
-    part = response.header("Content-Range")
-    if response.status == 206 and not part.startswith(f"bytes {start}-"):
-        raise Corrupt(f"asked for {blob.digest} from byte {start} on, was sent {one_line(part)[:80]!r}")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import BinaryIO
 
 from wherry.base.errors import WherryError
-from wherry.base.events import Emit, Transfer, ignore
+from wherry.base.events import Emit, Note, Transfer, ignore
 from wherry.layer.layers import Layers
 from wherry.layer.packing import AS_IT_IS, Form, Packing, Pairs
 from wherry.oci import digest as digests
@@ -42,12 +42,14 @@ def push(
     annotations: Pairs = (),
     registries: Registries | None = None,
     by_digest: bool = False,
+    foreign: bool = False,
 ) -> Digest:
     """The digest of the manifest that the registry now has under `reference`; its tag does not count, and
     stays where it is, if `by_digest`.
 
     `form` and `annotations` are those of the manifest. Bytes are told as `Transfer`s of `vertex`; a layer
-    that the registry has already is told once, as whole.
+    that the registry has already is told once, as whole. Layers that may not be passed on are not sent,
+    unless `foreign`.
     """
     reference = reference.with_default_tag()
     if reference.digest:
@@ -57,7 +59,8 @@ def push(
         mounted = sorted(set(sources.values()))
         with Client(reference, True, mounted, credentials, retries, registries=registries) as client:
             packing = Packing(store, Layers(store), image, form, annotations)
-            layers = _Push(store, client, packing, sources, emit, vertex).layers(image.config.diff_ids)
+            pushing = _Push(store, client, packing, sources, emit, vertex, foreign=foreign)
+            layers = pushing.layers(image.config.diff_ids)
             manifest = packing.manifest(layers)
             send(client, manifest.config, lambda: store.blobs.open(manifest.config.digest))
             place = manifest.digest if by_digest else reference.tag
@@ -77,6 +80,8 @@ class _Push:
         sources: dict[Digest, str],
         emit: Emit,
         vertex: int,
+        *,
+        foreign: bool,
     ) -> None:
         self._store = store
         self._client = client
@@ -84,7 +89,9 @@ class _Push:
         self._sources = sources
         self._emit = emit
         self._vertex = vertex
+        self._foreign = foreign
         self._sent: dict[Digest, Descriptor] = {}
+        self._left: list[Digest] = []
 
     def layers(self, diff_ids: Sequence[Digest]) -> tuple[Descriptor, ...]:
         """Send what the registry has not; the descriptors in the order of `diff_ids`."""
@@ -92,11 +99,19 @@ class _Push:
         for diff_id in distinct:
             self._emit(Transfer(self._vertex, digests.short(diff_id), 0, 0))
         each(self._send, distinct, _TRANSFERS)
+        if self._left:
+            self._emit(
+                Note("info", f"{len(self._left)} layers that may not be passed on are named, and not sent")
+            )
         return tuple(self._sent[diff_id] for diff_id in diff_ids)
 
     def _send(self, diff_id: Digest, stop: Stop) -> None:
         blob = self._packing.layer(diff_id)
         stop.check()
+        self._sent[diff_id] = blob
+        if blob.is_foreign and not self._foreign:
+            self._left.append(diff_id)
+            return
         name, size = digests.short(diff_id), blob.size
 
         def report(done: int) -> None:
@@ -110,7 +125,6 @@ class _Push:
             report,
             self._sources.get(diff_id, ""),
         )
-        self._sent[diff_id] = blob
 
 
 def send(

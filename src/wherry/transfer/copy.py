@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from wherry.base.events import Emit, Note, Transfer, ignore
 from wherry.oci import digest as digests
-from wherry.oci import media
 from wherry.oci.descriptor import Descriptor
 from wherry.oci.digest import Digest
 from wherry.oci.platform import Platform
@@ -77,7 +76,7 @@ def _blobs(nodes: Sequence[Node], emit: Emit) -> list[tuple[Descriptor, bool]]:
     elsewhere = set()
     for node in nodes:
         for blob in node.blobs:
-            if blob.media_type in media.FOREIGN and blob.urls:
+            if blob.is_foreign:
                 elsewhere.add(blob.digest)
             elif blob != node.config:
                 found.setdefault(blob.digest, (blob, True))
