@@ -58,9 +58,8 @@ class Upload:
 
     def run(self) -> None:
         """Until the registry has the blob; Broken where it breaks again and again."""
-        failures = 0
+        failures = furthest = 0
         while True:
-            before = self._received
             try:
                 self._location = self._location or self._begin()
                 self._send()
@@ -70,7 +69,10 @@ class Upload:
             self._find_out()
             if self._is_there():
                 return
-            failures = 1 if self._received - before >= _PROGRESS else failures + 1
+            failures += 1
+            if self._received - furthest >= _PROGRESS:
+                # Further than ever: one that loses again and again what it had comes to no end.
+                failures, furthest = 1, self._received
             if failures >= self._place.transport.retries.attempts:
                 raise broken
             self._place.pause(failures, broken.wait)

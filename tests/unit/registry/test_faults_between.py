@@ -180,7 +180,8 @@ class TestTokens:
     ) -> None:
         known = self._known(tmp_path, guarded)
         pulled = _pull(store, guarded, known)
-        guarded.faults.append(Fault(method, part, Before(guarded.expire), times=2))
+        # The first look finds that there is no token yet: a request is asked for two at most.
+        guarded.faults.append(Fault(method, part, Before(guarded.expire), skip=method == "HEAD"))
         target = guarded.reference("other:v1")
         assert push(store, pulled, target, credentials=known, retries=QUICK) == image.digest
         assert guarded.manifests["other", "v1"][1] == image.manifest

@@ -113,6 +113,22 @@ def image(store: Store) -> Image:
     return store.images.get(store.images.put(config.encode()))
 
 
+def test_an_upload_that_never_comes_to_its_end(store: Store, server: Registry) -> None:
+    """The registry takes a good deal, forgets it, takes it again: that is no progress."""
+    data = random.Random(5).randbytes(4 << 20)
+    layer = Layers(store).add_stream(io.BytesIO(remote.tar({"large": data})), extract=False)
+    config = ImageConfig(AMD64, Execution(cmd=("sh",)), (layer.diff_id,))
+    image = store.images.get(store.images.put(config.encode()))
+    for number in range(1, 20):
+        server.faults.append(Fault("PATCH", "state=x", Cut(2 << 20)))
+        server.faults.append(Fault("PATCH", "state=x", Cut(0)))
+        server.faults.append(Fault("GET", "state=x", Answer(404), skip=number))
+    with pytest.raises(WherryError) as caught:
+        push(store, image, server.reference("team/app:v1"), retries=QUICK)
+    assert_expected(caught.value, "broke")
+    assert len(server.asked("PATCH", "state=x")) < 10
+
+
 @pytest.mark.parametrize(("fault", "step", "times"), CASES)
 def test_a_push_with(store: Store, image: Image, server: Registry, fault: str, step: str, times: int) -> None:
     row, target = FAULTS[fault], server.reference("team/app:v1")
