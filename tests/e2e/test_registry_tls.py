@@ -257,12 +257,12 @@ def test_registries_conf_as_skopeo_reads_it(user: Wherry, home: Path, trusts: Ca
         assert name == "shortbox:v1" or json.loads(_skopeo(user, name).stdout)
         assert digest in user.ok("pull", name)
     assert (
-        "info: gone.example/moved/box:v1 comes from secure.example/team/box:v1: "
+        "info: gone.example/moved/box:v1 comes from secure.example/team/box:v1 ("
         in user("pull", "gone.example/moved/box:v1").err
     )
     passed = user("pull", "gone.example/team/box:v1").err
     assert "warning: the mirror unknown.example is passed over: " in passed
-    assert "info: gone.example/team/box:v1 comes from plain.example/team/box:v1: " in passed
+    assert "info: gone.example/team/box:v1 comes from plain.example/team/box:v1 (" in passed
     blocked = user("pull", "a.bad.example/x:v1")
     assert (blocked.code, "a.bad.example/x:v1 is blocked: " in blocked.err) == (1, True)
     assert "blocked" in _skopeo(user, "a.bad.example/x:v1").stderr

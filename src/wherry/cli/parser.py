@@ -37,7 +37,7 @@ def add_tls_verify(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const=True,
         type=boolean,
-        help="false: take any certificate, and plain http where there is no TLS; true: neither",
+        help="insist on TLS and a certificate that is trusted; =false: do without",
     )
 
 

@@ -75,7 +75,7 @@ class Places:
             self._told.add(at)
         place = self._places[at]
         if news and place.reference != place.named:
-            self._emit(Note("info", f"{place.shown()} comes from {place.reference.familiar}: {place.file}"))
+            self._emit(Note("info", f"{place.shown()} comes from {place.reference.familiar} ({place.file})"))
 
     def _pass_over(self, at: int, error: WherryError) -> None:
         """Go on to the place behind number `at`; raises `error` where there is none."""

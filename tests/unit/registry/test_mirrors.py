@@ -247,7 +247,7 @@ def test_the_first_mirror_that_has_it_is_read(store: Store, tmp_path: Path) -> N
         image = run.pull()
         assert store.images.id_of(references.parse("example.com/app:v1")) == image.id == IMAGE.id
         assert (home.log, second.log) == ([], [])
-        assert run.notes == [("info", f"example.com/app:v1 comes from {mirror.host}/copy/app:v1: {FILE}")]
+        assert run.notes == [("info", f"example.com/app:v1 comes from {mirror.host}/copy/app:v1 ({FILE})")]
 
 
 def test_a_mirror_that_has_it_not_is_passed_over(store: Store, tmp_path: Path) -> None:
