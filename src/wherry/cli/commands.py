@@ -30,6 +30,8 @@ GROUPS: dict[str, dict[str, Command]] = {
         "squash": Command("squash", "Merge the layers of an image into one"),
         "save": Command("save", "Save one or more images to a tar archive"),
         "load": Command("load", "Load images from a tar archive"),
+        "import": Command("importing", "Make an image of the files in a tar archive"),
+        "export": Command("export", "Write the files of a container or an image to a tar archive"),
     },
     "Registries": {
         "pull": Command("pull", "Download an image from a registry"),
@@ -74,6 +76,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Command]]] = {
         {
             "build": COMMANDS["build"],
             "history": COMMANDS["history"],
+            "import": COMMANDS["import"],
             "inspect": Command("inspect", "Show all that is known about images, as JSON"),
             "load": COMMANDS["load"],
             "ls": COMMANDS["images"],
@@ -90,6 +93,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Command]]] = {
         "Manage containers",
         {
             "attach": COMMANDS["attach"],
+            "export": COMMANDS["export"],
             "inspect": Command("inspect", "Show all that is known about containers, as JSON"),
             "kill": COMMANDS["kill"],
             "logs": COMMANDS["logs"],

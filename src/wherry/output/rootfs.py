@@ -11,6 +11,7 @@ from wherry.layer.layers import Layers
 from wherry.layer.writer import LayerWriter
 from wherry.output.result import Result
 from wherry.output.tarball import Writable
+from wherry.snapshot.kept import Vanished
 from wherry.snapshot.linked import linked
 from wherry.snapshot.view import Found, View
 from wherry.store.images import Image
@@ -39,11 +40,20 @@ def placed(store: Store, result: Result, split: bool | None = None) -> list[Plac
 
 
 def write_tar(trees: Sequence[Placed], sink: Writable) -> None:
-    """Everything with its owner, mode, times and attributes; the root folder itself is left out."""
+    """Everything with its owner, mode, times and attributes; the root folder itself is left out, and what
+    vanishes while it is read."""
+    vanished: set[str] = set()
     with LayerWriter(sink.write) as writer:
         for tree, found, entry in entries(trees):
+            if entry.kind == HARDLINK and entry.link in vanished:
+                entry = found.entry._replace(path=entry.path)
             if entry.kind == FILE:
-                with tree.view.open(found) as content:
+                try:
+                    content = tree.view.open(found)
+                except Vanished:
+                    vanished.add(entry.path)
+                    continue
+                with content:
                     writer.add(entry, content)
             else:
                 writer.add(entry)
