@@ -71,7 +71,7 @@ def changed(changes: Sequence[str], platform: Platform) -> Execution:
     arguments = scope.Arguments({}, {})
     dockerfile = parser.parse("\n".join(("FROM scratch", *changes, "")), "--change")
     wanted = Wanted("", platform, arguments, _no_image)
-    return planning.plan(dockerfile, wanted).execution
+    return planning.plan(dockerfile, wanted).aims[0].execution
 
 
 def _check(change: str) -> None:
