@@ -370,7 +370,7 @@ def _export(
         image, top = written.result.parts[0].image, written.top
     else:
         for tag in options.tags:
-            if store.images.id_of(tag) != image:
+            if not store.images.means(tag, image):
                 store.images.tag(tag, image)
             _say(f"naming to {tag}", vertex, emit)
     emit(Done(vertex, time.monotonic() - began))

@@ -1,4 +1,4 @@
-"""`wherry tag`: another name for an image."""
+"""`wherry tag`: another name for an image, or for all images of a name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,12 @@ def register(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     target = name(args.target)
     with Store.open() as store:
-        store.images.tag(target, store.images.find(args.source).id)
+        image = store.images.find(args.source)
+        meant = store.images.named(args.source)
+        if meant:
+            store.images.tag(target, meant.image, meant.index_id, meant.annotations)
+        else:
+            store.images.tag(target, image.id)
     return 0
 
 

@@ -171,8 +171,11 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All statements within, or none of them; other writers wait."""
+        """All statements within, or none of them; other writers wait. One within another is part of it."""
         with self._lock:
+            if self._connection.in_transaction:
+                yield
+                return
             self._guarded("BEGIN IMMEDIATE")
             try:
                 yield

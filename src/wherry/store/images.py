@@ -23,7 +23,7 @@ from wherry.store.blobs import Blobs
 from wherry.store.database import Database, Pairs, decode_pairs, encode_pairs
 
 if TYPE_CHECKING:  # most commands need neither indexes nor what chooses from them
-    from wherry.store.indexes import ImageIndex, Indexes
+    from wherry.store.indexes import ImageIndex, Indexes, Member
 
 _HEX = re.compile(r"[0-9a-f]{1,64}")
 _MEANING = "image, updated, index_id, annotations"
@@ -93,7 +93,8 @@ class Images:
 
     def resolve_id(self, text: str, shortest: int = 1) -> Digest | None:
         """As `resolve`, without reading the config."""
-        return self._id_of_name(text) or self._id_of_prefix(text, shortest)
+        name = self.named(text)
+        return name.image if name else self._id_of_prefix(text, shortest)
 
     def find(self, text: str, platform: Platform | None = None) -> Image:
         """As `resolve`, with an error for what there is not."""
@@ -109,11 +110,15 @@ class Images:
 
     def index_of(self, text: str) -> ImageIndex | None:
         """The index that a name means; None where it means one image alone, and for an ID."""
+        name = self.named(text)
+        return self._indexes.get(name.index_id) if name and name.index_id else None
+
+    def named(self, text: str) -> Name | None:
+        """What a user means by a name; None for what is no name of an image here."""
         try:
-            name = self.name(references.parse(text))
+            return self.name(references.parse(text))
         except WherryError:
             return None
-        return self._indexes.get(name.index_id) if name and name.index_id else None
 
     def all(self) -> list[Image]:
         """All images, the newest first."""
@@ -187,6 +192,48 @@ class Images:
             (name, image_id, time.time(), index, encode_pairs(annotations)),
         )
 
+    def tag_index(self, reference: Reference, index_id: Digest) -> None:
+        """Point a name at an index, and at the image of it that is taken where no platform is asked for."""
+        index = self._indexes.get(index_id)
+        if index is None:
+            raise NotFound(f"no index {index_id}")
+        self.tag(reference, index.primary, index_id)
+
+    def means(
+        self, reference: Reference, image_id: Digest, index: Digest | None = None, annotations: Pairs = ()
+    ) -> bool:
+        """Whether `tag` with the same arguments would change nothing but the time."""
+        name = self.name(reference._replace(digest=None))
+        return name is not None and name[1::2] + name[4:] == (image_id, index, annotations)
+
+    def add_platform(self, reference: Reference, source: Digest, member: Member) -> None:
+        """Let a name mean `member`, which its repository has in the index `source`, and with it the images of
+        the same index that are here already. What else it meant is forgotten. A name with a digest moves no
+        tag."""
+        with self._database.transaction():
+            index_id = self._joined(self.name(reference._replace(tag="", digest=source)), source, member)
+            index = self._indexes.get(index_id) if index_id else None
+            image_id = index.primary if index else member.image
+            self.add_repo_digest(reference.name, source, image_id, index_id)
+            if not reference.digest:
+                self.tag(reference, image_id, index_id)
+
+    def _joined(self, known: Name | None, source: Digest, member: Member) -> Digest | None:
+        """The index over what is `known` of `source` and `member`; None for one image alone."""
+        if known is None or (known.image == member.image and known.index_id is None):
+            return None
+        from wherry.store.indexes import Member
+
+        index = self._indexes.get(known.index_id) if known.index_id else None
+        if index and index.whole:
+            return index.id
+        first = self.get(known.image)
+        others = index.members if index else (Member(first.config.platform, first.id, first.manifest),)
+        kept = [
+            other for other in others if other.platform != member.platform and other.image != member.image
+        ]
+        return self._indexes.put((*kept, member), source=source) if kept else None
+
     def untag(self, reference: Reference) -> bool:
         """Whether there was such a name."""
         with self._database.transaction():
@@ -227,12 +274,6 @@ class Images:
 
         return Indexes(self._database)
 
-    def _id_of_name(self, text: str) -> Digest | None:
-        try:
-            return self.id_of(references.parse(text))
-        except WherryError:
-            return None
-
     def _id_of_prefix(self, text: str, shortest: int) -> Digest | None:
         prefix = text.removeprefix("sha256:")
         if not _HEX.fullmatch(prefix) or len(prefix) < shortest:
@@ -246,11 +287,11 @@ class Images:
 
 
 def _runs(image: Image, platform: Platform) -> bool:
-    if image.config.platform.plain == platform.plain:
+    if image.config.platform == platform:
         return True
     from wherry.oci import match
 
-    return match.best([image.config.platform.plain], platform.plain) is not None
+    return match.best([image.config.platform], platform) is not None
 
 
 def _name(reference: Reference, row: tuple[Any, ...]) -> Name:
