@@ -1,10 +1,11 @@
-"""`wherry pull`: an image from a registry."""
+"""`wherry pull`: an image from a registry, or the images of all platforms."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
+from wherry.base.errors import UsageError
 from wherry.cli.parser import add_tls_verify
 from wherry.oci import platform as platforms
 from wherry.oci import reference as references
@@ -13,6 +14,9 @@ from wherry.store.store import Store
 
 def register(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-q", "--quiet", action="store_true", help="print the image's name and nothing else")
+    parser.add_argument(
+        "--all-platforms", action="store_true", help="pull the images of all platforms under one name"
+    )
     parser.add_argument(
         "--platform", metavar="OS/ARCH", help="the platform to choose where there are several"
     )
@@ -23,8 +27,10 @@ def register(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from wherry.cli.transfers import PULL, Transfers
     from wherry.registry import config
-    from wherry.registry.pull import retrieve
+    from wherry.registry.pull import retrieve, retrieve_all
 
+    if args.platform and args.all_platforms:
+        raise UsageError("--platform and --all-platforms contradict each other", hint="leave one of them out")
     reference = references.parse(args.name)
     platform = platforms.parse(args.platform) if args.platform else None
     if not args.quiet:
@@ -37,9 +43,11 @@ def run(args: argparse.Namespace) -> int:
         )
     reference = reference.with_default_tag()
     with Store.open() as store, Transfers(PULL, sys.stdout, args.quiet) as transfers:
-        pulled = retrieve(
-            store, reference, platform, transfers, registries=config.load(args.tls_verify, args.name)
-        )
+        registries = config.load(args.tls_verify, args.name)
+        if args.all_platforms:
+            pulled = retrieve_all(store, reference, transfers, registries=registries)
+        else:
+            pulled = retrieve(store, reference, platform, transfers, registries=registries)
     if not args.quiet:
         print(f"Digest: {pulled.digest}")
         news = "Downloaded newer image" if pulled.fresh else "Image is up to date"

@@ -35,8 +35,8 @@ def register(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from wherry.registry import config
     from wherry.registry.client import Client
-    from wherry.registry.pull import resolve
     from wherry.registry.referrers import referrers
+    from wherry.registry.resolve import resolve
 
     reference = references.parse(args.name).with_default_tag()
     with Client(reference, registries=config.load(args.tls_verify, args.name)) as client:

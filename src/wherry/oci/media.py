@@ -25,3 +25,10 @@ FOREIGN = (
 
 MANIFESTS = (MANIFEST, DOCKER_MANIFEST)
 INDEXES = (INDEX, DOCKER_LIST)
+CONFIGS = (CONFIG, DOCKER_CONFIG)
+
+
+def is_layer(media_type: str) -> bool:
+    """Whether it is that of a part of a root filesystem, in whatever compression."""
+    families = ("application/vnd.oci.image.layer.", "application/vnd.docker.image.rootfs.")
+    return media_type.startswith(families) and not media_type.endswith("+encrypted")

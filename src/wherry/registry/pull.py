@@ -1,12 +1,15 @@
-"""Brings an image from a registry into the store.
+"""Brings an image from a registry into the store, or all images of an index.
 
 Name -> index -> manifest of the platform -> config -> layers, each checked against the digest that named it.
-The image is entered, and its name moved, only when all of its bytes are in place.
+The image is entered, and its name moved, only when all of its bytes are in place. An index pulled with
+all it names is kept byte for byte, so that it can be pushed as it came (store/indexes.py).
 """
 
 from __future__ import annotations
 
-from wherry.base.errors import Corrupt, NotFound, Unsupported, WherryError
+from collections.abc import Iterable
+
+from wherry.base.errors import Corrupt, NotFound, Unsupported
 from wherry.base.events import Emit, Note, Transfer, ignore
 from wherry.base.tuples import NamedTuple
 from wherry.layer.layers import Layers
@@ -15,29 +18,34 @@ from wherry.oci import digest as digests
 from wherry.oci import media
 from wherry.oci import platform as platforms
 from wherry.oci.config import ImageConfig
-from wherry.oci.descriptor import Descriptor, Index, Manifest, parse
+from wherry.oci.descriptor import Descriptor, Manifest
 from wherry.oci.digest import Digest
-from wherry.oci.match import choose, offered, runnable
+from wherry.oci.match import best
 from wherry.oci.platform import Platform
 from wherry.oci.reference import Reference
+from wherry.registry import trees
 from wherry.registry.client import Client
 from wherry.registry.config import Registries
 from wherry.registry.credentials import Credentials
 from wherry.registry.fetch import fetch
 from wherry.registry.parallel import Stop, each
+from wherry.registry.resolve import Resolved, read, resolve
 from wherry.registry.transport import Retries
+from wherry.registry.trees import Tree
 from wherry.store.images import Image
+from wherry.store.indexes import Member
 from wherry.store.partials import Partial
 from wherry.store.store import Store
 
 _TRANSFERS = 4
-_MAX_INDEXES = 3
-"""Indexes within indexes that are followed."""
 _MAX_LAYERS = 1000
 
 
 class Pulled(NamedTuple):
-    """`digest`: what the registry has under the name, the index's where there is one; `fresh`: it is news."""
+    """`digest`: what the registry has under the name, the index's where there is one; `fresh`: it is news.
+
+    Of all images of an index `image` is the one that is taken where no platform is asked for.
+    """
 
     image: Image
     digest: Digest
@@ -86,46 +94,54 @@ def retrieve(
     reference = reference.with_default_tag()
     client = Client(reference, credentials=credentials, retries=retries, registries=registries, emit=emit)
     with store.lease(), client:
-        digest, manifest = resolve(client, reference, platform)
-        config_raw = _config(store, client, manifest)
-        config = configs.parse(config_raw)
-        _check(reference, manifest, config, platform, emit)
-        _Layers(store, client, emit, vertex).fetch(manifest, config)
-        return _enter(store, reference, digest, manifest, config_raw)
+        return _retrieve(store, client, resolve(client, reference, platform), platform, emit, vertex)
 
 
-def resolve(client: Client, reference: Reference, platform: Platform | None) -> tuple[Digest, Manifest]:
-    """The digest of what bears the name, and the manifest for the platform."""
-    document = client.manifest(reference.digest or reference.tag)
-    digest = document.digest
-    for _ in range(_MAX_INDEXES):
-        parsed = _parsed(reference, document.raw, document.media_type)
-        if isinstance(parsed, Manifest):
-            return digest, parsed
-        document = client.manifest(_chosen(reference, parsed, platform or platforms.host()).digest)
-    raise Unsupported(f"{reference.familiar} is an index of indexes, more than {_MAX_INDEXES} deep")
+def _retrieve(
+    store: Store, client: Client, found: Resolved, platform: Platform | None, emit: Emit, vertex: int
+) -> Pulled:
+    config_raw = _config(store, client, found.manifest)
+    config = configs.parse(config_raw)
+    layers = _layers_of(client.reference, found.manifest, config)
+    if found.platform is None:
+        _check_platform(client.reference, config, platform, emit)
+    _Layers(store, client, emit, vertex).fetch(layers)
+    return _enter(store, client.reference, found, config_raw)
 
 
-def _parsed(reference: Reference, raw: bytes, media_type: str) -> Manifest | Index:
-    try:
-        return parse(raw, media_type)
-    except WherryError as error:
-        error.message = f"{reference.familiar}: {error.message}"
-        raise
-
-
-def _chosen(reference: Reference, index: Index, platform: Platform) -> Descriptor:
-    found = choose(index.manifests, platform)
-    if found is None:
-        raise NotFound(
-            f"{reference.familiar} has no image for {platform}",
-            hint=f"it has: {', '.join(offered(index.manifests)) or 'none at all'}",
+def retrieve_all(
+    store: Store,
+    reference: Reference,
+    emit: Emit = ignore,
+    vertex: int = 0,
+    *,
+    credentials: Credentials | None = None,
+    retries: Retries | None = None,
+    registries: Registries | None = None,
+) -> Pulled:
+    """As `retrieve`, with the images of all platforms and all else that an index names."""
+    reference = reference.with_default_tag()
+    client = Client(reference, credentials=credentials, retries=retries, registries=registries, emit=emit)
+    with store.lease(), client:
+        root = read(client, reference.digest or reference.tag)
+        if isinstance(root, Manifest):
+            return _retrieve(store, client, Resolved(root.digest, root), None, emit, vertex)
+        tree = trees.read(store, client, root)
+        if not tree.images:
+            raise Unsupported(f"{reference.familiar} is an index without a container image")
+        raws = [_config(store, client, found.manifest) for found in tree.images]
+        layers = _Layers(store, client, emit, vertex)
+        layers.fetch(
+            pair
+            for found, raw in zip(tree.images, raws, strict=True)
+            for pair in _layers_of(reference, found.manifest, configs.parse(raw))
         )
-    return found
+        layers.keep(blob for manifest in tree.others for blob in (manifest.config, *manifest.layers))
+        return _enter_all(store, reference, root.digest, tree, raws, emit)
 
 
 def _config(store: Store, client: Client, manifest: Manifest) -> bytes:
-    if manifest.config.media_type not in (media.CONFIG, media.DOCKER_CONFIG):
+    if manifest.config.media_type not in media.CONFIGS:
         raise Unsupported(
             f"{client.reference.familiar} is not a container image: its config is of type"
             f" {manifest.config.media_type or 'unknown'}"
@@ -135,9 +151,10 @@ def _config(store: Store, client: Client, manifest: Manifest) -> bytes:
     return client.small_blob(manifest.config)
 
 
-def _check(
-    reference: Reference, manifest: Manifest, config: ImageConfig, platform: Platform | None, emit: Emit
-) -> None:
+def _layers_of(
+    reference: Reference, manifest: Manifest, config: ImageConfig
+) -> Iterable[tuple[Descriptor, Digest]]:
+    """The layers with their diff IDs."""
     if len(config.diff_ids) != len(manifest.layers):
         raise Corrupt(
             f"{reference.familiar} has {len(manifest.layers)} layers, and diff IDs for"
@@ -145,15 +162,20 @@ def _check(
         )
     if len(manifest.layers) > _MAX_LAYERS:
         raise Unsupported(f"{reference.familiar} has {len(manifest.layers)} layers: too many")
+    return zip(manifest.layers, config.diff_ids, strict=True)
+
+
+def _check_platform(reference: Reference, config: ImageConfig, platform: Platform | None, emit: Emit) -> None:
+    """Of an image that no index says anything of."""
     wanted = platform or platforms.host()
-    if config.platform not in runnable(wanted):
+    if best([config.platform], wanted) is None:
         if platform:
             raise NotFound(f"{reference.familiar} is for {config.platform}, not for {platform}")
         emit(Note("warning", f"{reference.familiar} is for {config.platform}, this machine is {wanted}"))
 
 
 class _Layers:
-    """The layers of one image on their way, several at a time; the same blob twice is fetched once.
+    """The layers of images on their way, several at a time; the same blob twice is fetched once.
 
     Each is read while it is received. What was received when the way breaks off stays for the next pull.
     """
@@ -165,10 +187,10 @@ class _Layers:
         self._emit = emit
         self._vertex = vertex
 
-    def fetch(self, manifest: Manifest, config: ImageConfig) -> None:
+    def fetch(self, layers: Iterable[tuple[Descriptor, Digest]]) -> None:
         """Every layer that is not there yet, verified by both its digests and entered."""
         missing = []
-        for layer, diff_id in dict.fromkeys(zip(manifest.layers, config.diff_ids, strict=True)):
+        for layer, diff_id in dict.fromkeys(layers):
             present = self._present(layer, diff_id)
             self._emit(
                 Transfer(self._vertex, digests.short(layer.digest), layer.size if present else 0, layer.size)
@@ -176,6 +198,19 @@ class _Layers:
             if not present:
                 missing.append((layer, diff_id))
         each(self._fetch, missing, _TRANSFERS)
+
+    def keep(self, blobs: Iterable[Descriptor]) -> None:
+        """Every blob that is not there yet, of what is no image: bytes, verified by their digest."""
+        each(
+            self._keep,
+            [blob for blob in dict.fromkeys(blobs) if not self._store.blobs.has(blob.digest)],
+            _TRANSFERS,
+        )
+
+    def _keep(self, blob: Descriptor, stop: Stop) -> None:
+        with self._store.blobs.writer() as writer:
+            self._client.blob(blob, writer.write, lambda _: stop.check())
+            writer.commit(blob.digest)
 
     def _present(self, layer: Descriptor, diff_id: Digest) -> bool:
         known = any(blob.digest == layer.digest for blob in self._store.layers.blobs_of(diff_id))
@@ -208,13 +243,45 @@ class _Layers:
         incoming.enter(layer)
 
 
-def _enter(
-    store: Store, reference: Reference, digest: Digest, manifest: Manifest, config_raw: bytes
-) -> Pulled:
+def _enter(store: Store, reference: Reference, found: Resolved, config_raw: bytes) -> Pulled:
     """The image's rows, its name last. A pull by digest moves no name, as with docker."""
-    before = store.images.id_of(reference)
-    image_id = store.images.put(config_raw, manifest.raw)
-    store.images.add_repo_digest(reference.name, digest, image_id)
+    before = _reached(store, reference)
+    image = store.images.get(store.images.put(config_raw, found.manifest.raw))
+    if found.in_index:
+        member = Member(found.platform or image.config.platform, image.id, found.manifest.digest)
+        store.images.add_platform(reference, found.digest, member)
+    else:
+        store.images.add_repo_digest(reference.name, found.digest, image.id)
+        if not reference.digest:
+            store.images.tag(reference, image.id)
+    return Pulled(image, found.digest, image.id not in before)
+
+
+def _enter_all(
+    store: Store, reference: Reference, digest: Digest, tree: Tree, raws: list[bytes], emit: Emit
+) -> Pulled:
+    """As `_enter`, for all that an index names."""
+    before = store.images.name(reference)
+    for document in tree.documents.values():
+        store.blobs.put(document.raw)
+    members = []
+    for found, raw in zip(tree.images, raws, strict=True):
+        image = store.images.get(store.images.put(raw, found.manifest.raw))
+        members.append(Member(found.platform or image.config.platform, image.id, found.manifest.digest))
+    blobs = [blob.digest for manifest in tree.others for blob in (manifest.config, *manifest.layers)]
+    index = store.indexes.get(store.indexes.put_whole(digest, members, (*tree.documents, *blobs)))
+    assert index is not None
+    if index.member(platforms.host()) is None:
+        emit(Note("warning", f"{reference.familiar} has no image for this machine, {platforms.host()}"))
+    store.images.add_repo_digest(reference.name, digest, index.primary, index.id)
     if not reference.digest:
-        store.images.tag(reference, image_id)
-    return Pulled(store.images.get(image_id), digest, before != image_id)
+        store.images.tag(reference, index.primary, index.id)
+    return Pulled(store.images.get(index.primary), digest, before is None or before.index_id != index.id)
+
+
+def _reached(store: Store, reference: Reference) -> set[Digest]:
+    """The images that the name means now."""
+    name, index = store.images.name(reference), store.images.index_of(str(reference))
+    return ({name.image} if name else set()) | (
+        {member.image for member in index.members} if index else set()
+    )

@@ -15,7 +15,7 @@ from wherry.layer.layers import Layers
 from wherry.layer.packing import AS_IT_IS, Form, Packing, Pairs
 from wherry.oci import digest as digests
 from wherry.oci import reference as references
-from wherry.oci.descriptor import Descriptor
+from wherry.oci.descriptor import Descriptor, Manifest
 from wherry.oci.digest import Digest
 from wherry.oci.reference import Reference
 from wherry.registry.client import Client, Report
@@ -59,72 +59,63 @@ def push(
         mounted = sorted(set(sources.values()))
         with Client(reference, True, mounted, credentials, retries, registries=registries) as client:
             packing = Packing(store, Layers(store), image, form, annotations)
-            pushing = _Push(store, client, packing, sources, emit, vertex, foreign=foreign)
-            layers = pushing.layers(image.config.diff_ids)
-            manifest = packing.manifest(layers)
-            send(client, manifest.config, lambda: store.blobs.open(manifest.config.digest))
+            pushing = Pushing(store, client, sources, emit, vertex, foreign)
+            manifest = pushing.image(packing, image.config.diff_ids)
             place = manifest.digest if by_digest else reference.tag
             digest = client.put_manifest(place, manifest.raw, manifest.media_type)
         store.images.add_repo_digest(reference.name, digest, image.id)
     return digest
 
 
-class _Push:
-    """The layers of one image on their way, several at a time; each is packed just before it is sent."""
+class Pushing:
+    """Images on their way to a repository, several layers at a time; each is packed just before it is sent.
+
+    `sources`: where layers may be mounted from. What may not be passed on is not sent, unless `foreign`.
+    """
 
     def __init__(
-        self,
-        store: Store,
-        client: Client,
-        packing: Packing,
-        sources: dict[Digest, str],
-        emit: Emit,
-        vertex: int,
-        *,
-        foreign: bool,
+        self, store: Store, client: Client, sources: dict[Digest, str], emit: Emit, vertex: int, foreign: bool
     ) -> None:
         self._store = store
         self._client = client
-        self._packing = packing
         self._sources = sources
         self._emit = emit
         self._vertex = vertex
         self._foreign = foreign
-        self._sent: dict[Digest, Descriptor] = {}
-        self._left: list[Digest] = []
+        self._sent: set[Digest] = set()
 
-    def layers(self, diff_ids: Sequence[Digest]) -> tuple[Descriptor, ...]:
-        """Send what the registry has not; the descriptors in the order of `diff_ids`."""
+    def image(self, packing: Packing, diff_ids: Sequence[Digest]) -> Manifest:
+        """Send what the registry has not of an image with these layers; its manifest is the caller's to send."""
         distinct = list(dict.fromkeys(diff_ids))
         for diff_id in distinct:
             self._emit(Transfer(self._vertex, digests.short(diff_id), 0, 0))
-        each(self._send, distinct, _TRANSFERS)
-        if self._left:
-            self._emit(
-                Note("info", f"{len(self._left)} layers that may not be passed on are named, and not sent")
-            )
-        return tuple(self._sent[diff_id] for diff_id in diff_ids)
+        blobs: dict[Digest, Descriptor] = {}
+        each(lambda diff_id, stop: self._layer(packing, diff_id, blobs, stop), distinct, _TRANSFERS)
+        if left := sum(self._stays(blob) for blob in blobs.values()):
+            self._emit(Note("info", f"{left} layers that may not be passed on are named, and not sent"))
+        manifest = packing.manifest([blobs[diff_id] for diff_id in diff_ids])
+        self.blob(manifest.config)
+        return manifest
 
-    def _send(self, diff_id: Digest, stop: Stop) -> None:
-        blob = self._packing.layer(diff_id)
+    def blob(self, blob: Descriptor, report: Report = lambda _: None, source: str = "") -> None:
+        """Send one blob of the store, unless that was done before."""
+        if blob.digest not in self._sent and not self._stays(blob):
+            send(self._client, blob, lambda: self._store.blobs.open(blob.digest), report, source)
+            self._sent.add(blob.digest)
+
+    def _layer(self, packing: Packing, diff_id: Digest, blobs: dict[Digest, Descriptor], stop: Stop) -> None:
+        blob = blobs[diff_id] = packing.layer(diff_id)
         stop.check()
-        self._sent[diff_id] = blob
-        if blob.is_foreign and not self._foreign:
-            self._left.append(diff_id)
-            return
         name, size = digests.short(diff_id), blob.size
 
         def report(done: int) -> None:
             stop.check()
             self._emit(Transfer(self._vertex, name, done, size))
 
-        send(
-            self._client,
-            blob,
-            lambda: self._store.blobs.open(blob.digest),
-            report,
-            self._sources.get(diff_id, ""),
-        )
+        self.blob(blob, report, self._sources.get(diff_id, ""))
+
+    def _stays(self, blob: Descriptor) -> bool:
+        return blob.is_foreign and not self._foreign
 
 
 def send(

@@ -62,7 +62,7 @@ class _Repository:
         self._client = Client(reference, registries=config.load(tls_verify))
 
     def manifest(self, platform: Platform) -> Manifest:
-        from wherry.registry.pull import resolve
+        from wherry.registry.resolve import resolve
 
         return resolve(self._client, self._reference, platform)[1]
 
