@@ -10,6 +10,7 @@ from wherry.oci import reference as references
 from wherry.oci.platform import Platform
 from wherry.oci.reference import Reference
 from wherry.store.images import Image
+from wherry.store.indexes import ImageIndex
 from wherry.store.store import Store
 
 LAYOUT = "oci-layout://"
@@ -57,16 +58,19 @@ class Bases:
         from wherry.output import layoutimage
 
         image = layoutimage.image(self._store, layoutimage.place(text.removeprefix(LAYOUT)), platform)
-        if image.config.platform not in match.runnable(platform):
+        if match.best([image.config.platform], platform) is None:
             raise WherryError(f"{text} is for {image.config.platform}, not for {platform}")
         return image
 
     def _resolve(self, name: str, platform: Platform) -> Image:
-        image = None if self._pull else self._store.images.resolve(name, SHORTEST_ID)
+        images = self._store.images
+        image = None if self._pull else images.resolve(name, SHORTEST_ID, platform)
         if image is not None:
-            _check_platform(name, image, platform)
             return image
+        other = None if self._pull else images.resolve(name, SHORTEST_ID)
         reference = references.parse(name).with_default_tag()
+        if other is not None and not images.is_in(reference.name, other.id):
+            raise _for_another(name, images.index_of(name), other, platform)
         try:
             return self._fetch(name, reference, platform)
         except WherryError as error:
@@ -82,12 +86,12 @@ class Bases:
             return pull(self._store, reference, platform, self._emit, 0, registries=registries)
 
 
-def _check_platform(name: str, image: Image, platform: Platform) -> None:
-    if image.config.platform != platform:
-        raise WherryError(
-            f"the image {name} in the store is for {image.config.platform}, not for {platform}",
-            hint="build with --pull to fetch the right one",
-        )
+def _for_another(name: str, index: ImageIndex | None, image: Image, platform: Platform) -> WherryError:
+    has = index.platforms if index else [str(image.config.platform)]
+    return WherryError(
+        f"the image {name} in the store is for {', '.join(has)}, not for {platform}",
+        hint="build with --pull to fetch the right one",
+    )
 
 
 def _explained(error: WherryError, reference: Reference) -> WherryError:

@@ -56,7 +56,7 @@ def _names(store: Store) -> dict[Digest, tuple[str, ...]]:
     """The names of images by the chain IDs of their layers."""
     found: dict[Digest, tuple[str, ...]] = {}
     for image in store.images.all():
-        names = tuple(name.familiar for name in store.images.names(image.id))
+        names = tuple(name.familiar for name in store.images.holders(image.id))
         chain = digests.chain_id(image.config.diff_ids)
         found[chain] = (*found.get(chain, ()), *names)
     return found

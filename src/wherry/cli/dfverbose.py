@@ -102,7 +102,7 @@ def _images(store: Store, containers: list[Container]) -> Iterator[Sequence[str]
 
 
 def _names(store: Store, image: Image) -> list[tuple[str, str]]:
-    names = [(name.familiar_name, name.tag) for name in store.images.names(image.id)]
+    names = [(name.familiar_name, name.tag) for name in store.images.holders(image.id)]
     return names or [("<none>", "<none>")]
 
 

@@ -25,7 +25,7 @@ def image(store: Store, image: Image) -> dict[str, Any]:
     config = image.config
     return {
         "Id": image.id,
-        "RepoTags": [name.familiar for name in store.images.names(image.id)],
+        "RepoTags": [name.familiar for name in store.images.holders(image.id)],
         "RepoDigests": store.images.repo_digests(image.id),
         "Comment": config.history[-1].comment if config.history else "",
         "Created": config.created or rfc3339(image.created),
@@ -34,6 +34,7 @@ def image(store: Store, image: Image) -> dict[str, Any]:
         "Architecture": config.platform.architecture,
         "Variant": config.platform.variant,
         "Os": config.platform.os,
+        "OsVersion": config.platform.os_version,
         "Size": facts.size(store, image),
         "RootFS": {"Type": "layers", "Layers": list(config.diff_ids)},
         "Metadata": {"LastTagTime": _last_tagged(store, image)},
@@ -125,7 +126,8 @@ def _healthcheck(check: Healthcheck | None) -> dict[str, Any] | None:
 
 
 def _last_tagged(store: Store, image: Image) -> str:
-    times = [name.updated for name in store.images.all_names() if name.image == image.id]
+    holders = set(store.images.holders(image.id))
+    times = [name.updated for name in store.images.all_names() if name.reference in holders]
     return rfc3339(max(times)) if times else _NEVER
 
 

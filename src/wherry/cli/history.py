@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from wherry.base.text import clipped, one_line
 from wherry.cli import facts
 from wherry.cli.parser import boolean
+from wherry.oci import platform as platforms
 from wherry.oci.config import History
 from wherry.store.images import Image
 from wherry.store.store import Store
@@ -31,6 +32,9 @@ def register(parser: argparse.ArgumentParser) -> None:
         help="Show sizes and ages for people (default true); false: bytes and points in time",
     )
     parser.add_argument("--no-trunc", action="store_true", help="Do not shorten what is shown")
+    parser.add_argument(
+        "--platform", metavar="OS/ARCH", help="the image for this platform, where the name has several"
+    )
     parser.add_argument("-q", "--quiet", action="store_true", help="Show only image IDs")
 
 
@@ -43,8 +47,10 @@ def run(args: argparse.Namespace) -> int:
         "Size": "SIZE",
         "Comment": "COMMENT",
     }
+    platform = platforms.parse(args.platform) if args.platform else None
     with Store.open() as store:
-        rows = list(_rows(store, store.images.find(args.image), args.human, args.no_trunc))
+        image = store.images.find(args.image, platform)
+        rows = list(_rows(store, image, args.human, args.no_trunc))
     spec = "{{.ID}}" if args.quiet and args.format in ("", "table") else args.format
     print(format.listing(spec, headers, _COLUMNS, rows), end="")
     return 0

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 
+from wherry.base.errors import UsageError
 from wherry.cli import facts, filters
 from wherry.oci.reference import Reference
 from wherry.store.images import Image
@@ -44,16 +45,25 @@ def register(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", default="", help="'table', 'table TEMPLATE', 'json' or a Go template")
     parser.add_argument("--no-trunc", action="store_true", help="Do not shorten IDs")
     parser.add_argument("-q", "--quiet", action="store_true", help="Show only image IDs")
+    parser.add_argument(
+        "--tree", action="store_true", help="Show the platforms of each image, and the disk used"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     wanted = filters.parse(args.filter, _FILTERS)
     patterns = [*wanted["reference"], *([args.pattern] if args.pattern else [])]
+    if args.tree and (args.quiet or args.digests or args.format):
+        raise UsageError("--tree has a form of its own: -q, --digests and --format do not go with it")
     columns = ["Repository", "Tag", *(["Digest"] if args.digests else []), "ID", "CreatedSince", "Size"]
     with Store.open() as store:
-        tests = _tests(store, wanted)
-        images = [image for image in store.images.all() if all(test(image) for test in tests)]
-        images.sort(key=facts.created, reverse=True)
+        images = _chosen(store, wanted)
+        if args.tree:
+            from wherry.cli import imagetree
+
+            shown = {image.id: _shown_names(store, image, patterns) for image in images}
+            print(imagetree.text(store, images, shown, args.no_trunc), end="")
+            return 0
         rows = [
             row
             for image in images
@@ -62,6 +72,15 @@ def run(args: argparse.Namespace) -> int:
     spec = "{{.ID}}" if args.quiet and args.format in ("", "table") else args.format
     print(format.listing(spec, HEADERS, columns, rows), end="")
     return 0
+
+
+def _chosen(store: Store, wanted: dict[str, list[str]]) -> list[Image]:
+    """The newest first; of those that have one name together, the one that it means."""
+    tests, behind = _tests(store, wanted), store.images.behind()
+    images = [
+        image for image in store.images.all() if image.id not in behind and all(test(image) for test in tests)
+    ]
+    return sorted(images, key=facts.created, reverse=True)
 
 
 def _tests(store: Store, wanted: dict[str, list[str]]) -> list[_Test]:
@@ -120,6 +139,14 @@ def _names(store: Store, image: Image, patterns: list[str], digests: bool) -> It
             yield repository, _NONE, digest
     if not names and not known:
         yield _NONE, _NONE, _NONE
+
+
+def _shown_names(store: Store, image: Image, patterns: list[str]) -> list[str]:
+    """Whole names, one with a digest where a repository is known by digest alone, "" for no name at all."""
+    return [
+        f"{repository}{f':{tag}' if tag != _NONE else f'@{digest}'}" if repository != _NONE else ""
+        for repository, tag, digest in _names(store, image, patterns, digests=False)
+    ]
 
 
 def matches(name: Reference, pattern: str) -> bool:

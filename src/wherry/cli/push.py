@@ -73,7 +73,7 @@ def _sender(store: Store, reference: Reference, platform: Platform | None) -> Ca
 
         if index.source and not index.whole:
             here = ", ".join(index.platforms)
-            print(f"note: only what is here is pushed: {here}", file=sys.stderr)
+            print(f"note: only the platforms that are here are pushed: {here}", file=sys.stderr)
         return partial(push_all, store, index, reference)
     from wherry.registry.push import push
 

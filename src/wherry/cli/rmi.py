@@ -1,7 +1,7 @@
 """`wherry rmi`: take names from images, and delete images that have lost their last one.
 
-An image that a container stands on is never deleted, not even with `-f`: then its names go, and `prune`
-takes it once the container is gone.
+With the name of several images all of them go that no other name reaches. An image that a container stands on
+is never deleted, not even with `-f`: then its names go, and `prune` takes it once the container is gone.
 """
 
 from __future__ import annotations
@@ -43,36 +43,64 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _remove(store: Store, text: str, force: bool) -> list[Digest]:
-    """The image that was deleted; none where only a name went."""
+    """The images that were deleted; none where only a name went."""
     image = store.images.resolve(text)
     if image is None:
         raise NotFound(f"no such image: {text}", hint="`wherry images` lists the ones that are here")
-    users = images_in_use(store).get(image.id, [])
     name = _name_in(store, text, image)
-    names = store.images.names(image.id)
-    if name is None:
-        return _remove_by_id(store, image, names, users, force)
-    if len(names) > 1 or (users and force):
+    if name:
+        return _remove_name(store, name, force)
+    names = store.images.holders(image.id)
+    if not force:
+        _check_one_name(store, image, names)
+    going = _held_by(store, names) or [image.id]
+    users = _users(store, going)
+    if not users:
+        return _delete(store, going, names)
+    if not force or not names or any(user.is_running for user in users):
+        raise _in_use(f"the image {digests.short(image.id)}", users)
+    return _untag(store, names)
+
+
+def _remove_name(store: Store, name: Reference, force: bool) -> list[Digest]:
+    going = _held_by(store, [name])
+    users = _users(store, going)
+    if not going or (users and force):
         return _untag(store, [name])
     if users:
-        raise _in_use(f"the name {name.familiar}", image, users)
-    return _delete(store, image, names)
+        raise _in_use(f"the name {name.familiar}", users)
+    return _delete(store, going, [name])
 
 
-def _remove_by_id(
-    store: Store, image: Image, names: list[Reference], users: list[Container], force: bool
-) -> list[Digest]:
-    if len(names) > 1 and not force:
+def _check_one_name(store: Store, image: Image, names: list[Reference]) -> None:
+    """An ID says less than a name: what else would go has to be plain."""
+    short = digests.short(image.id)
+    if len(names) > 1:
         raise WherryError(
-            f"conflict: the image {digests.short(image.id)} has several names: "
-            f"{', '.join(name.familiar for name in names)}",
+            f"conflict: the image {short} has several names: {', '.join(name.familiar for name in names)}",
             hint="remove them by name, or all of them with -f",
         )
-    if not users:
-        return _delete(store, image, names)
-    if not force or not names or any(user.is_running for user in users):
-        raise _in_use(f"the image {digests.short(image.id)}", image, users)
-    return _untag(store, names)
+    if names and names != store.images.names(image.id):
+        raise WherryError(
+            f"conflict: the image {short} is one of several that have the name {names[0].familiar}",
+            hint="remove all of them by that name, or with -f",
+        )
+
+
+def _held_by(store: Store, names: list[Reference]) -> list[Digest]:
+    """The images that these names reach and no others."""
+    reached: dict[Digest, None] = {}
+    for reference in names:
+        name, index = store.images.name(reference), store.images.index_of(str(reference))
+        if name:
+            reached[name.image] = None
+        reached.update(dict.fromkeys(member.image for member in index.members) if index else {})
+    return [image_id for image_id in reached if set(store.images.holders(image_id)) <= set(names)]
+
+
+def _users(store: Store, images: list[Digest]) -> list[Container]:
+    in_use = images_in_use(store)
+    return [user for image_id in images for user in in_use.get(image_id, [])]
 
 
 def _name_in(store: Store, text: str, image: Image) -> Reference | None:
@@ -93,21 +121,26 @@ def _untag(store: Store, names: list[Reference]) -> list[Digest]:
     return []
 
 
-def _delete(store: Store, image: Image, names: list[Reference]) -> list[Digest]:
-    gone = [*(name.familiar for name in names), *store.images.repo_digests(image.id)]
-    store.images.delete(image.id)
-    for name in gone:
-        print(f"Untagged: {name}")
-    print(f"Deleted: {image.id}")
-    return [image.id]
+def _delete(store: Store, images: list[Digest], names: list[Reference]) -> list[Digest]:
+    known = [text for image_id in images for text in store.images.repo_digests(image_id)]
+    for name in names:
+        store.images.untag(name)
+    for image_id in images:
+        store.images.delete(image_id)
+    unknown = (text for text in dict.fromkeys(known) if store.images.named(text) is None)
+    for gone in (*(name.familiar for name in names), *unknown):
+        print(f"Untagged: {gone}")
+    for image_id in images:
+        print(f"Deleted: {image_id}")
+    return images
 
 
-def _in_use(what: str, image: Image, users: list[Container]) -> WherryError:
+def _in_use(what: str, users: list[Container]) -> WherryError:
     user = next((user for user in users if user.is_running), users[0])
     state = "running" if user.is_running else "stopped"
     return WherryError(
         f"conflict: unable to remove {what}: the {state} container {user.spec.name} uses its image "
-        f"{digests.short(image.id)}",
+        f"{digests.short(Digest(user.spec.image))}",
         hint=f"remove the container first: `wherry rm {'-f ' if user.is_running else ''}{user.spec.name}`",
     )
 

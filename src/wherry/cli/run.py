@@ -12,7 +12,9 @@ from wherry.cli import attaching, conditions
 from wherry.cli.parser import Parser, add_tls_verify
 from wherry.container import environment, options
 from wherry.container.options import Options
+from wherry.oci import platform as platforms
 from wherry.oci import reference as references
+from wherry.oci.platform import Platform
 from wherry.store.store import Store
 
 _REFUSED = 125
@@ -34,6 +36,7 @@ def register(parser: Parser) -> None:
     add("-l", "--label", metavar="KEY[=VALUE]", action="append", help="set a label")
     add("--name", metavar="NAME", default="", help="name the container")
     add("--network", "--net", metavar="NETWORK", default="default", help="default, host or none")
+    add("--platform", metavar="OS/ARCH", help="run the image for this platform")
     add("-p", "--publish", metavar="[IP:][HOST:]PORT", action="append", help="publish a port on the host")
     add("--pull", metavar="POLICY", default="missing", help="always, missing or never (default missing)")
     add("-q", "--quiet", action="store_true", help="do not show the progress of a pull")
@@ -73,7 +76,7 @@ def _run(args: argparse.Namespace, wanted: Options) -> int:
     if wanted.ports and wanted.network == "host":
         print("warning: published ports are discarded when using the host's network", file=sys.stderr)
     with Store.open() as store:
-        _provide_image(store, args)
+        _provide_image(store, args, wanted.platform)
         container_id, root = create(store, wanted), store.root
     try:
         started = start(root, container_id, attached=not args.detach)
@@ -117,12 +120,13 @@ def _options(args: argparse.Namespace) -> Options:
         no_new_privileges=options.forbids_new_privileges(args.security_opt or ()),
         seccomp="seccomp=unconfined" not in (args.security_opt or ()),
         conditions=conditions.read(args, settings),
+        platform=platforms.parse(args.platform) if args.platform else None,
     )
 
 
-def _provide_image(store: Store, args: argparse.Namespace) -> None:
+def _provide_image(store: Store, args: argparse.Namespace, platform: Platform | None) -> None:
     """Pull the image where it is not here, or always; a name that no registry can have is not asked for."""
-    name, here = args.image, store.images.resolve(args.image)
+    name, here = args.image, store.images.resolve(args.image, platform=platform)
     if args.pull == "never" or (args.pull == "missing" and here):
         return
     try:
@@ -131,6 +135,9 @@ def _provide_image(store: Store, args: argparse.Namespace) -> None:
         if here:
             return
         raise
+    other = None if here else store.images.resolve(name)
+    if other and not store.images.is_in(reference.name, other.id):
+        store.images.find(name, platform)  # tells what it is for: no registry has it for another platform
     from wherry.cli.transfers import PULL, Transfers
     from wherry.registry import config
     from wherry.registry.pull import pull
@@ -139,7 +146,7 @@ def _provide_image(store: Store, args: argparse.Namespace) -> None:
         print(f"Unable to find image '{reference.familiar}' locally", file=sys.stderr, flush=True)
     with Transfers(PULL, sys.stderr, args.quiet) as transfers:
         try:
-            pull(store, reference, None, transfers, registries=config.load(args.tls_verify, name))
+            pull(store, reference, platform, transfers, registries=config.load(args.tls_verify, name))
         except NotFound as error:
             error.hint = error.hint or "`wherry images` lists the images that are here"
             raise

@@ -28,6 +28,7 @@ from wherry.container.prepare import prepared, write_etc
 from wherry.container.state import EXITED, RUNNING, Folder, Spec, State, life_of
 from wherry.container.streams import Streams
 from wherry.container.switchboard import Switchboard
+from wherry.oci.digest import Digest
 from wherry.runtime import etcfiles, modes
 from wherry.runtime.cgroups.group import Cgroup, limited
 from wherry.runtime.helper import Running
@@ -118,6 +119,8 @@ class Monitor:
         runtime = self._held.enter_context(open_runtime(self._spec.conditions.runtime, scratch))
         with store.lease():
             container = self._held.enter_context(prepared(store, self._folder, self._spec))
+            platform = store.images.get(Digest(self._spec.image)).config.platform
+        container = container._replace(emulator=runtime.emulator(platform))
         stdin, stdout, stderr = streams.inner
         group = self._held.enter_context(limited(self._spec.conditions.resources))
 

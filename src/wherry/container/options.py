@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from wherry.base.errors import Unsupported, UsageError
 from wherry.base.tuples import NamedTuple
+from wherry.oci.platform import Platform
 from wherry.runtime.net.ports import Port
 from wherry.runtime.spec import Conditions
 
@@ -57,6 +58,7 @@ class Options(NamedTuple):
     no_new_privileges: bool = False
     seccomp: bool = True
     conditions: Conditions = Conditions()
+    platform: Platform | None = None
 
 
 def parse_ports(word: str) -> list[Port]:

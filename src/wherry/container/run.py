@@ -42,7 +42,7 @@ def create(store: Store, wanted: Options) -> str:
     """
     options.check(wanted)
     with store.lease():
-        image = store.images.find(wanted.image)
+        image = store.images.find(wanted.image, wanted.platform)
         execution = image.config.execution
         container_id = os.urandom(32).hex()
         spec = Spec(

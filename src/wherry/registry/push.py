@@ -85,7 +85,7 @@ class Pushing:
         self._sent: set[Digest] = set()
 
     def image(self, packing: Packing, diff_ids: Sequence[Digest]) -> Manifest:
-        """Send what the registry has not of an image with these layers; its manifest is the caller's to send."""
+        """Send what the registry has not of an image with these layers; its manifest is not sent."""
         distinct = list(dict.fromkeys(diff_ids))
         for diff_id in distinct:
             self._emit(Transfer(self._vertex, digests.short(diff_id), 0, 0))

@@ -147,6 +147,15 @@ class Images:
         )
         return {row[0] for row in rows}
 
+    def behind(self) -> set[Digest]:
+        """Images that are meant by an index of a name or a digest alone, where a platform is asked for."""
+        rows = self._database.rows(
+            "SELECT image FROM index_members WHERE index_id IN"
+            " (SELECT index_id FROM names UNION SELECT index_id FROM repo_digests)"
+            " EXCEPT SELECT image FROM names EXCEPT SELECT image FROM repo_digests"
+        )
+        return {row[0] for row in rows}
+
     def families(self) -> list[set[Digest]]:
         """The images of each index that has a name."""
         rows = self._database.rows(
@@ -258,6 +267,15 @@ class Images:
             (image_id, image_id),
         )
         return [references.parse(f"{repository}@{digest}").familiar for repository, digest in rows]
+
+    def is_in(self, repository: str, image_id: Digest) -> bool:
+        """Whether `repository` is known to hold the image, so it may hold one for another platform too."""
+        row = self._database.row(
+            "SELECT 1 FROM repo_digests WHERE repository = ? AND (image = ? OR index_id IN"
+            " (SELECT index_id FROM index_members WHERE image = ?))",
+            (repository, image_id, image_id),
+        )
+        return row is not None
 
     def delete(self, image_id: Digest) -> None:
         """Forget an image with all its names and the indexes that have it; the bytes stay until they are

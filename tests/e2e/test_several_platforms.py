@@ -1,0 +1,145 @@
+"""One name, images for two machines: pushed, pulled, run and built on; with docker-registry and skopeo."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from support import busybox, foreign, remote
+from support.cli import Wherry, write_files
+from support.registry import serve
+from wherry.oci import platform as platforms
+from wherry.oci import reference as references
+from wherry.store.indexes import Member
+from wherry.store.store import Store
+
+pytestmark = [
+    pytest.mark.needs("root", "docker-registry", "skopeo", foreign.EMULATOR, busybox.PROGRAM),
+    pytest.mark.skipif(os.uname().machine == "aarch64", reason="arm64 is no other machine here"),
+]
+
+
+class Pushed(NamedTuple):
+    """`name` at a registry, and the bytes of its index there."""
+
+    name: str
+    raw: bytes
+
+    @property
+    def digest(self) -> str:
+        return remote.sha256(self.raw)
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    scratch = tmp_path_factory.mktemp("registry")
+    with serve(str(scratch / "content"), str(scratch)) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def pushed(registry: str, tmp_path_factory: pytest.TempPathFactory) -> Pushed:
+    folder = tmp_path_factory.mktemp("maker")
+    maker = Wherry(folder / "store", folder / "docker")
+    members = [
+        Member(foreign.ARM64, busybox.put(maker.root, "arm", platform=foreign.ARM64)),
+        Member(platforms.host(), busybox.put(maker.root, "own")),
+    ]
+    name = f"{registry}/team/box:v1"
+    with Store.open(str(maker.root)) as store:
+        store.images.tag_index(references.parse(name), store.indexes.put(members, {"a": "b"}))
+    said = maker.ok("push", name)
+    found = Pushed(name, raw(name))
+    assert said.endswith(f"v1: digest: {found.digest}\n")
+    return found
+
+
+def raw(name: str) -> bytes:
+    words = ["skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{name}"]
+    return subprocess.run(words, capture_output=True, check=True).stdout
+
+
+def uname(machine: Wherry, name: str, *flags: str) -> str:
+    return machine.ok("run", "--rm", "-q", *flags, name, "uname", "-m").strip()
+
+
+def test_skopeo_reads_every_platform(pushed: Pushed, tmp_path: Path) -> None:
+    """It verifies every digest, and takes all of the index."""
+    command = ["skopeo", "copy", "-q", "--all", "--preserve-digests", "--src-tls-verify=false"]
+    subprocess.run([*command, f"docker://{pushed.name}", f"dir:{tmp_path}/all"], check=True)
+    assert (tmp_path / "all" / "manifest.json").read_bytes() == pushed.raw
+    document = json.loads(pushed.raw)
+    assert document["annotations"] == {"a": "b"}
+    assert [entry["platform"]["architecture"] for entry in document["manifests"]] == [
+        "arm64",
+        platforms.host().architecture,
+    ]
+
+
+def test_all_platforms_there_and_back(pushed: Pushed, wherry: Wherry, registry: str) -> None:
+    said = wherry.ok("pull", "--all-platforms", pushed.name)
+    assert f"Digest: {pushed.digest}\n" in said
+    assert "Image is up to date" in wherry.ok("pull", "--all-platforms", pushed.name)
+    copy = f"{registry}/other/box:v2"
+    wherry.ok("tag", pushed.name, copy)
+    wherry.ok("prune", "-f")
+    assert wherry.ok("push", copy).endswith(f"v2: digest: {pushed.digest}\n")
+    assert raw(copy) == pushed.raw
+    wherry.ok("push", "--platform", "linux/arm64", copy)
+    assert (
+        json.loads(raw(copy))["config"]["digest"]
+        == wherry.ok("inspect", "--platform", "linux/arm64", "--format", "{{.Id}}", copy).strip()
+    )
+
+
+def test_each_machine_gets_its_own(pushed: Pushed, wherry: Wherry) -> None:
+    assert uname(wherry, pushed.name) == os.uname().machine
+    assert uname(wherry, pushed.name, "--platform", "linux/arm64") == "aarch64"
+    assert uname(wherry, pushed.name) == os.uname().machine, "the other one has come beside it"
+    assert uname(wherry, pushed.name, "--pull", "never", "--platform", "linux/arm64") == "aarch64"
+    refused = wherry("run", "--rm", "--platform", "linux/s390x", pushed.name, "true")
+    assert refused.code == 125
+    assert f"{pushed.name} has no image for linux/s390x" in refused.err
+    refused = wherry("run", "--rm", "--pull", "never", "--platform", "linux/s390x", pushed.name, "true")
+    assert "it is here for: linux/" in refused.err
+
+
+def test_a_container_starts_again_for_its_machine(pushed: Pushed, wherry: Wherry) -> None:
+    wherry.ok("run", "-q", "--platform", "linux/arm64", "--name", "arm", pushed.name, "uname", "-m")
+    assert wherry.ok("start", "-a", "arm").strip() == "aarch64"
+
+
+def test_from_takes_the_one_for_the_platform(pushed: Pushed, wherry: Wherry, tmp_path: Path) -> None:
+    write_files(tmp_path / "context", {"Dockerfile": f"FROM {pushed.name}\nRUN uname -m > /machine\n"})
+    wherry.ok("pull", "-q", "--all-platforms", pushed.name)
+    for name, machine in (("linux/arm64", "aarch64"), (str(platforms.host()), os.uname().machine)):
+        wherry.ok("build", "-q", "--platform", name, "-t", "app", tmp_path / "context")
+        assert wherry.ok("run", "--rm", "app", "cat", "/machine").strip() == machine
+    refused = wherry("build", "--platform", "linux/s390x", tmp_path / "context")
+    assert f"{pushed.name} has no image for linux/s390x" in refused.err
+
+
+def test_from_gets_what_is_missing_beside_what_is_here(
+    pushed: Pushed, wherry: Wherry, tmp_path: Path
+) -> None:
+    write_files(tmp_path / "context", {"Dockerfile": f"FROM {pushed.name}\nCOPY Dockerfile /\n"})
+    for name in (str(platforms.host()), "linux/arm64", str(platforms.host())):
+        wherry.ok("build", "-q", "--platform", name, tmp_path / "context")
+    with Store.open(str(wherry.root)) as store:
+        index = store.images.index_of(pushed.name)
+        assert index and sorted(index.platforms) == sorted([str(platforms.host()), "linux/arm64"])
+
+
+def test_an_image_of_this_store_alone_is_asked_of_no_registry(wherry: Wherry, tmp_path: Path) -> None:
+    busybox.put(wherry.root, "own")
+    write_files(tmp_path / "context", {"Dockerfile": "FROM own\nCOPY Dockerfile /\n"})
+    refused = wherry("build", "--platform", "linux/arm64", tmp_path / "context")
+    assert f"the image own in the store is for {platforms.host()}, not for linux/arm64" in refused.err
+    refused = wherry("run", "--rm", "--platform", "linux/arm64", "own")
+    assert "own has no image for linux/arm64" in refused.err
