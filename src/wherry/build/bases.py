@@ -10,7 +10,6 @@ from wherry.oci import reference as references
 from wherry.oci.platform import Platform
 from wherry.oci.reference import Reference
 from wherry.store.images import Image
-from wherry.store.indexes import ImageIndex
 from wherry.store.store import Store
 
 LAYOUT = "oci-layout://"
@@ -70,7 +69,9 @@ class Bases:
         other = None if self._pull else images.resolve(name, SHORTEST_ID)
         reference = references.parse(name).with_default_tag()
         if other is not None and not images.is_in(reference.name, other.id):
-            raise _for_another(name, images.index_of(name), other, platform)
+            index = images.index_of(name)
+            has = index.platforms if index else [str(other.config.platform)]
+            raise _for_another(name, has, platform)
         try:
             return self._fetch(name, reference, platform)
         except WherryError as error:
@@ -86,8 +87,7 @@ class Bases:
             return pull(self._store, reference, platform, self._emit, 0, registries=registries)
 
 
-def _for_another(name: str, index: ImageIndex | None, image: Image, platform: Platform) -> WherryError:
-    has = index.platforms if index else [str(image.config.platform)]
+def _for_another(name: str, has: list[str], platform: Platform) -> WherryError:
     return WherryError(
         f"the image {name} in the store is for {', '.join(has)}, not for {platform}",
         hint="build with --pull to fetch the right one",
