@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from wherry.registry.pull import pull as pull_image
     from wherry.registry.push import push as push_image
     from wherry.store.store import Store as Store
+    from wherry.transfer.opening import copy_image as copy_image
 
 __version__ = "0.1.0"
 
@@ -35,6 +36,7 @@ _PLACES = {
     "Store": ("wherry.store.store", "Store"),
     "WherryError": ("wherry.base.errors", "WherryError"),
     "build_image": ("wherry.build.build", "build"),
+    "copy_image": ("wherry.transfer.opening", "copy_image"),
     "parse_reference": ("wherry.oci.reference", "parse"),
     "pull_image": ("wherry.registry.pull", "pull"),
     "push_image": ("wherry.registry.push", "push"),
@@ -46,6 +48,7 @@ __all__ = [
     "Store",
     "WherryError",
     "build_image",
+    "copy_image",
     "parse_reference",
     "pull_image",
     "push_image",

@@ -37,14 +37,18 @@ class Source(Protocol):
     def referrers(self, digest: Digest) -> Sequence[Referrer]:
         """Manifests whose subject `digest` is."""
 
+    def tagged(self, tag: str) -> Document | None:
+        """What has that tag beside the image, if anything."""
+
 
 class Node(NamedTuple):
-    """A manifest or an index on its way, and the blobs that it needs."""
+    """A manifest or an index on its way, and the blobs that it needs. `tag`: one that belongs to it."""
 
     document: Document
     blobs: tuple[Descriptor, ...] = ()
     config: Descriptor | None = None
     children: tuple[Descriptor, ...] = ()
+    tag: str = ""
 
     @property
     def descriptor(self) -> Descriptor:
@@ -53,7 +57,7 @@ class Node(NamedTuple):
 
 class Tree(NamedTuple):
     """All that is copied: `nodes` have members before the index that names them, and the root at their end.
-    `referrers` lie beside it: each behind what it refers to."""
+    `referrers` lie beside it: each behind what it refers to; those with a tag have it at the target too."""
 
     nodes: tuple[Node, ...]
     referrers: tuple[Node, ...] = ()

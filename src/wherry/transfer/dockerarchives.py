@@ -76,6 +76,11 @@ class DockerArchiveSource:
         del digest
         return ()
 
+    def tagged(self, tag: str) -> Document | None:
+        """Nor such as have a tag."""
+        del tag
+        return None
+
     def _items(self) -> list[dict[str, Any]]:
         if not self._files.has("manifest.json"):
             raise Corrupt(

@@ -31,6 +31,9 @@ Entry = dict[str, Any]
 _THREADS = 4
 _MAX_ENTRIES = 10_000
 _LIST = re.compile(r"sha256-[0-9a-f]{64}")
+"""The tag that stands in for the Referrers API."""
+_OF_AN_IMAGE = re.compile(rf"{_LIST.pattern}(?:\.[a-z]+)?")
+"""That one, or one of cosign's."""
 
 
 class LayoutSource:
@@ -77,6 +80,10 @@ class LayoutSource:
                 self._referring = self._find_referring()
             return self._referring.get(digest, [])
 
+    def tagged(self, tag: str) -> Document | None:
+        found = [entry for entry in self._entries() if _name(entry) == tag]
+        return self.document(found[0]) if found else None
+
     def _entries(self) -> tuple[Descriptor, ...]:
         entries = self._layout.index().manifests
         if len(entries) > _MAX_ENTRIES:
@@ -98,14 +105,14 @@ class LayoutSource:
     def _is_beside(self, entry: Descriptor) -> bool:
         """What refers to an image is no choice where none is named."""
         if _name(entry):
-            return _is_list(entry)
+            return _OF_AN_IMAGE.fullmatch(_name(entry)) is not None
         return subject_of(self._layout.document(entry)) is not None
 
 
 def names(layout: Layout) -> list[str]:
     """What the layout calls its images, each once and sorted."""
-    found = {_name(entry) for entry in layout.index().manifests if not _is_list(entry)}
-    return sorted(found - {""}, key=by_numbers)
+    found = {_name(entry) for entry in layout.index().manifests} - {""}
+    return sorted((name for name in found if not _OF_AN_IMAGE.fullmatch(name)), key=by_numbers)
 
 
 class LayoutTarget:
@@ -237,7 +244,12 @@ def index_entries(tree: Tree, name: str) -> list[Entry]:
     entries = [_entry(tree.root)]
     if name:
         entries[0]["annotations"] = {REF_NAME: name}
-    return entries + [_entry(node) for node in tree.referrers if subject_of(node.document.raw) is not None]
+    for node in tree.referrers:
+        if node.tag:
+            entries.append(_entry(node) | {"annotations": {REF_NAME: node.tag}})
+        elif subject_of(node.document.raw) is not None:
+            entries.append(_entry(node))
+    return entries
 
 
 def _entry(node: Node) -> Entry:

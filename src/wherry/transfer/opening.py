@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from types import TracebackType
 
 from wherry.base.errors import NotFound, UsageError
 from wherry.base.events import Emit, ignore
+from wherry.oci.digest import Digest
+from wherry.oci.platform import Platform
 from wherry.oci.reference import Reference
 from wherry.output.layoutimage import Layout
 from wherry.registry import config
@@ -15,7 +18,22 @@ from wherry.registry.transport import Retries
 from wherry.store.store import Store
 from wherry.transfer import places
 from wherry.transfer.content import Source, Target
+from wherry.transfer.copy import copy
 from wherry.transfer.places import Place
+
+
+def copy_image(
+    source: str,
+    target: str,
+    platforms: Sequence[Platform] = (),
+    referrers: bool = False,
+    emit: Emit = ignore,
+    tls_verify: bool | None = None,
+) -> Digest:
+    """Copy between two places, as `wherry copy` is given them; the digest of what is at the target then."""
+    one, other = places.parse(source), places.parse(target)
+    with Opening(tls_verify, emit) as opening:
+        return copy(opening.source(one), opening.target(other, one), platforms, referrers, emit)
 
 
 class Opening:

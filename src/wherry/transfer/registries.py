@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO, cast
 
-from wherry.base.errors import UsageError
+from wherry.base.errors import NotFound, UsageError
 from wherry.layer.reading import Reading
 from wherry.oci import media
 from wherry.oci.descriptor import Descriptor
@@ -45,6 +45,12 @@ class RegistrySource:
     def referrers(self, digest: Digest) -> Sequence[Referrer]:
         return referrers(self._client, digest)
 
+    def tagged(self, tag: str) -> Document | None:
+        try:
+            return self._client.manifest(tag)
+        except NotFound:
+            return None
+
 
 class RegistryTarget:
     """Blobs are mounted from `source`, a repository of the same registry, where there is one."""
@@ -79,7 +85,7 @@ class RegistryTarget:
             self._put(node.document.digest, node)
         self._put(self._reference.tag or tree.root.document.digest, tree.root)
         for node in tree.referrers:
-            self._put(node.document.digest, node)
+            self._put(node.tag or node.document.digest, node)
 
     def _put(self, name: str, node: Node) -> None:
         put(self._client, name, node.document.raw, node.document.media_type or media.MANIFEST)

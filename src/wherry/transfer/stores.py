@@ -64,6 +64,11 @@ class StoreSource:
         del digest
         return ()
 
+    def tagged(self, tag: str) -> Document | None:
+        """Nor such as have a tag."""
+        del tag
+        return None
+
     def _annotations(self, image: Image) -> tuple[tuple[str, str], ...]:
         """Those that a push under the name would set."""
         try:

@@ -14,6 +14,7 @@ from wherry.oci.match import choose, offered, runnable
 from wherry.oci.platform import Platform
 from wherry.registry.client import Document
 from wherry.registry.parallel import Stop, each
+from wherry.registry.referrers import fallback_tag
 from wherry.transfer.content import Node, Source, Tree, small
 
 _THREADS = 4
@@ -22,6 +23,8 @@ _MAX_DEPTH = 4
 _MAX_DOCUMENTS = 10_000
 _MAX_BYTES = 64 << 20
 """Of all documents of one copy: they are kept in memory."""
+_COSIGN = (".sig", ".att", ".sbom")
+"""cosign's tags for signatures, attestations and SBOMs of a manifest: `sha256-<hex>.sig`."""
 _SUBJECT = "vnd.docker.reference.digest"
 """buildx's word in an index for the image that an attestation is about."""
 
@@ -43,7 +46,7 @@ def read(
         root = _narrowed(source, root, list(dict.fromkeys(platforms)))
     reader = _Reader(source)
     nodes = tuple(reader.below(_node(source, root)))
-    return Tree(nodes, tuple(reader.referring(nodes)) if referrers else ())
+    return Tree(nodes, (*reader.referring(nodes), *reader.signatures(nodes)) if referrers else ())
 
 
 class _Reader:
@@ -83,6 +86,23 @@ class _Reader:
             yield from found
             subjects = [node.document.digest for node in found]
         raise Unsupported(f"{self._source.shown} has referrers of referrers, more than {_MAX_DEPTH} deep")
+
+    def signatures(self, nodes: Sequence[Node]) -> Iterator[Node]:
+        """What has a tag that cosign gives to what it makes for one of `nodes`."""
+        tags = [fallback_tag(node.document.digest) + suffix for node in nodes for suffix in _COSIGN]
+        found: dict[str, Document] = {}
+
+        def ask(tag: str, stop: Stop) -> None:
+            stop.check()
+            document = self._source.tagged(tag)
+            if document is not None:
+                found[tag] = document
+
+        each(ask, tags, _THREADS)
+        for tag in sorted(found):
+            node = _node(self._source, found[tag])
+            for item in self.below(node):
+                yield item._replace(tag=tag) if item is node else item
 
     def _unseen(self, entries: Iterator[Descriptor]) -> list[Descriptor]:
         return list({entry.digest: entry for entry in entries if entry.digest not in self._seen}.values())

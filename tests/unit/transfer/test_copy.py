@@ -260,6 +260,25 @@ def test_a_docker_archive_has_one_platform(run: Copy) -> None:
     assert os.listdir() == ["a.tar"]
 
 
+@pytest.mark.parametrize("middle", ["HOST/to/app:x", "oci:layout:x", "oci-archive:a.tar:x"])
+def test_signatures_under_cosigns_tags_come_along(run: Copy, server: Registry, middle: str) -> None:
+    payload = b'{"critical": {}}'
+    raws = {}
+    server.add_blob("from/app", payload)
+    server.add_blob("from/app", severalplatforms.EMPTY)
+    for digest, suffix in ((SEVERAL.digest, "sig"), (IMAGE.digest, "att"), (IMAGE.digest, "sbom")):
+        config = described(severalplatforms.EMPTY, media.CONFIG)
+        raw = severalplatforms.manifest(config, [described(payload, f"application/{suffix}")])
+        raws[f"sha256-{digest[7:]}.{suffix}"] = raw
+        server.add_manifest("from/app", f"sha256-{digest[7:]}.{suffix}", raw, media.MANIFEST)
+    assert run("HOST/from/app:all", middle, referrers=True) == SEVERAL.digest
+    assert run(middle.removesuffix(":x") if "layout" in middle else middle, "HOST/end/app:x", referrers=True)
+    assert server.tags("end/app") == sorted([*raws, "x"])
+    assert {tag: server.manifests["end/app", tag][1] for tag in raws} == raws
+    run(middle, "HOST/without/app:x")
+    assert server.tags("without/app") == ["x"]
+
+
 def test_artifacts_pass_unchanged(run: Copy, server: Registry) -> None:
     chart = severalplatforms.manifest(
         described(b'{"name": "chart"}', "application/vnd.cncf.helm.config.v1+json"),
@@ -300,6 +319,15 @@ def test_what_is_told(run: Copy) -> None:
     run("HOST/from/app:one", "oci:layout:x", emit=events.append)
     done = [event for event in events if isinstance(event, Transfer) and event.done == event.total > 0]
     assert sorted(event.what for event in done) == sorted(sha256(layer)[7:19] for layer in IMAGE.layers)
+
+
+def test_from_python(server: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import wherry
+
+    monkeypatch.chdir(tmp_path)
+    source = f"{server.host}/from/app:all"
+    assert wherry.copy_image(source, "oci:layout:x", [ARM64]) == SEVERAL.arm64.digest
+    assert wherry.copy_image(source, "oci:layout:x") == SEVERAL.digest
 
 
 def _files(root: Path) -> dict[str, bytes]:
