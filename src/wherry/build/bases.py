@@ -26,7 +26,8 @@ class Bases:
         self._pull = pull
         self._emit = emit
         self._tls_verify = tls_verify
-        self._found: dict[tuple[str, Platform], Image] = {}
+        self.found: dict[tuple[str, Platform], Image] = {}
+        """What each name meant so far."""
 
     def find(self, name: str, where: Location | None, platform: Platform) -> Image:
         """The image called `name`. Errors say where in the Dockerfile it was asked for."""
@@ -44,13 +45,13 @@ class Bases:
         resolve: Callable[[str, Platform], Image],
     ) -> Image:
         key = (name, platform)
-        if key not in self._found:
+        if key not in self.found:
             try:
-                self._found[key] = resolve(name, platform)
+                self.found[key] = resolve(name, platform)
             except WherryError as error:
                 error.where = error.where or where
                 raise
-        return self._found[key]
+        return self.found[key]
 
     def _load(self, text: str, platform: Platform) -> Image:
         from wherry.oci import match

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -91,7 +91,8 @@ def build(store: Store, options: Options, emit: Emit = ignore) -> Built:
             _imports(store, places, options.platform, emit) as imports,
         ):
             named = sources.contexts(options.contexts)
-            plan = planning.plan(dockerfile, *_wanted(store, options, given, named, emit))
+            bases = Bases(store, options.pull, emit, options.tls_verify)
+            plan = planning.plan(dockerfile, *_wanted(bases, options, given, named))
             with (
                 _context(store, definition) as context,
                 closing(_sources(store, context, named, options, emit)) as opened,
@@ -103,12 +104,27 @@ def build(store: Store, options: Options, emit: Emit = ignore) -> Built:
                 if options.verify:
                     _verify(store, plan, outcomes, options, executor, emit)
             exports = _exports(store, plan, outcomes, recorder, targets, emit)
-            config = _config(plan.aims[0], outcomes, options, given_times.epoch)
+            config = config_of(plan.aims[0], outcomes, options.labels, given_times.epoch)
             if exports:
                 config = exports.inlined(config)
             image, top = _export(store, config, plan, options, given_times, emit)
             account = accounts.account(outcomes, time.monotonic() - began, given_times)
             keeping.succeeded(store, plan, outcomes, options, image, account)
+            if not (options.contexts or os.path.exists(store.blueprint(image))):
+                from wherry.build import blueprint
+
+                drawn = blueprint.Blueprint(
+                    name=definition.name,
+                    text=definition.text.decode("utf-8", "surrogateescape"),
+                    arguments=blueprint.lasting(given),
+                    target=options.target,
+                    platform=str(options.platform),
+                    labels=options.labels,
+                    times=given_times,
+                    origins=blueprint.origins(bases.found, store.blobs.read),
+                    steps=blueprint.known(plan.steps, outcomes, recorder.taken, given_times),
+                )
+                keeping.blueprint(store, image, drawn)
             if exports:
                 exports.write()
             emit(accounts.tally([step.name for step in plan.steps], account))
@@ -162,11 +178,8 @@ def _context(store: Store, definition: Definition) -> Iterator[Context]:
         context.close()
 
 
-def _wanted(
-    store: Store, options: Options, given: dict[str, str], named: Contexts | None, emit: Emit
-) -> list[Wanted]:
+def _wanted(bases: Bases, options: Options, given: dict[str, str], named: Contexts | None) -> list[Wanted]:
     """What planning is given for each platform."""
-    bases = Bases(store, options.pull, emit, options.tls_verify)
     find_context = partial(named.find, bases) if named else no_context
     here = platforms.host()
     return [
@@ -292,7 +305,7 @@ def _executor(
         isolation=options.isolation,
         snapshotter=options.snapshotter,
         exact_cache=options.exact_cache,
-        watched=watch.worth_watching(plan.steps) if observes else frozenset(),
+        watched=watch.worth_watching(plan.steps, options.observes_all) if observes else frozenset(),
         surroundings=Surroundings(options.host_ca, proxies, options.network, options.conditions),
         secrets=options.secrets,
         agents=options.agents,
@@ -316,10 +329,12 @@ def _verify(
     verify.verify(store, plan.steps, outcomes, again, options.jobs, emit)
 
 
-def _config(aim: Aim, outcomes: list[Outcome], options: Options, epoch: int) -> ImageConfig:
+def config_of(
+    aim: Aim, outcomes: Sequence[Outcome], more_labels: tuple[tuple[str, str], ...], epoch: int
+) -> ImageConfig:
     """An image's config: its bytes depend on the inputs of the build and on nothing else."""
     created = times.rfc3339(epoch)
-    labels = dict(aim.execution.labels) | dict(options.labels)
+    labels = dict(aim.execution.labels) | dict(more_labels)
     return ImageConfig(
         platform=aim.platform,
         execution=aim.execution._replace(labels=tuple(labels.items())),
@@ -333,7 +348,7 @@ def _config(aim: Aim, outcomes: list[Outcome], options: Options, epoch: int) -> 
     )
 
 
-def _history(recorded: Recorded, outcomes: list[Outcome], created: str) -> History:
+def _history(recorded: Recorded, outcomes: Sequence[Outcome], created: str) -> History:
     is_empty = recorded.step is None or outcomes[recorded.step].layer is None
     return History(created, recorded.text, is_empty, "wherry")
 

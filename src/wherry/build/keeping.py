@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from wherry.base import values
 from wherry.base.errors import WherryError
 from wherry.build import document
 from wherry.build.account import Account, written
@@ -24,6 +25,7 @@ from wherry.store.builds import Builds
 from wherry.store.store import Store
 
 if TYPE_CHECKING:
+    from wherry.build.blueprint import Blueprint
     from wherry.build.left import Left
 
 
@@ -43,6 +45,17 @@ def succeeded(
         builds.keep_succeeded(document.written(build), written(account))
     except (OSError, WherryError):
         pass
+
+
+def blueprint(store: Store, image: Digest, drawn: Blueprint) -> None:
+    """Keep what an image of the store was built from; where that cannot be, the build is no worse."""
+    from wherry.store import blueprints
+
+    if store.images.has(image):
+        try:
+            blueprints.keep(store, image, values.encode(drawn))
+        except OSError:
+            pass
 
 
 def failed(
@@ -112,10 +125,11 @@ def _build(places: tuple[Place, ...], options: Options) -> Build:
 
 
 def _places(plan: Plan, outcomes: Sequence[Outcome | None]) -> tuple[Place, ...]:
-    return tuple(_place(step, outcomes) for step in plan.steps)
+    return tuple(place(step, outcomes) for step in plan.steps)
 
 
-def _place(step: Step, outcomes: Sequence[Outcome | None]) -> Place:
+def place(step: Step, outcomes: Sequence[Outcome | None]) -> Place:
+    """What is kept of a step; where it began, if the build came so far."""
     place = Place(
         step.name,
         step.where,

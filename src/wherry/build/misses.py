@@ -43,7 +43,7 @@ def why(store: Store, reuse: Reuse, asked: Asked) -> Miss:
     made = [trace for key in asked.keys for trace in store.traces.of(key)]
     present = [trace for trace in made if reuse.is_there(trace.layer)]
     for trace in present:
-        found = _differing(reuse, trace, asked.chains)
+        found = differing(reuse, trace, asked.chains)
         if found:
             return found
     if present:
@@ -61,7 +61,7 @@ def why(store: Store, reuse: Reuse, asked: Asked) -> Miss:
 def why_copied(store: Store, reuse: Reuse, asked: Asked) -> Miss:
     """For a COPY or ADD; the keys are of traces of the same files, where those are known by now."""
     for trace in (trace for key in asked.keys for trace in store.traces.of(key)):
-        found = _differing(reuse, trace, asked.chains)
+        found = differing(reuse, trace, asked.chains)
         if found:
             return found
     record = store.records.of_recipe(asked.recipe)
@@ -74,7 +74,7 @@ def holds(reuse: Reuse, keys: Sequence[Digest], chains: Sequence[Chain]) -> bool
     return any(trace for traces in fitting for trace in traces)
 
 
-def _differing(reuse: Reuse, trace: Trace, chains: Sequence[Chain]) -> Miss | None:
+def differing(reuse: Reuse, trace: Trace, chains: Sequence[Chain]) -> Miss | None:
     """What differs of all that was looked at; None where nothing does, or that cannot be told."""
     if len(trace.chains) != len(chains):
         return None

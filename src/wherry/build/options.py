@@ -41,6 +41,8 @@ class Options(NamedTuple):
     """Seconds: results that were made longer ago, by steps that used the network, are not taken."""
     exact_cache: bool = False
     """A result holds for the parent alone that it was made on, and no process is observed."""
+    observes_all: bool = False
+    """Also RUNs are observed that have nothing copied or mounted below them."""
     pull: bool = False
     tls_verify: bool | None = None
     """Whether registries must prove who they are; None: as the machine's configuration says."""

@@ -39,6 +39,38 @@ _OBSERVED = "observed 2"
 """Its number is raised when more is put down of what a RUN looks at: earlier traces tell too little."""
 
 
+class Keys:
+    """By what the records and the traces of a build's steps are found."""
+
+    def __init__(self, times: Times) -> None:
+        self._times = times
+        self.chains = ChainIds()
+
+    def recipe(self, step: Step, operation: Operation | None = None) -> Digest:
+        """That of the step, or of what its `operation` is without words that do not matter."""
+        return recipe(operation or step.operation, step.platform, self._times.epoch, self._times.word)
+
+    def exact(self, step: Step, parent: Chain, content: str = "") -> Digest:
+        operation = step.operation
+        if isinstance(operation, Copy) and not stands_for_trees(content):
+            # What the sources are called does not matter where their content is in the key.
+            operation = operation._replace(patterns=(), inline=(), excludes=(), parents=False, remotes=())
+        return exact_key(self.recipe(step, operation), self.chains.of(parent), content)
+
+    def traces(self, step: Step, content: str, marks: Iterable[str]) -> tuple[Digest, ...]:
+        """Those that a step's traces may have, the last one for a new trace; none where it has none. `marks`
+        are those of modes (`mark_of`)."""
+        operation = step.operation
+        if isinstance(operation, Copy):
+            # What is copied from another stage is in the key by its content, which may not be known yet.
+            return () if content.startswith("chain") else (self.exact(step, (), content),)
+        if not isinstance(operation, Run):
+            return (self.exact(step, (), "observed"),)
+        if has_filled_cache(operation):
+            return ()  # what the cache began with is mixed with what it has got since
+        return run_trace_keys(self.recipe(step), marks)
+
+
 class Recorder:
     """The records of one build's steps. With `exact` a result holds for the parent it was made on alone."""
 
@@ -64,7 +96,8 @@ class Recorder:
         self.borrowed: dict[int, tuple[tuple[Digest, ...], Hit]] = {}
         """What caches gave, and the keys that were asked for."""
         self._reuse: Reuse | None = None
-        self._chains = ChainIds()
+        self._keys = Keys(times)
+        self._chains = self._keys.chains
         self.contents = Contents(sources, times, self._chains, reads_all=imports is not None)
         self._lock = threading.Lock()
         self.misses: dict[int, Miss] = {}
@@ -123,7 +156,7 @@ class Recorder:
             ]
             if exact or misses.holds(self.reuse, keys, chains):
                 return Miss(REFUSED, "it used the network, too long ago for --refresh")
-        done = self._recipe(step.operation, step)
+        done = self._keys.recipe(step)
         asked = misses.Asked(done, keys, tuple(chains), self._chains.of(parent))
         why = misses.why_copied if isinstance(step.operation, Copy) else misses.why
         return why(self._store, self.reuse, asked)
@@ -188,17 +221,9 @@ class Recorder:
         return _observed(step, hit.found) if hit.found else _reused(hit.result)
 
     def trace_keys(self, step: Step, content: str) -> tuple[Digest, ...]:
-        """The keys that a step's traces may have, the last one for a new trace; none where it has none."""
-        operation = step.operation
-        if isinstance(operation, Copy):
-            # What is copied from another stage is in the key by its content, which may not be known yet.
-            return () if content.startswith("chain") else (self.key(step, (), content),)
-        if not isinstance(operation, Run):
-            return (self.key(step, (), "observed"),)
-        if has_filled_cache(operation):
-            return ()  # what the cache began with is mixed with what it has got since
-        done = self._recipe(operation, step)
-        return run_trace_keys(done, ("", self._mark_of_mode()))
+        """As `Keys.traces`, in this mode."""
+        marks = ("", self._mark_of_mode()) if isinstance(step.operation, Run) else ()
+        return self._keys.traces(step, content, marks)
 
     def executes_in(self, mode: Mode) -> None:
         """From now on it is known, and not just expected, what RUN is executed in."""
@@ -210,11 +235,7 @@ class Recorder:
         return record if record is not None and self._store.layers.is_there(record.layer) else None
 
     def key(self, step: Step, parent: Chain, content: str = "") -> Digest:
-        operation = step.operation
-        if isinstance(operation, Copy) and not stands_for_trees(content):
-            # What the sources are called does not matter where their content is in the key.
-            operation = operation._replace(patterns=(), inline=(), excludes=(), parents=False, remotes=())
-        return exact_key(self._recipe(operation, step), self._chains.of(parent), content)
+        return self._keys.exact(step, parent, content)
 
     def write(
         self,
@@ -230,14 +251,14 @@ class Recorder:
         keys = {self.key(step, parent, content + mark) for content in contents}
         if inputs:
             keys.add(self.key(step, parent, self.contents.of_chains(inputs) + mark))
-        done = self._recipe(step.operation, step)
+        done = self._keys.recipe(step)
         chain = self._chains.of(parent)
         for key in keys:
             self._store.records.put(key, done, chain, result, step.name)
 
     def written(self, step: Step, parent: Chain) -> list[Record]:
         """All records of the step on that parent, whatever it took in, whose layers are in the store."""
-        done = self._recipe(step.operation, step)
+        done = self._keys.recipe(step)
         found = self._store.records.of(done, self._chains.of(parent))
         return [record for record in found if self._store.layers.is_there(record.layer)]
 
@@ -255,19 +276,16 @@ class Recorder:
         """The layer that the step gave when it copied other files of its context."""
         if self.control.executes(step) or not isinstance(files, Context):
             return None
-        return recall.earlier(self._recipe(step.operation, step), files)
+        return recall.earlier(self._keys.recipe(step), files)
 
     def made(self, step: Step, files: Files, layer: Digest) -> None:
         """Keep the layer, made by `operations/copy.py` alone, for `earlier`."""
         if isinstance(files, Context):
-            recall.made(self._recipe(step.operation, step), files, layer)
-
-    def _recipe(self, operation: Operation, step: Step) -> Digest:
-        return recipe(operation, step.platform, self.times.epoch, self.times.word)
+            recall.made(self._keys.recipe(step), files, layer)
 
     def duration(self, step: Step) -> float:
         """How long executing the step took last, whatever it stood on; a guess where it never was."""
-        seconds = self._store.records.seconds(self._recipe(step.operation, step))
+        seconds = self._store.records.seconds(self._keys.recipe(step))
         return (1.0 if isinstance(step.operation, Run) else 0.1) if seconds is None else seconds
 
 

@@ -26,17 +26,17 @@ _FOLLOWED, _NOT_FOLLOWED = 7, 3
 """The bits of what was looked at with a link at the end followed, and the place of the others."""
 
 
-def worth_watching(steps: Sequence[Step]) -> frozenset[int]:
+def worth_watching(steps: Sequence[Step], everything: bool = False) -> frozenset[int]:
     """The numbers of the RUNs that may come upon another parent: something below them is copied or mounted.
 
-    Nothing is gained for the rest, so they are not slowed down.
+    Nothing is gained for the rest, so they are not slowed down; but with `everything` all of them count.
     """
     copied: set[int] = set()
     found = set()
     for step in steps:
         if isinstance(step.operation, Copy) or step.parent in copied:
             copied.add(step.number)
-        is_gain = bool(step.inputs) or step.parent in copied
+        is_gain = everything or bool(step.inputs) or step.parent in copied
         if is_gain and isinstance(step.operation, Run) and not has_filled_cache(step.operation):
             found.add(step.number)
     return frozenset(found)

@@ -85,6 +85,12 @@ def register(parser: argparse.ArgumentParser) -> None:
         help="observed: a result holds where all that its step looked at is the same; exact; off",
     )
     add(
+        "--observe",
+        default="copied",
+        choices=("copied", "all"),
+        help="copied: RUNs with something copied below them are observed; all: every RUN",
+    )
+    add(
         "--cache-from",
         action="append",
         default=[],
@@ -221,6 +227,7 @@ def _options(args: argparse.Namespace, settings: Settings) -> Options:
         uncached_stages=tuple(name for text in args.no_cache_filter for name in text.split(",")),
         refresh=_age((settings.refresh or None) if args.refresh is None else args.refresh),
         exact_cache=args.cache == "exact",
+        observes_all=args.observe == "all",
         pull=args.pull,
         tls_verify=args.tls_verify,
         host_ca=args.host_ca or settings.host_ca,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Set
 
 from wherry.base.tuples import NamedTuple
 from wherry.oci.digest import Digest
-from wherry.store import parts
+from wherry.store import blueprints, parts
 from wherry.store.builds import Builds
 from wherry.store.cachefolders import CacheFolders
 from wherry.store.deleting import Reclaimed, delete_layer, discard
@@ -209,6 +209,7 @@ def _sweep(store: Store, until: float | None = None) -> Reclaimed:
     layers, size = _sweep_layers(store)
     _forget_blind_traces(store)
     size += _sweep_blobs(store) + store.partials.delete(until)
+    size += blueprints.sweep(store, {image.id for image in store.images.all()})
     store.sweep()
     return Reclaimed(layers=layers, size=size + store.compact())
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 
 from wherry.oci.digest import Digest
+from wherry.store import blueprints
 from wherry.store.builds import Builds
 from wherry.store.images import Image
 from wherry.store.store import Store
@@ -18,6 +19,8 @@ def of_images(store: Store, images: Iterable[Image]) -> Iterator[str]:
         if image.manifest:
             yield store.blobs.path(image.manifest)
         yield from map(store.blobs.path, store.indexes.blobs_with(image.id))
+        if os.path.exists(drawn := store.blueprint(image.id)):
+            yield drawn
         yield from of_layers(store, image.config.diff_ids)
 
 
@@ -29,7 +32,7 @@ def of_layers(store: Store, diff_ids: Iterable[Digest]) -> Iterator[str]:
 
 def of_cache(store: Store) -> Iterator[str]:
     """The paths of the build cache, and of what images have too: those are to be counted first."""
-    for folder in ("layers", "blobs/sha256", "cache-mounts", "cache", "logs"):
+    for folder in ("layers", "blobs/sha256", blueprints.FOLDER, "cache-mounts", "cache", "logs"):
         yield from within(store, folder)
     yield from (store.path("builds", build.id) for build in Builds(store).all() if not build.failed)
 

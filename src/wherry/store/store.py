@@ -11,6 +11,7 @@
       cache-mounts/               what RUN --mount=type=cache keeps; see cachefolders.py
       cache/                      digests of contexts' files, repositories, files from URLs, sizes of layers
                                   (estimate.py); may be deleted
+      blueprints/                 what images were built from; see blueprints.py
       builds/<id>/                a build, and the state of its step that failed; see builds.py
       lists/<hex>.json            lists of images that `manifest create` made; see transfer/lists.py
       logs/                       whole output of the steps that failed
@@ -32,6 +33,8 @@ from typing import TYPE_CHECKING
 
 from wherry.base import removal
 from wherry.base.errors import WherryError
+from wherry.oci import digest as digests
+from wherry.oci.digest import Digest
 from wherry.store.blobs import Blobs
 from wherry.store.database import Database
 from wherry.store.images import Images
@@ -100,6 +103,10 @@ class Store:
         from wherry.store.partials import Partials
 
         return Partials(f"{self.root}/blobs/partial", self.blobs)
+
+    def blueprint(self, image: Digest) -> str:
+        """The file that says what an image was built from, if that is known; see blueprints.py."""
+        return self.path("blueprints", f"{digests.hex_of(image)}.json")
 
     @contextmanager
     def lease(self) -> Iterator[None]:
