@@ -6,6 +6,7 @@ The protocol is distribution's "Token Authentication Specification" and "OAuth2 
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from base64 import b64encode
@@ -37,7 +38,7 @@ def issue(state: State, sent: str, query: str) -> Answer:
         allowed = fields.get("refresh_token") == [state.identity_token]
     if not allowed:
         return Answer(401, (), b'{"details": "incorrect username or password"}')
-    token = f"token{len(state.issued)}"
+    token = f"token-{os.urandom(16).hex()}"
     scopes = [scope for text in fields.get("scope", []) for scope in text.split()]
     state.issued[token] = (time.monotonic() + state.lifetime, scopes)
     return Answer(200, (), json.dumps({"token": token, "expires_in": 300}).encode())
