@@ -37,6 +37,8 @@ _MEDIA_TYPES = {
 
 _BLOCKS = {GZIP: BLOCK, ZSTD: 4 * BLOCK}
 """Bytes of input in one member or frame: zstd finds matches further back, so its blocks are larger."""
+_INPUT = 1 << 17
+"""Bytes that are decompressed at a time: they and what comes of them stay in a processor's own cache."""
 _XZ_MEMORY = 256 << 20
 """Bytes that an xz stream may ask for; `xz -9` needs 65 MiB."""
 
@@ -132,12 +134,20 @@ def decompressed(stream: BinaryIO) -> BinaryIO:
 
     Reading raises Corrupt for data that is damaged or cut off. Closing closes `stream`.
     """
+    return cast(BinaryIO, io.BufferedReader(_plain(stream), 1 << 16))
+
+
+def decompressed_pieces(stream: BinaryIO) -> BinaryIO:
+    """As `decompressed`; but `read` gives what is there at the moment, and copies nothing."""
+    return cast(BinaryIO, _plain(stream))
+
+
+def _plain(stream: BinaryIO) -> _Wrapping:
     start = _read_up_to(stream, 6)
     for magic, make in _MAGICS:
         if start.startswith(magic) or (magic == _ZSTD and _is_skippable(start)):
-            raw = _Decompressed(stream, start, make)
-            return cast(BinaryIO, io.BufferedReader(raw, 1 << 16))
-    return cast(BinaryIO, io.BufferedReader(_Prefixed(stream, start), 1 << 16))
+            return _Decompressed(stream, start, make)
+    return _Prefixed(stream, start)
 
 
 class _Decoder(Protocol):
@@ -209,7 +219,7 @@ class _Decompressed(_Wrapping):
                 self._next_member(decoder.unused_data)
                 continue
             if decoder.needs_input and not self._input:
-                self._input = self._stream.read(1 << 18)
+                self._input = self._stream.read(_INPUT)
                 if not self._input:
                     raise Corrupt("compressed data is cut off")
             data, self._input = self._input, b""
@@ -224,7 +234,7 @@ class _Decompressed(_Wrapping):
     def _next_member(self, rest: bytes) -> None:
         rest = rest.lstrip(b"\0")
         while not rest:
-            more = self._stream.read(1 << 18)
+            more = self._stream.read(_INPUT)
             if not more:
                 self._ended = True
                 return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, BinaryIO
 
 from wherry.layer.apply import read_index_of
-from wherry.layer.compress import decompressed
+from wherry.layer.compress import decompressed_pieces
 from wherry.layer.source import limits
 from wherry.layer.streams import check
 from wherry.layer.writer import Layer
@@ -26,7 +26,7 @@ class Incoming:
 
     def read(self, blob: BinaryIO) -> None:
         """Read the blob, compressed or not, to its end; Corrupt where it does not carry the layer."""
-        with decompressed(blob) as stream:
+        with decompressed_pieces(blob) as stream:
             layer = read_index_of(stream, limits())
         check(self._diff_id, layer.diff_id)
         self._layer = layer
