@@ -14,7 +14,6 @@ from wherry.container import environment, options
 from wherry.container.options import Options
 from wherry.oci import platform as platforms
 from wherry.oci import reference as references
-from wherry.oci.platform import Platform
 from wherry.store.store import Store
 
 _REFUSED = 125
@@ -76,7 +75,7 @@ def _run(args: argparse.Namespace, wanted: Options) -> int:
     if wanted.ports and wanted.network == "host":
         print("warning: published ports are discarded when using the host's network", file=sys.stderr)
     with Store.open() as store:
-        _provide_image(store, args, wanted.platform)
+        _provide_image(store, args, wanted)
         container_id, root = create(store, wanted), store.root
     try:
         started = start(root, container_id, attached=not args.detach)
@@ -124,9 +123,12 @@ def _options(args: argparse.Namespace) -> Options:
     )
 
 
-def _provide_image(store: Store, args: argparse.Namespace, platform: Platform | None) -> None:
-    """Pull the image where it is not here, or always; a name that no registry can have is not asked for."""
-    name, here = args.image, store.images.resolve(args.image, platform=platform)
+def _provide_image(store: Store, args: argparse.Namespace, wanted: Options) -> None:
+    """Pull the image where it is not here, or always; a name that no registry can have is not asked for.
+
+    Where the container will run in this process's own mode, its trees are made on the way.
+    """
+    name, here = args.image, store.images.resolve(args.image, platform=wanted.platform)
     if args.pull == "never" or (args.pull == "missing" and here):
         return
     try:
@@ -137,16 +139,21 @@ def _provide_image(store: Store, args: argparse.Namespace, platform: Platform | 
         raise
     other = None if here else store.images.resolve(name)
     if other and not store.images.is_in(reference.name, other.id):
-        store.images.find(name, platform)  # tells what it is for: no registry has it for another platform
+        store.images.find(
+            name, wanted.platform
+        )  # tells what it is for: no registry has it for another platform
     from wherry.cli.transfers import PULL, Transfers
     from wherry.registry import config
     from wherry.registry.pull import pull
+    from wherry.runtime import modes
 
+    unpack = modes.expected(wanted.isolation).name == "root"
     if not here and not args.quiet:
         print(f"Unable to find image '{reference.familiar}' locally", file=sys.stderr, flush=True)
     with Transfers(PULL, sys.stderr, args.quiet) as transfers:
         try:
-            pull(store, reference, platform, transfers, registries=config.load(args.tls_verify, name))
+            registries = config.load(args.tls_verify, name)
+            pull(store, reference, wanted.platform, transfers, registries=registries, unpack=unpack)
         except NotFound as error:
             error.hint = error.hint or "`wherry images` lists the images that are here"
             raise

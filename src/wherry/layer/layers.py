@@ -176,7 +176,7 @@ class Layers:
                         writer.add(entry, file)
             layer = writer.finish()
         with self._store.scratch("layer") as scratch:
-            self._move(folder, self._place(layer.diff_id, _folder(form, layer)))
+            self.take_tree(folder, layer, form)
             self._keep_index(layer, scratch)
         return layer
 
@@ -211,11 +211,18 @@ class Layers:
             incoming.read(file)
         incoming.enter(blob)
 
-    def incoming(self, diff_id: Digest) -> Incoming:
-        """A layer on its way in: its blob is read while it arrives, and entered when it is in the store."""
+    def incoming(self, diff_id: Digest, trees: str = "") -> Incoming:
+        """A layer on its way in: its blob is read while it arrives, and entered when it is in the store.
+
+        `trees`: a folder in the store's `tmp/`, where it is extracted on the way; "" for no extraction.
+        """
         from wherry.layer.incoming import Incoming
 
-        return Incoming(self, diff_id)
+        return Incoming(self, diff_id, trees)
+
+    def take_tree(self, folder: str, layer: Layer, form: OverlayForm) -> None:
+        """Take over the folder, which lies in the store's `tmp/`, as the layer's tree."""
+        self._move(folder, self._place(layer.diff_id, _folder(form, layer)))
 
     def enter(self, blob: Descriptor, layer: Layer) -> None:
         """Enter a blob that is in the store, and was seen to carry `layer`."""
@@ -280,7 +287,7 @@ class Layers:
             with self._open_stream(diff_id) as tar:
                 layer = extract(tar, f"{scratch}/tree", form, limits())
             check(diff_id, layer.diff_id)
-            self._move(f"{scratch}/tree", self._place(diff_id, _folder(form, layer)))
+            self.take_tree(f"{scratch}/tree", layer, form)
             if not os.path.exists(self._place(diff_id, "index")):
                 self._keep_index(layer, scratch)
 
@@ -306,7 +313,7 @@ class Layers:
                     extract_near(layer, tar, f"{scratch}/tree", form, near)
             except (FileNotFoundError, Corrupt):
                 return False  # there is another way, or it says what is wrong
-            self._move(f"{scratch}/tree", self._place(diff_id, _folder(form, layer)))
+            self.take_tree(f"{scratch}/tree", layer, form)
         return True
 
     def _open_stream(self, diff_id: Digest) -> BinaryIO:

@@ -62,10 +62,12 @@ def pull(
     credentials: Credentials | None = None,
     retries: Retries | None = None,
     registries: Registries | None = None,
+    unpack: bool = False,
 ) -> Image:
     """The image that the registry has under `reference` for `platform` (None: this machine's), stored.
 
     Its bytes are told as `Transfer`s of `vertex`; a layer that is there already is told once, as whole.
+    `unpack`: layers are extracted on the way, for a process of this one's mode.
     """
     return retrieve(
         store,
@@ -76,6 +78,7 @@ def pull(
         credentials=credentials,
         retries=retries,
         registries=registries,
+        unpack=unpack,
     ).image
 
 
@@ -89,23 +92,32 @@ def retrieve(
     credentials: Credentials | None = None,
     retries: Retries | None = None,
     registries: Registries | None = None,
+    unpack: bool = False,
 ) -> Pulled:
     """As `pull`, with the digest that docker shows."""
     reference = reference.with_default_tag()
     client = Client(reference, credentials=credentials, retries=retries, registries=registries, emit=emit)
     with store.lease(), client:
-        return _retrieve(store, client, resolve(client, reference, platform), platform, emit, vertex)
+        found = resolve(client, reference, platform)
+        return _retrieve(store, client, found, platform, emit, vertex, unpack=unpack)
 
 
 def _retrieve(
-    store: Store, client: Client, found: Resolved, platform: Platform | None, emit: Emit, vertex: int
+    store: Store,
+    client: Client,
+    found: Resolved,
+    platform: Platform | None,
+    emit: Emit,
+    vertex: int,
+    *,
+    unpack: bool = False,
 ) -> Pulled:
     config_raw = _config(store, client, found.manifest)
     config = configs.parse(config_raw)
     layers = _layers_of(client.reference, found.manifest, config)
     if found.platform is None:
         _check_platform(client.reference, config, platform, emit)
-    _Layers(store, client, emit, vertex).fetch(layers)
+    _Layers(store, client, emit, vertex).fetch(layers, unpack=unpack)
     return _enter(store, client.reference, found, config_raw)
 
 
@@ -186,9 +198,11 @@ class _Layers:
         self._client = client
         self._emit = emit
         self._vertex = vertex
+        self._trees = ""
 
-    def fetch(self, layers: Iterable[tuple[Descriptor, Digest]]) -> None:
-        """Every layer that is not there yet, verified by both its digests and entered."""
+    def fetch(self, layers: Iterable[tuple[Descriptor, Digest]], *, unpack: bool = False) -> None:
+        """Every layer that is not there yet, verified by both its digests and entered; if `unpack`, with a
+        tree that is extracted on the way."""
         missing = []
         for layer, diff_id in dict.fromkeys(layers):
             present = self._present(layer, diff_id)
@@ -197,7 +211,10 @@ class _Layers:
             )
             if not present:
                 missing.append((layer, diff_id))
-        each(self._fetch, missing, _TRANSFERS)
+        # After Ctrl-C a thread may hang in a silent connection, and cannot clean up behind itself.
+        with self._store.scratch("trees") as trees:
+            self._trees = trees if unpack else ""
+            each(self._fetch, missing, _TRANSFERS)
 
     def keep(self, blobs: Iterable[Descriptor]) -> None:
         """Every blob that is not there yet, of what is no image: bytes, verified by their digest."""
@@ -237,7 +254,7 @@ class _Layers:
             if done < layer.size:  # it is told as whole when it has been verified
                 self._emit(Transfer(self._vertex, name, done, layer.size))
 
-        incoming = self._layers.incoming(diff_id)
+        incoming = self._layers.incoming(diff_id, self._trees)
         fetch(self._client, layer, partial, incoming.read, report)
         partial.commit()
         incoming.enter(layer)

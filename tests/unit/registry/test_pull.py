@@ -15,10 +15,12 @@ from support import remote
 from support.remote import Made
 from wherry.base.errors import Corrupt, NotFound, Unsupported, WherryError
 from wherry.base.events import Event, Note, Transfer
+from wherry.layer.layers import Layers
 from wherry.oci import media
 from wherry.oci import platform as platforms
 from wherry.oci.digest import Digest
 from wherry.registry.pull import pull, retrieve
+from wherry.registry.push import push
 from wherry.registry.transport import Retries
 from wherry.store.images import Image
 from wherry.store.store import Store
@@ -72,6 +74,18 @@ def test_an_image_with_all_that_names_it(store: Store, server: Registry, image: 
     assert done == sizes
 
 
+@pytest.mark.parametrize("kind", [media.LAYER_TAR, media.DOCKER_LAYER_TAR])
+def test_layers_without_compression(store: Store, server: Registry, image: Made, kind: str) -> None:
+    manifest = json.loads(image.manifest)
+    manifest["layers"] = [remote.described(data, kind) for data in image.tars]
+    plain = image._replace(manifest=json.dumps(manifest).encode(), layers=image.tars)
+    remote.publish(server, "team/app:v1", plain)
+    pulled = _pull(store, server)
+    assert pulled.id == image.id
+    assert push(store, pulled, server.reference("other:v1")) == plain.digest
+    assert server.manifests["other", "v1"][1] == plain.manifest
+
+
 def test_a_second_pull_fetches_no_blob(store: Store, server: Registry, image: Made) -> None:
     _pull(store, server)
     before = len(server.asked("GET", "/blobs/"))
@@ -113,6 +127,38 @@ def test_what_an_earlier_pull_left_is_taken_up(store: Store, image: Made, ranges
         asked = [item.headers.get("Range") for item in server.asked("GET", digest)]
     assert asked == ["bytes=2000000-", None][: 1 if right else 2]
     assert store.partials.paths() == []
+
+
+@pytest.mark.needs("root")
+@pytest.mark.parametrize("left", [b"", bytes(2_000_000)])
+def test_layers_are_extracted_on_the_way(store: Store, server: Registry, image: Made, left: bytes) -> None:
+    """Also where it is begun anew, because what was left of an earlier pull was wrong."""
+    digest = Digest(remote.sha256(image.layers[0]))
+    with store.partials.open(digest) as partial:
+        assert partial is not None
+        partial.write(left)
+    pulled = pull(store, server.reference("team/app:v1"), AMD64, unpack=True)
+    found = {}
+    for diff_id in pulled.config.diff_ids:
+        folder = store.layers.folder(diff_id)
+        assert sorted(os.listdir(folder)) == ["fs", "index"]
+        assert Layers(store).tree(diff_id) == f"{folder}/fs"
+        for name in os.listdir(f"{folder}/fs"):
+            with open(f"{folder}/fs/{name}", "rb") as file:
+                found[name] = file.read()
+    assert {name: len(data) for name, data in found.items()} == {"big": 3_000_000, "small": len(NOISE)}
+    assert found["small"] == NOISE
+    assert os.listdir(store.path("tmp")) == []
+
+
+@pytest.mark.needs("root")
+def test_a_wrong_layer_leaves_no_tree(store: Store, server: Registry, image: Made) -> None:
+    digest = remote.sha256(image.layers[1])
+    server.faults.append(Fault("GET", digest, Change(lambda body: body[::-1]), times=1000))
+    with pytest.raises(Corrupt, match=f"layer {digest[7:19]}"):
+        pull(store, server.reference("team/app:v1"), AMD64, unpack=True)
+    assert os.listdir(store.path("tmp")) == []
+    assert not os.path.exists(store.layers.folder(Digest(remote.sha256(image.tars[1]))))
 
 
 def test_a_failed_pull_keeps_what_came(store: Store, server: Registry, image: Made) -> None:
