@@ -79,6 +79,11 @@ class Running:
         self._waiting = threading.Lock()
         self._signalling = threading.Lock()
 
+    @property
+    def pidfd(self) -> int:
+        """Of the first process, until its end has been waited for."""
+        return self._pidfd
+
     def fileno(self) -> int:
         """A descriptor that becomes readable when the container has ended; valid until `wait` returns."""
         return self._status
@@ -158,10 +163,12 @@ class Helper:
         ready: Callable[[int], None] | None = None,
         serve: Callable[[int], Server] | None = None,
         clear_up: Callable[[], None] | None = None,
+        target: Sequence[int] = (),
     ) -> Running:
         """Have a child forked into the namespaces of `flags`, and `order` carried out there.
 
-        `serve` starts what answers on the descriptor that it is given, for a child whose calls are heard.
+        `target` are the descriptors of a container that it is to enter (`init/joining.py`). `serve` starts
+        what answers on the descriptor that it is given, for a child whose calls are heard.
         """
         self._has_worked = True
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -171,7 +178,7 @@ class Helper:
         with ours:
             try:
                 try:
-                    self._request(order, flags, (*stdio, theirs.fileno(), their_status))
+                    self._request(order, flags, (*stdio, theirs.fileno(), their_status, *target))
                 finally:
                     theirs.close()
                     os.close(their_status)

@@ -9,10 +9,10 @@ from typing import Any
 
 from wherry.base import settings
 from wherry.oci.platform import Platform
-from wherry.runtime import bundle, emulation, idcalls, idmap, observed, seccomp
+from wherry.runtime import bundle, emulation, idcalls, idmap, joining, observed, seccomp
 from wherry.runtime.helper import ExecFailed, Helper, Running, Server
 from wherry.runtime.init import linux
-from wherry.runtime.runtime import Runtime
+from wherry.runtime.runtime import Runtime, Serve
 from wherry.runtime.sockets import Sockets
 from wherry.runtime.spec import Container, Emulator, Process
 
@@ -22,15 +22,6 @@ UNHEARD = (
     "this system does not let wherry answer calls of RUN (another program does so already): owners that it "
     "gives with chown are lost"
 )
-
-_CLONE_FLAGS = {
-    "pid": linux.CLONE_NEWPID,
-    "mount": linux.CLONE_NEWNS,
-    "ipc": linux.CLONE_NEWIPC,
-    "uts": linux.CLONE_NEWUTS,
-    "cgroup": 0,  # the child does this by itself, when it is in the cgroup that it is to see as the top
-    "network": linux.CLONE_NEWNET,
-}
 
 
 class Native(Runtime):
@@ -48,23 +39,24 @@ class Native(Runtime):
         ready: Callable[[int], None] | None = None,
     ) -> Running:
         document = bundle.config(container, in_user_namespace=self._in_user_namespace)
-        if self._has_one_id:
-            _show_ids(document, container.process)
-        if self._has_one_id or container.seccomp:
-            document["linux"]["wherry.filter"] = self._filter(container)
+        serve = self._confine(document, container)
         if container.emulator:
             document["wherry.emulator"] = container.emulator._asdict()
         if container.first_pid:
             document["linux"]["wherry.first_pid"] = container.first_pid
-        flags = 0
-        for namespace in document["linux"]["namespaces"]:
-            flags |= _CLONE_FLAGS[namespace["type"]]
-        return self._helper.run(
-            document, flags, (stdin, stdout, stderr), ready, partial(self._serve, container)
-        )
+        # Not that of cgroups: the child makes it when it is in the cgroup that it is to see as the top.
+        flags = joining.kinds(document) & ~linux.CLONE_NEWCGROUP
+        return self._helper.run(document, flags, (stdin, stdout, stderr), ready, serve)
 
     def emulator(self, platform: Platform) -> Emulator | None:
         return emulation.find(platform, own=True)
+
+    def _confine(self, document: dict[str, Any], container: Container) -> Serve | None:
+        if self._has_one_id:
+            _show_ids(document, container.process)
+        if self._has_one_id or container.seccomp:
+            document["linux"]["wherry.filter"] = self._filter(container)
+        return partial(self._serve, container)
 
     def _filter(self, container: Container) -> dict[str, bytes]:
         """`filter`, and `heard` where calls are to be answered or observed, and may be."""

@@ -18,7 +18,7 @@ from wherry.runtime import bundle, idmap, seccomp
 from wherry.runtime.cgroups.group import LEFTOVER, remove_leftovers
 from wherry.runtime.helper import ExecFailed, Helper, Running
 from wherry.runtime.init import linux
-from wherry.runtime.runtime import Runtime
+from wherry.runtime.runtime import Runtime, Serve
 from wherry.runtime.spec import Container
 
 _CGROUPS = "/sys/fs/cgroup"
@@ -86,6 +86,11 @@ class Oci(Runtime):
         except WherryError as error:
             shutil.rmtree(folder, ignore_errors=True)
             raise _explained(error) from None
+
+    def _confine(self, document: dict[str, Any], container: Container) -> Serve | None:
+        if self._crun_without_cgroups and not self._in_user_namespace:
+            _withhold(document, "CAP_MKNOD")
+        return super()._confine(document, container)
 
 
 def _own_cgroups() -> bool:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Self
+from typing import Any, Self
 
 from wherry.oci.platform import Platform
-from wherry.runtime import emulation
-from wherry.runtime.helper import Helper, Running
-from wherry.runtime.spec import Container, Emulator
+from wherry.runtime import emulation, joining, seccomp
+from wherry.runtime.helper import Helper, Running, Server
+from wherry.runtime.spec import Container, Emulator, Process
+
+Serve = Callable[[int], Server]
+"""Starts what answers on the descriptor that it is given."""
 
 
 class Runtime(ABC):
@@ -33,6 +36,31 @@ class Runtime(ABC):
         pid when the namespaces exist, before the command is executed. Raises ExecFailed where the command
         cannot be executed, WherryError for every other failure; nothing runs then.
         """
+
+    def join(
+        self,
+        container: Container,
+        first: Running,
+        process: Process,
+        stdio: tuple[int, int, int],
+        ready: Callable[[int], None] | None = None,
+    ) -> Running:
+        """Run another process in a container of this runtime's whose `first` one runs; else as `start`.
+
+        It has the container's namespaces and seccomp filter; what ends the container ends it too.
+        """
+        container = container._replace(process=process, observed="")
+        document = joining.order(container)
+        serve = self._confine(document, container)
+        with joining.target(container, first) as target:
+            return self._helper.run(document, 0, stdio, ready, serve, target=target)
+
+    def _confine(self, document: dict[str, Any], container: Container) -> Serve | None:
+        """Put into an order what keeps its process within bounds; what serves it then, or None."""
+        if container.seccomp:
+            filters = {"filter": seccomp.program(container.process.capabilities)}
+            document["linux"]["wherry.filter"] = filters
+        return None
 
     def emulator(self, platform: Platform) -> Emulator | None:
         """What a container for `platform` has to be given; see `emulation.find`."""

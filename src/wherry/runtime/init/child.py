@@ -8,7 +8,7 @@ import marshal
 import os
 import struct
 
-from . import channel, emulator, jail, linux, listener, process, rootfs, supervisor
+from . import channel, emulator, jail, joining, linux, listener, process, rootfs, supervisor
 from .process import Failed
 
 TYPE_CHECKING = False
@@ -18,13 +18,16 @@ if TYPE_CHECKING:
 _SETUP = 3
 
 
-def run(order: int, stdio: tuple[int, int, int], setup: int) -> NoReturn:
-    """Become the container's first process, or the one that makes or serves it. Never returns."""
+def run(order: int, stdio: tuple[int, int, int], setup: int, target: list[int]) -> NoReturn:
+    """Become a process of a container, or the one that makes or serves it. Never returns.
+
+    `target` are the descriptors of a container to enter: see `joining`.
+    """
     try:
         linux.die_with_parent()
         os.setsid()
         linux.reset_signals()
-        wherry = _arrange_descriptors(stdio, setup, order)
+        wherry, target = _arrange_descriptors(stdio, setup, order, target)
         document = _read(_SETUP + 1)
         os.close(_SETUP + 1)
         if "program" in document:
@@ -33,6 +36,8 @@ def run(order: int, stdio: tuple[int, int, int], setup: int) -> NoReturn:
             listener.run(document, wherry)
         elif "attendant" in document:
             _attend(document["attendant"], wherry)
+        elif target:
+            joining.run(document, wherry, _SETUP, target)
         elif document.get("wherry.jail"):
             jail.run(document, wherry)
         else:
@@ -49,7 +54,7 @@ def run(order: int, stdio: tuple[int, int, int], setup: int) -> NoReturn:
 
 def _run_command(document: dict[str, Any], wherry: _socket.socket) -> NoReturn:
     channel.announce_birth(wherry)
-    _enter_keyring()
+    process.enter_keyring()
     _set_names(document)
     emulated = document.get("wherry.emulator")
     namespace, registrations = emulator.prepare(emulated) if emulated else (-1, -1)
@@ -75,27 +80,24 @@ def _attend(arguments: list[str], wherry: _socket.socket) -> NoReturn:
     )
 
 
-def _arrange_descriptors(stdio: tuple[int, int, int], setup: int, order: int) -> _socket.socket:
-    """Move stdin, stdout, stderr to 0..2, the setup socket to 3, the order to 4; close all others."""
-    wanted = (*stdio, setup, order)
+def _arrange_descriptors(
+    stdio: tuple[int, int, int], setup: int, order: int, target: list[int]
+) -> tuple[_socket.socket, list[int]]:
+    """Move stdin, stdout, stderr to 0..2, the setup socket to 3, the order to 4, and behind it the target's,
+    whose numbers come back; close all others."""
+    wanted = (*stdio, setup, order, *target)
     high = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, len(wanted)) for descriptor in wanted]
     for place, descriptor in enumerate(high):
         os.dup2(descriptor, place, inheritable=place < _SETUP)
     linux.close_from(len(wanted))
-    return _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, _SETUP)
+    wherry = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET, 0, _SETUP)
+    return wherry, list(range(_SETUP + 2, len(wanted)))
 
 
 def _read(order: int) -> dict[str, Any]:
     size = os.fstat(order).st_size
     document: dict[str, Any] = marshal.loads(os.pread(order, size, 0))
     return document
-
-
-def _enter_keyring() -> None:
-    try:
-        linux.new_session_keyring()
-    except OSError:
-        pass  # the user's quota of keys is used up, or keyrings are not to be had: docker's runc goes on too
 
 
 def _set_names(document: dict[str, Any]) -> None:

@@ -46,6 +46,7 @@ _MS_PRIVATE, _MS_SLAVE = 1 << 18, 1 << 19
 _MNT_DETACH = 2
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
 _SECCOMP_SET_MODE_FILTER, _SECCOMP_NEW_LISTENER = 1, 8
@@ -92,7 +93,7 @@ def unshare(flags: int) -> None:
 
 
 def join(namespace: int, kind: int) -> None:
-    """Enter a namespace; `kind` is one of CLONE_NEW*."""
+    """Enter a namespace, `kind` being one of CLONE_NEW*; or those kinds of a process's, given its pidfd."""
     if _libc.setns(namespace, kind) < 0:
         _fail()
 
@@ -184,6 +185,12 @@ def close_from(first: int) -> None:
 
 def die_with_parent() -> None:
     _prctl(_PR_SET_PDEATHSIG, 9)
+
+
+def hide() -> None:
+    """Keep others of the same user from looking into this process (ptrace(2), proc(5)) until it executes
+    something else."""
+    _prctl(_PR_SET_DUMPABLE, 0)
 
 
 def outlive_parent() -> None:

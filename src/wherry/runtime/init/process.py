@@ -43,6 +43,14 @@ class Failed(Exception):
         self.code = code
 
 
+def enter_keyring() -> None:
+    """A keyring of its own, so that none of wherry's keys can be found."""
+    try:
+        linux.new_session_keyring()
+    except OSError:
+        pass  # the user's quota of keys is used up, or keyrings are not to be had: docker's runc goes on too
+
+
 def execute(
     process: dict[str, Any], console: int | None, seccomp: dict[str, bytes], keep: int, namespace: int = -1
 ) -> NoReturn:
@@ -103,10 +111,22 @@ def _take_own_null() -> None:
     for number in range(3):
         state = os.fstat(number)
         if stat.S_ISCHR(state.st_mode) and state.st_rdev == os.makedev(1, 3):
-            access = fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE
-            own = os.open("/dev/null", access | os.O_NOFOLLOW)
+            own = _open_null(fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE)
             os.dup2(own, number)
             os.close(own)
+
+
+def _open_null(access: int) -> int:
+    """The container's /dev/null. What its processes have put there is refused; a pipe does not stop it."""
+    try:
+        null = os.open("/dev/null", access | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY)
+        state = os.fstat(null)
+        if stat.S_ISCHR(state.st_mode) and state.st_rdev == os.makedev(1, 3):
+            os.set_blocking(null, True)
+            return null
+    except OSError as error:
+        raise Failed(f"cannot open the container's /dev/null: {_lower(error)}") from None
+    raise Failed("the container's /dev/null is something else")
 
 
 def _own_pipes(uid: int) -> None:

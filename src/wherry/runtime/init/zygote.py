@@ -1,10 +1,11 @@
 """The helper: one thread, no memory of its own work but the children that run.
 
 A request is one message on the control socket (descriptor 0 at start): the clone flags as eight bytes, with
-six descriptors: the order (marshal, in a memfd; an OCI config, or what `supervisor` takes), the container's
+descriptors: the order (marshal, in a memfd; an OCI config, or what `supervisor` takes), the container's
 stdin, stdout and stderr, a socket on which the child speaks with wherry until it executes the command
-(`channel`), and a pipe on which the exit status is reported as four bytes when the child has ended. So
-requests need no numbers and wherry no dispatcher: whoever started a container holds the other ends.
+(`channel`), a pipe on which the exit status is reported as four bytes when the child has ended, and those
+that name a container to be entered (`joining`). So requests need no numbers and wherry no dispatcher: whoever
+started a container holds the other ends.
 
 The helper is the first process of a pid namespace. When it ends, for whatever reason, the kernel kills every
 container; and it ends when wherry does, seen by a pidfd (PDEATHSIG would mean the thread that started it).
@@ -28,7 +29,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_DESCRIPTORS = 6
+_MOST_DESCRIPTORS = 8
+_STATUS = 5
 
 
 def main() -> None:
@@ -99,34 +101,36 @@ def _serve(
             started = _start(flags, descriptors)
             if started:
                 pidfd, pid = started
-                running[pidfd] = pid, descriptors[-1]
+                running[pidfd] = pid, descriptors[_STATUS]
                 poll.register(pidfd, select.POLLIN)
 
 
 def _receive(control: _socket.socket) -> tuple[int, tuple[int, ...]] | None:
     """Clone flags and descriptors of the next request; None at the end."""
-    data, ancillary, _, _ = control.recvmsg(8, _socket.CMSG_SPACE(4 * _DESCRIPTORS))
+    data, ancillary, _, _ = control.recvmsg(8, _socket.CMSG_SPACE(4 * _MOST_DESCRIPTORS))
     if not data:
         return None
     (flags,) = struct.unpack("=Q", data)
-    return flags, struct.unpack(f"={_DESCRIPTORS}i", ancillary[0][2])
+    packed = ancillary[0][2]
+    return flags, struct.unpack(f"={len(packed) // 4}i", packed)
 
 
 def _start(flags: int, descriptors: tuple[int, ...]) -> tuple[int, int] | None:
     """Fork the child; its pidfd and pid. Of the descriptors only the status pipe stays open here."""
-    order, stdin, stdout, stderr, setup, status = descriptors
+    order, stdin, stdout, stderr, setup, status, *target = descriptors
     try:
         pid = linux.clone(flags)
         if not pid:
-            child.run(order, (stdin, stdout, stderr), setup)
+            child.run(order, (stdin, stdout, stderr), setup, target)
         return os.pidfd_open(pid), pid
     except OSError as error:
         channel.fail(setup, f"cannot create namespaces: {error.strerror}")
         os.close(status)
         return None
     finally:
-        for descriptor in descriptors[:-1]:
-            os.close(descriptor)
+        for descriptor in descriptors:
+            if descriptor != status:
+                os.close(descriptor)
 
 
 def _report_end(state: int, status: int) -> None:

@@ -1,0 +1,201 @@
+"""Another process in a container that runs, through each runtime: what it shares, what it must not give."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support import programs
+from support.running import DOCKER_CAPABILITIES, read_status, read_terminal, unique, wait_until
+from wherry.base.errors import WherryError
+from wherry.runtime.helper import ExecFailed, Running
+from wherry.runtime.runtime import Runtime
+from wherry.runtime.runtimes import open_runtime
+from wherry.runtime.spec import Container, Process, User
+
+pytestmark = pytest.mark.needs("root", "busybox")
+
+
+class Box:
+    """A container whose first process runs a shell's `script`."""
+
+    def __init__(self, runtime: Runtime, rootfs: Path, script: str, **container: Any) -> None:
+        self.runtime = runtime
+        process = Process(("sh", "-c", script))
+        self.container = Container("test", str(rootfs), process, hostname="inside", **container)
+        null = os.open("/dev/null", os.O_RDWR)
+        self.first = runtime.start(self.container, null, null, null)
+        os.close(null)
+
+    def join(self, *args: str, ready: Callable[[int], None] | None = None, **process: Any) -> Running:
+        null = os.open("/dev/null", os.O_RDWR)
+        try:
+            stdio = (null, null, null)
+            return self.runtime.join(self.container, self.first, Process(args, **process), stdio, ready)
+        finally:
+            os.close(null)
+
+    def sh(self, script: str, **process: Any) -> tuple[int, str]:
+        """Exit code and output of a shell that joins."""
+        read, write = os.pipe()
+        null = os.open("/dev/null", os.O_RDONLY)
+        try:
+            described = Process(("sh", "-c", script), **process)
+            joined = self.runtime.join(self.container, self.first, described, (null, write, write))
+        finally:
+            os.close(write)
+            os.close(null)
+        with os.fdopen(read, errors="replace") as pipe:
+            output = pipe.read()
+        return joined.wait(), output
+
+
+@pytest.fixture(params=["native", "crun", "runc"])
+def box(request: pytest.FixtureRequest, tmp_path: Path, rootfs: Path) -> Iterator[Callable[..., Box]]:
+    if request.param != "native":
+        programs.require(request.param)
+    with open_runtime(request.param, str(tmp_path)) as runtime:
+
+        def make(script: str = "trap 'exit 4' TERM; while :; do sleep 0.05; done", **container: Any) -> Box:
+            return Box(runtime, rootfs, script, **container)
+
+        yield make
+
+
+def test_it_shares_all_that_the_container_has(box: Callable[..., Box]) -> None:
+    made = box(network="none")
+    kinds = "mnt pid ipc uts net cgroup"
+    code, output = made.sh(f"for kind in {kinds}; do readlink /proc/self/ns/$kind; done; hostname; pwd")
+    expected = [os.readlink(f"/proc/{made.first.pid}/ns/{kind}") for kind in kinds.split()]
+    assert (code, output.splitlines()) == (0, [*expected, "inside", "/"])
+    assert made.sh("tr '\\0' ' ' < /proc/1/cmdline")[1].startswith("sh -c trap")
+
+
+def test_it_has_no_more_rights_than_the_first_one(box: Callable[..., Box]) -> None:
+    made = box()
+    mine, first = (read_status(made.sh(f"cat /proc/{pid}/status")[1]) for pid in ("self", "1"))
+    for key in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "Seccomp", "NoNewPrivs", "Uid", "Gid"):
+        assert mine[key] == first[key], key
+    user = read_status(made.sh("cat /proc/self/status", user=User(1000, 1000, (1000, 50)))[1])
+    assert (user["Uid"].split()[0], user["CapEff"], user["CapBnd"]) == ("1000", "0" * 16, first["CapBnd"])
+    assert user["CapBnd"] in (DOCKER_CAPABILITIES, DOCKER_CAPABILITIES.replace("a80", "a00"))
+    assert user["Groups"].split() == ["50", "1000"]
+
+
+def test_no_descriptor_but_its_own_three(box: Callable[..., Box]) -> None:
+    assert box().sh("ls /proc/self/fd; ls -l /proc/self/fd | grep -c /dev/null")[1].split()[:4] == list(
+        "0123"
+    )
+
+
+def test_exit_codes_and_signals(box: Callable[..., Box]) -> None:
+    made = box()
+    assert made.sh("exit 7")[0] == 7
+    assert made.sh("kill -SEGV $$")[0] == 128 + signal.SIGSEGV
+    joined = made.join("sleep", unique())
+    joined.kill(signal.SIGTERM)
+    assert joined.wait() == 128 + signal.SIGTERM
+    for args, code in ((("no-such",), 127), (("/etc/passwd",), 126), (("/etc",), 126)):
+        with pytest.raises(ExecFailed) as failed:
+            made.join(*args)
+        assert failed.value.exit_code == code
+    with pytest.raises(ExecFailed, match="working directory /none"):
+        made.join("true", cwd="/none")
+
+
+def test_it_ends_with_the_container(box: Callable[..., Box]) -> None:
+    made = box()
+    joined = made.join("sleep", unique())
+    made.first.kill()
+    assert joined.wait() == 128 + signal.SIGKILL
+    made.first.wait()
+    with pytest.raises(WherryError, match="has ended"):
+        made.join("true")
+
+
+def test_ready_comes_before_the_command(box: Callable[..., Box]) -> None:
+    made, seen = box(), []
+
+    def ready(pid: int) -> None:
+        seen.append(Path(f"/proc/{pid}/status").read_text())
+
+    assert made.join("touch", "/tmp/done", ready=ready).wait() == 0
+    # In the container's pid namespace: three numbers, of the machine, of the helper, of the container.
+    assert len(read_status(seen[0])["NSpid"].split()) >= 3
+
+
+def test_a_terminal_of_the_container_s(box: Callable[..., Box]) -> None:
+    made = box()
+    joined = made.join("sh", "-c", "tty; stty size; exit 3", terminal=True)
+    text = read_terminal(joined.console)
+    assert text.startswith("/dev/pts/")
+    assert joined.wait() == 3
+
+
+HOSTILE = "while :; do sleep 0.05; done"
+
+
+@pytest.mark.parametrize(
+    ("preparation", "terminal"),
+    [
+        ("umount -l /dev/null; rm -f /dev/null; mkfifo /dev/null", False),
+        ("mount -t tmpfs none /dev/pts; mkfifo /dev/pts/ptmx", True),
+    ],
+)
+def test_a_pipe_in_place_of_a_device_stops_nobody(
+    tmp_path: Path, rootfs: Path, preparation: str, terminal: bool
+) -> None:
+    with open_runtime("native", str(tmp_path)) as runtime:
+        process = Process(
+            ("sh", "-c", f"{preparation}; touch /tmp/prepared; {HOSTILE}"),
+            capabilities=("CAP_SYS_ADMIN", "CAP_MKNOD", "CAP_DAC_OVERRIDE"),
+        )
+        made = Box.__new__(Box)
+        made.runtime, made.container = runtime, Container("test", str(rootfs), process, seccomp=False)
+        null = os.open("/dev/null", os.O_RDWR)
+        made.first = runtime.start(made.container, null, null, null)
+        wait_until((rootfs / "tmp/prepared").exists)
+        with pytest.raises(WherryError):
+            made.join("true", terminal=terminal)
+        os.close(null)
+
+
+def test_it_cannot_be_looked_into_before_its_command(tmp_path: Path, rootfs: Path) -> None:
+    """Processes of the container, with the same user and the same rights, try all the time."""
+    script = """
+    while :; do
+        for process in /proc/[0-9]*; do
+            case "$(readlink $process/exe)" in */busybox|"") ;; *) readlink $process/exe >> /tmp/found ;; esac
+            ls -l $process/fd 2>/dev/null | grep -q socket && echo socket >> /tmp/found
+        done
+        touch /tmp/round
+    done
+    """
+    with open_runtime("native", str(tmp_path)) as runtime:
+        made = Box(runtime, rootfs, script)
+        wait_until((rootfs / "tmp/round").exists)
+
+        # It takes its time to look for its command, as the user that it is to be.
+        path = f"PATH={'/n:' * 40_000}/bin"
+        assert made.join("true", env=(path,)).wait() == 0
+    assert not (rootfs / "tmp/found").exists()
+
+
+def test_many_at_once(box: Callable[..., Box]) -> None:
+    made = box()
+    codes: list[int] = []
+    threads = [
+        threading.Thread(target=lambda number=number: codes.append(made.sh(f"exit {number}")[0]))
+        for number in range(12)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(codes) == list(range(12))
