@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from wherry.base.errors import WherryError
 from wherry.cli import attaching
 from wherry.cli.parser import Parser
 from wherry.store.store import default_root
@@ -17,15 +16,12 @@ def register(parser: Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from wherry.container.attach import attach, check_terminal, join
+    from wherry.container.attach import attach, check_terminal
+    from wherry.container.connection import join
     from wherry.container.containers import Containers
 
     manner = attaching.manner(args, stdin=not args.no_stdin)
     container = Containers(default_root()).find(args.container)
-    if not container.is_running:
-        raise WherryError(
-            f"container {container.spec.name} is not running",
-            hint=f"`wherry start -a {container.spec.name}` starts it",
-        )
-    check_terminal(container.spec.terminal, container.spec.interactive and manner.stdin)
-    return attach(join(container), container.folder.path, manner)
+    started = join(container)
+    check_terminal(started.terminal, started.interactive and manner.stdin)
+    return attach(started, container.folder.path, manner)

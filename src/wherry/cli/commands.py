@@ -47,6 +47,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         "run": Command("run", "Run a command in a new container"),
         "ps": Command("ps", "List containers"),
         "logs": Command("logs", "Show the output of a container"),
+        "exec": Command("exec", "Run another command in a running container"),
         "attach": Command("attach", "Attach this terminal to a running container"),
         "port": Command("port", "Show where a container's ports are published"),
         "start": Command("start", "Start one or more containers that do not run"),
@@ -95,6 +96,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Command]]] = {
         "Manage containers",
         {
             "attach": COMMANDS["attach"],
+            "exec": COMMANDS["exec"],
             "export": COMMANDS["export"],
             "inspect": Command("inspect", "Show all that is known about containers, as JSON"),
             "kill": COMMANDS["kill"],

@@ -92,8 +92,7 @@ def _run(args: argparse.Namespace, wanted: Options) -> int:
 
 
 def _options(args: argparse.Namespace) -> Options:
-    own, settings = os.environ, load()
-    from_files = [item for path in args.env_file or () for item in environment.from_file(path, own)]
+    settings = load()
     if args.pull not in _POLICIES:
         raise UsageError(f"invalid policy --pull {args.pull}", hint=f"write {', '.join(_POLICIES)}")
     return Options(
@@ -101,7 +100,7 @@ def _options(args: argparse.Namespace) -> Options:
         arguments=tuple(args.command),
         name=args.name,
         entrypoint=args.entrypoint,
-        env=(*from_files, *(environment.from_option(word, own) for word in args.env or ())),
+        env=environment.from_options(args.env or (), args.env_file or (), os.environ),
         user=args.user,
         working_dir=args.workdir,
         hostname=args.hostname,

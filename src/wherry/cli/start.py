@@ -13,7 +13,7 @@ from wherry.cli.several import each
 from wherry.store.store import default_root
 
 if TYPE_CHECKING:
-    from wherry.container.run import Started
+    from wherry.container.connection import Started
 
 
 def register(parser: Parser) -> None:
@@ -30,7 +30,8 @@ def run(args: argparse.Namespace) -> int:
     manner = attaching.manner(args, stdin=args.interactive)
     containers = Containers(default_root())
     if args.attach or args.interactive:
-        from wherry.container.attach import attach, check_terminal, join
+        from wherry.container.attach import attach, check_terminal
+        from wherry.container.connection import join
 
         if len(args.containers) > 1:
             raise UsageError("only one container can be attached to at once")

@@ -15,8 +15,7 @@ from contextlib import ExitStack
 from wherry.base.errors import UsageError, WherryError
 from wherry.base.tuples import NamedTuple
 from wherry.container import control, detach, terminal
-from wherry.container.containers import Container
-from wherry.container.run import Started, failure
+from wherry.container.connection import Started, failure
 
 _FORWARDED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 _CHUNK = 32 << 10
@@ -39,16 +38,6 @@ def check_terminal(wanted: bool, interactive: bool) -> None:
         raise UsageError("the input device is not a TTY", hint="leave out -t, or run it from a terminal")
 
 
-def join(container: Container) -> Started:
-    """A connection to a container that gets what it writes from now on; WherryError where it has ended."""
-    try:
-        connection = control.connect(container.folder.path)
-        control.send(connection, control.ATTACH)
-    except OSError:
-        raise WherryError(f"container {container.spec.name} is not running") from None
-    return Started(container.spec, connection, "")
-
-
 def attach(started: Started, folder: str, manner: Manner) -> int:
     """Pass everything through until the container ends; its exit code. `folder` is the container's.
 
@@ -60,12 +49,12 @@ def attach(started: Started, folder: str, manner: Manner) -> int:
 
 class _Foreground:
     def __init__(self, started: Started, folder: str, manner: Manner) -> None:
-        self._spec = started.spec
+        self._started = started
         self._connection = started.connection
         self._folder = folder
-        self._passes_stdin = started.spec.interactive and manner.stdin
+        self._passes_stdin = started.interactive and manner.stdin
         self._forwarded = _FORWARDED if manner.signals else ()
-        self._keys = detach.Keys(manner.keys if started.spec.terminal else b"")
+        self._keys = detach.Keys(manner.keys if started.terminal else b"")
         self._commands: socket.socket | None = None
         self._held = ExitStack()
         self._counts: dict[int, int] = {}
@@ -78,7 +67,7 @@ class _Foreground:
         self._held.callback(self._heard.close)
         self._events.register(self._heard, selectors.EVENT_READ)
         self._connect_commands()
-        if self._spec.terminal:
+        if self._started.terminal:
             self._send_window()
             if self._passes_stdin:
                 self._held.enter_context(terminal.raw())
@@ -107,8 +96,12 @@ class _Foreground:
                         code = self._take_packet()
                         if code is not None:
                             return code
-        _write_all(2, f"\r\ndetached; `wherry attach {self._spec.name}` comes back\r\n".encode())
+        self._say_detached()
         return 0
+
+    def _say_detached(self) -> None:
+        back = "" if self._started.session else f"; `wherry attach {self._started.name}` comes back"
+        _write_all(2, f"\r\ndetached{back}\r\n".encode())
 
     def _take_packet(self) -> int | None:
         packet = control.receive(self._connection)
@@ -162,7 +155,7 @@ class _Foreground:
     def _signals(self) -> None:
         for number in self._heard.take():
             if number == signal.SIGWINCH:
-                if self._spec.terminal:
+                if self._started.terminal:
                     self._send_window()
             else:
                 self._count(number)
@@ -173,7 +166,7 @@ class _Foreground:
         if number in (signal.SIGINT, signal.SIGTERM) and self._counts[number] >= _PATIENCE:
             raise WherryError(
                 f"the container does not end on {signal.Signals(number).name}: it runs on",
-                hint=f"end it with `wherry rm -f {self._spec.name}`",
+                hint=f"end it with `wherry rm -f {self._started.name}`",
             )
 
     def _send_window(self) -> None:
@@ -184,6 +177,8 @@ class _Foreground:
         """Signals and sizes have a connection of their own, where no unread stdin is in front of them."""
         try:
             self._commands = control.connect(self._folder)
+            if self._started.session:
+                control.send(self._commands, control.SESSION, control.number(self._started.session))
         except OSError:
             # It has ended already.
             pass

@@ -4,12 +4,16 @@ The socket (SOCK_SEQPACKET) keeps packets apart; the first byte of each says wha
 
     to the monitor                          from the monitor
     `i` bytes for the process's stdin       `1` `2` bytes of its stdout, stderr (to those who attached)
-    `e` no more stdin                       `s` it has started: JSON {"ports": ..., "notes": ...}
+    `e` no more stdin                       `s` it has started: JSON {"note", "session"}
     `w` a new window size: rows, columns    `f` it could not start: JSON {"message", "hint", "exit_code"}
     `k` a signal to send: its number        `x` it has ended and all is put away: its exit code
     `a` attach: output from now on
+    `o` part of an order (execution.py)
+    `r` run what was ordered: the connection is about that process from now on, and attached to it
+    `n` the connection is about the process of the session with this number
 
-Everyone who is connected gets `x`. Closing the connection means nothing to the container.
+Everyone who is connected gets `x`, of the process that the connection is about: the container's first one, if
+nothing else was said. `s` has the number of its session. Closing a connection means nothing to a container.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ import struct
 from wherry.base.tuples import NamedTuple
 
 STDIN, END_OF_STDIN, WINDOW, SIGNAL, ATTACH = b"i", b"e", b"w", b"k", b"a"
+ORDER, EXECUTE, SESSION = b"o", b"r", b"n"
 STDOUT, STDERR, STARTED, FAILED, ENDED = b"1", b"2", b"s", b"f", b"x"
 
 LARGEST = 64 << 10

@@ -22,6 +22,14 @@ def from_option(word: str, own: Mapping[str, str]) -> str:
     return word if equals or name not in own else f"{name}={own[name]}"
 
 
+def from_options(words: Iterable[str], files: Iterable[str], own: Mapping[str, str]) -> tuple[str, ...]:
+    """Of all `-e` and `--env-file`; what `-e` says counts."""
+    return (
+        *(item for path in files for item in from_file(path, own)),
+        *(from_option(word, own) for word in words),
+    )
+
+
 def from_file(path: str, own: Mapping[str, str]) -> list[str]:
     """The variables in an `--env-file`: one `NAME=value` or `NAME` a line, `#` lines are comments.
 

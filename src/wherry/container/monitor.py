@@ -21,13 +21,13 @@ from contextlib import ExitStack
 from typing import NoReturn
 
 from wherry.base.errors import Unsupported, WherryError
-from wherry.container import control, signals, volumes
+from wherry.container import control, execution, signals, volumes
 from wherry.container.containers import Container, Containers
 from wherry.container.log import Writer
 from wherry.container.prepare import prepared, write_etc
 from wherry.container.state import EXITED, RUNNING, Folder, Spec, State, life_of
 from wherry.container.streams import Streams
-from wherry.container.switchboard import Switchboard
+from wherry.container.switchboard import Client, Session, Switchboard
 from wherry.oci.digest import Digest
 from wherry.runtime import etcfiles, modes
 from wherry.runtime.cgroups.group import Cgroup, limited
@@ -100,10 +100,11 @@ class Monitor:
             log = Writer(self._folder.file("log.jsonl"))
             self._record_start(running)
             _check_starter(starter)
-            switchboard = Switchboard(listener, streams, running, log)
+            main = Session(0, streams, running, log)
+            switchboard = Switchboard(listener, main, lambda client: self._execute(switchboard, client))
             switchboard.pass_on(signal.SIGTERM, signals.number_of(self._spec.stop_signal))
             switchboard.add(starter, attached)
-            switchboard.tell(control.STARTED, self._started())
+            switchboard.tell(main, control.STARTED, self._started())
             switchboard.run()
             self._close(log)
         except BaseException:
@@ -130,8 +131,33 @@ class Monitor:
 
         running = runtime.start(container, stdin, stdout, stderr, ready)
         self._cgroup = group
+        self._runtime, self._container, self._first = runtime, container, running
         streams.begin(running.console)
         return running
+
+    def _execute(self, switchboard: Switchboard, client: Client) -> None:
+        """Start another process in the container, as the client has ordered."""
+        try:
+            order = execution.decode(client.order)
+            wanted = execution.process(order, self._spec, self._container)
+            streams = Streams(order.terminal, order.interactive)
+            stdin, stdout, stderr = streams.inner
+            try:
+                running = self._runtime.join(
+                    self._container, self._first, wanted, (stdin, stdout, stderr), self._cgroup.join
+                )
+            except BaseException:
+                streams.close()
+                raise
+        except WherryError as error:
+            client.put(control.FAILED, _words(error))
+            return
+        except OSError as error:
+            client.put(control.FAILED, _words(WherryError(f"cannot execute anything: {error.strerror}")))
+            return
+        streams.begin(running.console)
+        number = switchboard.open(client, streams, running)
+        client.put(control.STARTED, json.dumps({"note": "", "session": number}).encode())
 
     def _connect(self, runtime: Runtime, pid: int) -> None:
         """The process exists and waits: before it goes on, its network name space gets what it needs."""
@@ -162,7 +188,7 @@ class Monitor:
     def _started(self) -> bytes:
         lacking = self._network.note if self._network else ""
         note = f"the container cannot reach the network outside ({lacking}); published ports work"
-        return json.dumps({"note": note if lacking else ""}).encode()
+        return json.dumps({"note": note if lacking else "", "session": 0}).encode()
 
     @staticmethod
     def _close(log: Writer) -> None:
@@ -234,17 +260,21 @@ def _check_starter(starter: socket.socket) -> None:
 
 
 def _tell_failure(starter: socket.socket, error: WherryError) -> None:
+    try:
+        starter.setblocking(True)
+        control.send(starter, control.FAILED, _words(error))
+    except OSError:
+        pass
+
+
+def _words(error: WherryError) -> bytes:
     words = {
         "message": error.message,
         "hint": error.hint,
         "excerpt": error.excerpt,
         "exit_code": error.exit_code,
     }
-    try:
-        starter.setblocking(True)
-        control.send(starter, control.FAILED, json.dumps(words).encode())
-    except OSError:
-        pass
+    return json.dumps(words).encode()
 
 
 def remove(root: str, container: Container, with_volumes: bool) -> None:

@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import time
 from collections.abc import Sequence
 
 from wherry.base.errors import WherryError
-from wherry.base.tuples import NamedTuple
 from wherry.container import command, control, environment, options, signals, volumes
+from wherry.container.connection import Started, wait_for_start
 from wherry.container.containers import Containers
 from wherry.container.options import Options
 from wherry.container.state import Spec
 from wherry.runtime.conditions import checked
 from wherry.runtime.net.ports import Listener, release, reserve
 from wherry.store.store import Store
-
-
-class Failed(WherryError):
-    """The container could not be started; nothing of it runs. The exit code is docker's: 125, 126 or 127."""
-
-    def __init__(self, message: str, hint: str, excerpt: str, exit_code: int) -> None:
-        super().__init__(message, hint=hint, excerpt=excerpt)
-        self.exit_code = exit_code
-
-
-class Started(NamedTuple):
-    """A running container: the connection to its monitor, and a note for the user (empty: none)."""
-
-    spec: Spec
-    connection: socket.socket
-    note: str
 
 
 def create(store: Store, wanted: Options) -> str:
@@ -98,7 +81,8 @@ def start(root: str, container_id: str, *, attached: bool = False) -> Started:
         finally:
             theirs.close()
             release(listeners)
-        return Started(spec, ours, _wait_for_start(ours))
+        words = wait_for_start(ours)
+        return Started(spec.name, ours, words["note"], spec.terminal, spec.interactive)
 
 
 def _fork_monitor(
@@ -115,26 +99,6 @@ def _fork_monitor(
         finally:
             os._exit(0)
     os.waitpid(child, 0)
-
-
-def _wait_for_start(connection: socket.socket) -> str:
-    try:
-        packet = control.receive(connection)
-        if packet is None:
-            raise WherryError("the container's monitor was killed while it was starting the container")
-        if packet.kind == control.FAILED:
-            raise failure(packet)
-    except BaseException:
-        connection.close()
-        raise
-    note: str = json.loads(packet.data)["note"]
-    return note
-
-
-def failure(packet: control.Packet) -> Failed:
-    """What the monitor could not do, in its own words."""
-    words = json.loads(packet.data)
-    return Failed(words["message"], words["hint"], words["excerpt"], words["exit_code"])
 
 
 def _hostname(network: str, container_id: str) -> str:

@@ -61,9 +61,12 @@ class Streams:
             # A terminal whose last user is gone says EIO, which is its end of file.
             data = b""
         if not data:
-            del self.outputs[descriptor]
-            os.close(descriptor)
+            self.close_output(descriptor)
         return data
+
+    def close_output(self, descriptor: int) -> None:
+        del self.outputs[descriptor]
+        os.close(descriptor)
 
     def feed(self, data: bytes) -> None:
         """Bytes for the process's stdin; without an open stdin they are lost, as with a closed pipe."""
@@ -89,8 +92,11 @@ class Streams:
             self._held.clear()
             self._ended = True
         if self._ended:
-            os.close(self.input)
-            self.input = -1
+            self.close_input()
+
+    def close_input(self) -> None:
+        os.close(self.input)
+        self.input = -1
 
     @property
     def has_held(self) -> bool:
@@ -104,6 +110,11 @@ class Streams:
         """The terminal's size; the kernel tells the process with SIGWINCH."""
         if self._console >= 0 and self._console in self.outputs:
             fcntl.ioctl(self._console, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def close(self) -> None:
+        """Where the process has not begun."""
+        for descriptor in (*self.inner, *self.outputs, *((self.input,) if self.input >= 0 else ())):
+            os.close(descriptor)
 
     def _set_input(self, descriptor: int) -> None:
         os.set_blocking(descriptor, False)

@@ -1,7 +1,7 @@
-"""The monitor's event loop: the process's streams on one side, the log and the clients on the other.
+"""The monitor's event loop: the streams of processes on one side, the log and the clients on the other.
 
 Nothing is read that cannot be put somewhere: while a client that is attached lags by `_LAG` bytes, the
-process's output waits in its pipes, and while the process does not read its stdin, what clients send waits.
+process's output waits in its pipes, and while a process does not read its stdin, what clients send waits.
 """
 
 from __future__ import annotations
@@ -19,29 +19,53 @@ from functools import partial
 from wherry.container import control
 from wherry.container.log import Writer
 from wherry.container.streams import Streams
-from wherry.runtime.native import Running
+from wherry.runtime.helper import Running
 
 _LAG = 1 << 20
 _READ = selectors.EVENT_READ
 _WRITE = selectors.EVENT_WRITE
 
-# How long after the process's end its last output may take: its pipes are closed by then, unless something
-# outside the container holds them.
 _LAST_OUTPUT = 2.0
+"""Seconds that a process's last output may take after its end: its pipes are closed by then, unless something
+that it leaves, or something outside the container, holds them."""
 
 
-class _Client:
-    """One connection: packets that wait for it, and whether it wants the output."""
+class Session:
+    """One process with its streams. What the first one writes goes to the log too."""
 
-    def __init__(self, connection: socket.socket, attached: bool) -> None:
+    def __init__(self, number: int, streams: Streams, running: Running, log: Writer | None = None) -> None:
+        self.number = number
+        self.streams = streams
+        self.running = running
+        self.log = log
+        self.ended_at = 0.0
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing more can come: it has ended, and nobody has its output open."""
+        return bool(self.ended_at) and not self.streams.outputs
+
+    @property
+    def is_late(self) -> bool:
+        return bool(self.ended_at) and time.monotonic() > self.ended_at + _LAST_OUTPUT
+
+
+class Client:
+    """One connection: packets that wait for it, the session that it is about, whether it wants the output."""
+
+    def __init__(self, connection: socket.socket, session: Session, attached: bool) -> None:
         self.connection = connection
+        self.session = session
         self.attached = attached
+        self.has_fed = False
+        self.order = b""
+        """What it wants to be executed, as far as it has come."""
         self.waiting: deque[bytes] = deque()
         self.size = 0
 
-    def put(self, packet: bytes) -> None:
-        self.waiting.append(packet)
-        self.size += len(packet)
+    def put(self, kind: bytes, data: bytes = b"") -> None:
+        self.waiting.append(kind + data)
+        self.size += len(data) + 1
 
     def flush(self) -> bool:
         """Send what the connection takes; False where the other side is gone."""
@@ -56,19 +80,25 @@ class _Client:
         return True
 
 
+Execute = Callable[[Client], None]
+"""Carries out a client's order; see `Switchboard.open`."""
+
+
 class Switchboard:
-    def __init__(self, listener: socket.socket, streams: Streams, running: Running, log: Writer) -> None:
+    """`main` is the session of the container's first process: with it everything ends."""
+
+    def __init__(self, listener: socket.socket, main: Session, execute: Execute) -> None:
         self._listener = listener
-        self._streams = streams
-        self._running = running
-        self._log = log
+        self._main = main
+        self._execute = execute
+        self._sessions = [main]
+        self._opened = main.number
         self._log_failed = False
-        self._clients: list[_Client] = []
+        self._clients: list[Client] = []
         self._events = selectors.DefaultSelector()
-        self._ended_at = 0.0
         listener.setblocking(False)
         self._watch(listener, _READ, self._accept)
-        self._watch(running.fileno(), _READ, self._process_ended)
+        self._watch_end(main)
 
     def pass_on(self, received: int, sent: int) -> None:
         """From now on, the signal `received` by the monitor becomes `sent` for the container.
@@ -81,25 +111,36 @@ class Switchboard:
 
         def heard(_mask: int) -> None:
             if received in os.read(reader, 64):
-                self._running.kill(sent)
+                self._main.running.kill(sent)
 
         self._watch(reader, _READ, heard)
 
     def add(self, connection: socket.socket, attached: bool) -> None:
         connection.setblocking(False)
-        self._clients.append(_Client(connection, attached))
+        self._clients.append(Client(connection, self._main, attached))
 
-    def tell(self, kind: bytes, data: bytes = b"") -> None:
-        """A packet for every client."""
+    def open(self, client: Client, streams: Streams, running: Running) -> int:
+        """Begin the session of another process, which the client asked for and is attached to; its number."""
+        self._opened += 1
+        session = Session(self._opened, streams, running)
+        self._sessions.append(session)
+        client.session, client.attached = session, True
+        self._watch_end(session)
+        return session.number
+
+    def tell(self, session: Session, kind: bytes, data: bytes = b"") -> None:
+        """A packet for every client of the session."""
         for client in self._clients:
-            client.put(kind + data)
+            if client.session is session:
+                client.put(kind, data)
 
     def run(self) -> None:
-        """Until the process has ended and all of its output is read."""
-        while self._streams.outputs or not self._ended_at:
-            if self._ended_at and not self._is_lagging() and time.monotonic() > self._ended_at + _LAST_OUTPUT:
-                return
+        """Until the first process has ended, and the others with it, and all of their output is read."""
+        while self._sessions[1:] or not self._is_over(self._main):
             self._turn()
+            for session in self._sessions[1:]:
+                if self._is_over(session):
+                    self._close(session)
 
     def finish(self, code: int, note: str = "") -> None:
         """Take in who is still knocking, tell everyone the exit code (and `note`), and wait until all have
@@ -107,16 +148,32 @@ class Switchboard:
         self._accept(0)
         self._watch(self._listener, 0)
         self._listener.close()
-        for descriptor in list(self._streams.outputs):
-            self._watch(descriptor, 0)
-        self._streams.outputs.clear()
-        self.tell(control.ENDED, control.number(code) + note.encode())
+        self._forget_outputs(self._main)
+        self.tell(self._main, control.ENDED, control.number(code) + note.encode())
         while any(client.waiting for client in self._clients):
             self._turn()
 
+    def _is_over(self, session: Session) -> bool:
+        return session.is_silent or (session.is_late and not self._is_lagging(session))
+
+    def _close(self, session: Session) -> None:
+        """Tell the end of a process that was executed in the container, whose clients have no other."""
+        self._sessions.remove(session)
+        self._forget_outputs(session)
+        code = session.running.wait()
+        if session.streams.input >= 0:
+            self._watch(session.streams.input, 0)
+            session.streams.close_input()
+        self.tell(session, control.ENDED, control.number(code))
+
+    def _forget_outputs(self, session: Session) -> None:
+        for descriptor in list(session.streams.outputs):
+            self._watch(descriptor, 0)
+            session.streams.close_output(descriptor)
+
     def _turn(self) -> None:
         self._update()
-        for key, mask in self._events.select(0.5 if self._ended_at else None):
+        for key, mask in self._events.select(0.5 if any(one.ended_at for one in self._sessions) else None):
             # An earlier event of this turn may have closed it, or changed what it is watched for.
             now = self._events.get_map().get(key.fd)
             if now is not None and now.fileobj is key.fileobj and mask & now.events:
@@ -127,15 +184,21 @@ class Switchboard:
         for client in list(self._clients):
             if not client.flush():
                 self._drop(client)
-        self._feed()
-        lagging = self._is_lagging()
-        for descriptor in self._streams.outputs:
-            self._watch(descriptor, 0 if lagging else _READ, partial(self._output, descriptor))
-        if self._streams.input >= 0:
-            self._watch(self._streams.input, _WRITE if self._streams.has_held else 0, self._feed)
+        for session in self._sessions:
+            self._update_session(session)
         for client in self._clients:
-            mask = (0 if self._streams.is_full else _READ) | (_WRITE if client.waiting else 0)
+            waits = client.has_fed and client.session.streams.is_full
+            mask = (0 if waits else _READ) | (_WRITE if client.waiting else 0)
             self._watch(client.connection, mask, partial(self._client, client))
+
+    def _update_session(self, session: Session) -> None:
+        streams = session.streams
+        self._feed(session)
+        lagging = self._is_lagging(session)
+        for descriptor in streams.outputs:
+            self._watch(descriptor, 0 if lagging else _READ, partial(self._output, session, descriptor))
+        if streams.input >= 0:
+            self._watch(streams.input, _WRITE if streams.has_held else 0, partial(self._feed, session))
 
     def _watch(
         self, item: socket.socket | int, mask: int, handler: Callable[[int], None] | None = None
@@ -148,36 +211,44 @@ class Switchboard:
         if mask:
             self._events.register(item, mask, handler)
 
-    def _feed(self, _mask: int = 0) -> None:
+    def _watch_end(self, session: Session) -> None:
+        end = session.running.fileno()
+
+        def ended(_mask: int) -> None:
+            session.ended_at = time.monotonic()
+            self._watch(end, 0)
+
+        self._watch(end, _READ, ended)
+
+    def _feed(self, session: Session, _mask: int = 0) -> None:
         """Input that has come to its end is closed: its number must not be watched when it is used again."""
-        descriptor = self._streams.input
-        self._streams.flush()
-        if self._streams.input < 0:
+        descriptor = session.streams.input
+        session.streams.flush()
+        if session.streams.input < 0:
             self._watch(descriptor, 0)
 
-    def _is_lagging(self) -> bool:
-        return any(client.attached and client.size >= _LAG for client in self._clients)
+    def _is_lagging(self, session: Session) -> bool:
+        return any(
+            client.session is session and client.attached and client.size >= _LAG for client in self._clients
+        )
 
-    def _process_ended(self, _mask: int) -> None:
-        self._ended_at = time.monotonic()
-        self._watch(self._running.fileno(), 0)
-
-    def _output(self, descriptor: int, _mask: int) -> None:
-        stream = self._streams.outputs[descriptor]
-        data = self._streams.read(descriptor)
+    def _output(self, session: Session, descriptor: int, _mask: int) -> None:
+        stream = session.streams.outputs[descriptor]
+        data = session.streams.read(descriptor)
         if not data:
             self._events.unregister(descriptor)
             return
-        self._write_log(stream, data)
-        packet = (control.STDOUT if stream == 1 else control.STDERR) + data
+        if session.log:
+            self._write_log(session.log, stream, data)
+        kind = control.STDOUT if stream == 1 else control.STDERR
         for client in self._clients:
-            if client.attached:
-                client.put(packet)
+            if client.session is session and client.attached:
+                client.put(kind, data)
 
-    def _write_log(self, stream: int, data: bytes) -> None:
+    def _write_log(self, log: Writer, stream: int, data: bytes) -> None:
         """A full disk costs log, not the container; it is said once."""
         try:
-            self._log.write(stream, data)
+            log.write(stream, data)
         except OSError as error:
             if not self._log_failed:
                 self._log_failed = True
@@ -191,7 +262,7 @@ class Switchboard:
                 return
             self.add(connection, attached=False)
 
-    def _client(self, client: _Client, mask: int) -> None:
+    def _client(self, client: Client, mask: int) -> None:
         if not mask & _READ:
             return
         try:
@@ -203,19 +274,35 @@ class Switchboard:
         else:
             self._obey(client, packet)
 
-    def _obey(self, client: _Client, packet: control.Packet) -> None:
+    def _obey(self, client: Client, packet: control.Packet) -> None:
+        session = client.session
         if packet.kind == control.STDIN:
-            self._streams.feed(packet.data)
+            client.has_fed = True
+            session.streams.feed(packet.data)
         elif packet.kind == control.END_OF_STDIN:
-            self._streams.end_input()
+            session.streams.end_input()
         elif packet.kind == control.WINDOW:
-            self._streams.resize(*packet.window)
+            session.streams.resize(*packet.window)
         elif packet.kind == control.SIGNAL:
-            self._running.kill(packet.number)
+            session.running.kill(packet.number)
         elif packet.kind == control.ATTACH:
             client.attached = True
+        elif packet.kind == control.ORDER:
+            client.order += packet.data
+        elif packet.kind == control.EXECUTE:
+            self._execute(client)
+        elif packet.kind == control.SESSION:
+            self._move(client, packet.number)
 
-    def _drop(self, client: _Client) -> None:
+    def _move(self, client: Client, number: int) -> None:
+        """To another session; one that is over has nothing to hear any more."""
+        for session in self._sessions:
+            if session.number == number:
+                client.session = session
+                return
+        self._drop(client)
+
+    def _drop(self, client: Client) -> None:
         self._watch(client.connection, 0)
         client.connection.close()
         self._clients.remove(client)

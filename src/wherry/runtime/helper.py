@@ -23,6 +23,8 @@ from wherry.runtime.mounts import Created
 
 _START = "import sys; sys.path.append(sys.argv[1]); from init.zygote import main; main()"
 _HELPER_ENDED = "the helper process of the built-in runtime has ended"
+_JOINING = 10.0
+"""Seconds that a process may take to enter a container, whose own processes could stop it on its way."""
 _PACKET = 64 << 10  # the longest message of a child: the mount points it made
 
 
@@ -39,6 +41,9 @@ class Server(Protocol):
 
     def wait(self) -> int:
         """Until its last process is gone; 0 where all were answered."""
+
+    def ended(self) -> bool:
+        """Whether `wait` returns at once."""
 
 
 class Start(NamedTuple):
@@ -173,6 +178,8 @@ class Helper:
         self._has_worked = True
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        if target:
+            ours.settimeout(_JOINING)
         status, their_status = os.pipe()
         pid, pidfd, start = 0, -1, Start()
         with ours:
@@ -294,6 +301,8 @@ def _receive(channel: socket.socket, flags: int = 0) -> tuple[bytes, list[tuple[
     space = socket.CMSG_SPACE(12) + socket.CMSG_SPACE(4)
     try:
         data, ancillary, _, _ = channel.recvmsg(_PACKET, space, flags)
+    except TimeoutError:
+        raise WherryError("the process did not come to run in the container: something holds it up") from None
     except ConnectionResetError:
         data, ancillary, _, _ = channel.recvmsg(_PACKET, space, flags)
     return data, ancillary

@@ -15,11 +15,23 @@ Serve = Callable[[int], Server]
 """Starts what answers on the descriptor that it is given."""
 
 
+class _Lasting:
+    """What serves a process that has joined a container serves what that leaves there too: nobody waits."""
+
+    def wait(self) -> int:
+        return 0
+
+    def ended(self) -> bool:
+        return True
+
+
 class Runtime(ABC):
     """Its containers are children of one helper process, and end with it; see `helper.Helper`."""
 
     def __init__(self, helper: Helper) -> None:
         self._helper = helper
+        self._serving: list[Server] = []
+        """Those of processes that have joined containers."""
 
     @abstractmethod
     def start(
@@ -52,8 +64,20 @@ class Runtime(ABC):
         container = container._replace(process=process, observed="")
         document = joining.order(container)
         serve = self._confine(document, container)
+        self._reap()
+
+        def lasting(listener: int) -> Server:
+            assert serve  # nothing else makes a listener
+            self._serving.append(serve(listener))
+            return _Lasting()
+
         with joining.target(container, first) as target:
-            return self._helper.run(document, 0, stdio, ready, serve, target=target)
+            return self._helper.run(document, 0, stdio, ready, serve and lasting, target=target)
+
+    def _reap(self) -> None:
+        for server in [server for server in self._serving if server.ended()]:
+            server.wait()
+            self._serving.remove(server)
 
     def _confine(self, document: dict[str, Any], container: Container) -> Serve | None:
         """Put into an order what keeps its process within bounds; what serves it then, or None."""

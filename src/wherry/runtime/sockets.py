@@ -35,6 +35,9 @@ class Sockets:
         self._ended.wait()
         return 0
 
+    def ended(self) -> bool:
+        return self._ended.is_set()
+
     def _serve(self) -> None:
         try:
             networked = self._hear()

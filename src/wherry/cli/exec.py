@@ -1,0 +1,74 @@
+"""`wherry exec`: another command in a running container."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import TYPE_CHECKING
+
+from wherry.base.errors import UsageError, WherryError
+from wherry.cli import attaching
+from wherry.cli.parser import Parser
+from wherry.store.store import default_root
+
+if TYPE_CHECKING:
+    from wherry.container.execution import Order
+
+_REFUSED = 125
+
+
+def register(parser: Parser) -> None:
+    parser.interspersed = False
+    add = parser.add_argument
+    add("-d", "--detach", action="store_true", help="run it in the background")
+    add("-e", "--env", metavar="NAME[=VALUE]", action="append", help="set an environment variable")
+    add("--env-file", metavar="FILE", action="append", help="read environment variables from a file")
+    add("-i", "--interactive", action="store_true", help="keep stdin open")
+    add("-t", "--tty", action="store_true", help="give the process a terminal")
+    add("-u", "--user", metavar="NAME|UID[:GROUP]", default="", help="the user to run as")
+    add("-w", "--workdir", metavar="DIR", default="", help="the working directory")
+    attaching.register(parser)
+    add("container", metavar="CONTAINER")
+    add("command", metavar="COMMAND", nargs=argparse.REMAINDER)
+
+
+def run(args: argparse.Namespace) -> int:
+    """The process's exit code; docker's 125, 126 or 127 where there was no process."""
+    try:
+        return _run(args, _order(args))
+    except WherryError as error:
+        if error.exit_code not in (126, 127):
+            error.exit_code = _REFUSED
+        raise
+
+
+def _run(args: argparse.Namespace, order: Order) -> int:
+    from wherry.container.attach import attach, check_terminal
+    from wherry.container.connection import execute
+    from wherry.container.containers import Containers
+
+    manner = attaching.manner(args)
+    if not args.detach:
+        check_terminal(order.terminal, order.interactive)
+    container = Containers(default_root()).find(args.container)
+    started = execute(container, order)
+    if not args.detach:
+        return attach(started, container.folder.path, manner)
+    started.connection.close()
+    return 0
+
+
+def _order(args: argparse.Namespace) -> Order:
+    from wherry.container import environment
+    from wherry.container.execution import Order
+
+    if not args.command:
+        raise UsageError("exec needs a command", hint="wherry exec CONTAINER COMMAND [ARG...]")
+    return Order(
+        args=tuple(args.command),
+        env=environment.from_options(args.env or (), args.env_file or (), os.environ),
+        user=args.user,
+        working_dir=args.workdir,
+        terminal=args.tty,
+        interactive=args.interactive,
+    )
