@@ -83,20 +83,33 @@ def test_kill_sends_any_signal(box: Wherry) -> None:
     assert "invalid signal: NOISE" in box("kill", "-s", "NOISE", "web").err
 
 
+def is_connected(process: subprocess.Popen[bytes]) -> bool:
+    """Whether it talks to a monitor."""
+    folder = f"/proc/{process.pid}/fd"
+    try:
+        return any(os.readlink(f"{folder}/{name}").startswith("socket:") for name in os.listdir(folder))
+    except FileNotFoundError:  # it has closed one meanwhile
+        return False
+
+
 def test_wait_returns_with_the_end(box: Wherry) -> None:
-    box.ok("run", "-d", "--name", "one", *QUIET, "busybox", "sh", "-c", "sleep 0.5; exit 4")
-    box.ok("run", "-d", "--rm", "--name", "two", *QUIET, "busybox", "sh", "-c", "sleep 0.5; exit 6")
-    begin = time.monotonic()
-    waiting = box("wait", "two", "one", "three")
-    assert time.monotonic() - begin > 0.3
-    assert (waiting.code, waiting.out) == (1, "6\n4\n")
-    assert "no such container: three" in waiting.err
+    running(box, "one")
+    running(box, "two", "--rm")
+    words = [*COMMAND, "wait", "two", "one", "three"]
+    waiting = subprocess.Popen(words, env=box.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    until(lambda: is_connected(waiting))
+    assert waiting.poll() is None
+    box.ok("stop", "two")
+    box.ok("kill", "one")
+    out, err = waiting.communicate(timeout=60)
+    assert (waiting.returncode, out) == (1, b"5\n137\n")
+    assert b"no such container: three" in err
 
 
 def test_wait_tells_of_a_container_whose_monitor_was_killed(box: Wherry) -> None:
     running(box, "web")
     waiting = subprocess.Popen([*COMMAND, "wait", "web"], env=box.environment, stdout=subprocess.PIPE)
-    until(lambda: len(os.listdir(f"/proc/{waiting.pid}/fd")) > 3)
+    until(lambda: is_connected(waiting))
     monitor = re.search(r'"monitor": \[(\d+)', next(box.root.glob("containers/*/state.json")).read_text())
     assert monitor
     os.kill(int(monitor[1]), signal.SIGKILL)
@@ -176,8 +189,7 @@ def test_signals_stay_here_where_they_are_not_to_be_passed_on(box: Wherry) -> No
     running(box, "web")
     words = [*COMMAND, "attach", "--sig-proxy=false", "--no-stdin", "web"]
     attached = subprocess.Popen(words, env=box.environment)
-    until(lambda: len(os.listdir(f"/proc/{attached.pid}/fd")) > 5)
-    time.sleep(0.2)
+    until(lambda: is_connected(attached))
     attached.terminate()
     assert attached.wait(20) == -signal.SIGTERM
     assert state(box, "web").startswith("Up ")
