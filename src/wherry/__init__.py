@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from wherry.build.build import Built as Built
     from wherry.build.build import build as build_image
     from wherry.build.options import Options as Options
+    from wherry.oci.platform import parse as parse_platform
     from wherry.oci.reference import parse as parse_reference
     from wherry.registry.pull import pull as pull_image
     from wherry.registry.push import push as push_image
@@ -37,6 +38,7 @@ _PLACES = {
     "WherryError": ("wherry.base.errors", "WherryError"),
     "build_image": ("wherry.build.build", "build"),
     "copy_image": ("wherry.transfer.opening", "copy_image"),
+    "parse_platform": ("wherry.oci.platform", "parse"),
     "parse_reference": ("wherry.oci.reference", "parse"),
     "pull_image": ("wherry.registry.pull", "pull"),
     "push_image": ("wherry.registry.push", "push"),
@@ -49,6 +51,7 @@ __all__ = [
     "WherryError",
     "build_image",
     "copy_image",
+    "parse_platform",
     "parse_reference",
     "pull_image",
     "push_image",

@@ -14,6 +14,7 @@ from wherry.oci import reference as references
 from wherry.oci.config import Execution, ImageConfig
 from wherry.oci.digest import Digest
 from wherry.oci.platform import Platform
+from wherry.store.indexes import Member
 from wherry.store.store import Store
 
 PROGRAM = "/bin/busybox"
@@ -37,6 +38,15 @@ def put(
         image_id = store.images.put(image.encode())
         store.images.tag(references.parse(name), image_id)
     return image_id
+
+
+def put_index(root: str | Path, name: str) -> tuple[Digest, Digest]:
+    """Enter the images for this machine and for arm64 as one name; their IDs."""
+    images = put(root, name), put(root, name, platform=foreign.ARM64)
+    with Store.open(str(root)) as store:
+        members = [Member(store.images.get(image).config.platform, image) for image in images]
+        store.images.tag(references.parse(name), images[0], store.indexes.put(members))
+    return images
 
 
 def _archive(platform: Platform | None) -> bytes:

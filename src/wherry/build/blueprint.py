@@ -15,6 +15,8 @@ from wherry.base.errors import Location
 from wherry.base.tuples import NamedTuple
 from wherry.build import plan as planning
 from wherry.build import scope
+from wherry.build.definition import Definition
+from wherry.build.options import Options
 from wherry.build.origins import Wanted
 from wherry.build.plan import Plan
 from wherry.build.solve import Chain, Outcome
@@ -79,6 +81,23 @@ class Blueprint(NamedTuple):
 def _image(config: str) -> Image:
     raw = config.encode("utf-8", "surrogateescape")
     return Image(digests.of(raw), configs.parse(raw), 0, None)
+
+
+def drawn(
+    definition: Definition, options: Options, platform: Platform, given: Mapping[str, str], times: Times
+) -> Blueprint:
+    """As far as it is known before anything is planned; `given` are the values of build arguments."""
+    return Blueprint(
+        name=definition.name,
+        text=definition.text.decode("utf-8", "surrogateescape"),
+        arguments=lasting(given),
+        target=options.target,
+        platform=str(platform),
+        labels=options.labels,
+        times=times,
+        origins=(),
+        steps=(),
+    )
 
 
 def origins(

@@ -23,12 +23,10 @@ from wherry.build.definition import Definition
 from wherry.build.filedigests import FileDigests
 from wherry.build.options import Options
 from wherry.build.origins import Wanted, no_context
-from wherry.build.plan import Aim, Plan
+from wherry.build.plan import Plan
 from wherry.build.records import Recorder
 from wherry.build.solve import Outcome, look_up, solve
 from wherry.build.sources import Sources
-from wherry.build.stage import Recorded
-from wherry.build.step import Run
 from wherry.build.times import Times
 from wherry.build.worker import Worker
 from wherry.dockerfile import parser
@@ -37,8 +35,7 @@ from wherry.dockerfile.ignore import Patterns
 from wherry.dockerfile.parser import Dockerfile
 from wherry.oci import digest as digests
 from wherry.oci import platform as platforms
-from wherry.oci.config import History, ImageConfig
-from wherry.oci.descriptor import Descriptor
+from wherry.oci.config import ImageConfig
 from wherry.oci.digest import Digest
 from wherry.oci.platform import Platform
 from wherry.runtime.spec import Conditions
@@ -52,18 +49,36 @@ if TYPE_CHECKING:
     from wherry.build.fetching import Fetcher
     from wherry.build.named import Contexts
     from wherry.build.verify import Variation
+    from wherry.oci.descriptor import Descriptor
 
 
 class Built(NamedTuple):
     """What a build gave; `executed` counts the steps that were not reused.
 
-    `top`: the manifest or the index that `-o` wrote or pushed; None where it did not.
+    `top`: the manifest or the index that `-o` wrote or pushed; None where it did not. `images`: of all
+    platforms, in the order in which they were asked for; `image` is the one for this machine, else the first.
     """
 
     image: Digest
     steps: int
     executed: int
     seconds: float
+    top: Descriptor | None = None
+    images: tuple[Digest, ...] = ()
+
+
+class Made(NamedTuple):
+    """An image that is to be entered: `own` of its layers, the highest, are not its base's."""
+
+    config: ImageConfig
+    own: int
+
+
+class _Exported(NamedTuple):
+    """See `Built`."""
+
+    image: Digest
+    images: tuple[Digest, ...]
     top: Descriptor | None = None
 
 
@@ -81,7 +96,7 @@ def build(store: Store, options: Options, emit: Emit = ignore) -> Built:
         options = options._replace(conditions=checked(options.conditions))
     given = scope.given(options.arguments, os.environ)
     given_times = times.times(given.get("SOURCE_DATE_EPOCH"), options.timestamps)
-    _check_outputs(options, options.platform, given_times)
+    _check_outputs(options, given_times)
     with definitions.opened(store, options, emit) as definition:
         dockerfile = parser.parse(definition.text, definition.name)
         with (
@@ -104,41 +119,29 @@ def build(store: Store, options: Options, emit: Emit = ignore) -> Built:
                 if options.verify:
                     _verify(store, plan, outcomes, options, executor, emit)
             exports = _exports(store, plan, outcomes, recorder, targets, emit)
-            config = config_of(plan.aims[0], outcomes, options.labels, given_times.epoch)
-            if exports:
-                config = exports.inlined(config)
-            image, top = _export(store, config, plan, options, given_times, emit)
+            made = _images(plan, outcomes, options, given_times.epoch, exports)
+            exported = _export(store, made, options, given_times, len(plan.steps) + 1, emit)
             account = accounts.account(outcomes, time.monotonic() - began, given_times)
-            keeping.succeeded(store, plan, outcomes, options, image, account)
-            if not (options.contexts or os.path.exists(store.blueprint(image))):
-                from wherry.build import blueprint
+            keeping.succeeded(store, plan, outcomes, options, exported.image, account)
+            wanted = options.platforms or (options.platform,)
+            for platform, image in zip(wanted, exported.images, strict=True):
+                if not (options.contexts or os.path.exists(store.blueprint(image))):
+                    from wherry.build import blueprint
 
-                drawn = blueprint.Blueprint(
-                    name=definition.name,
-                    text=definition.text.decode("utf-8", "surrogateescape"),
-                    arguments=blueprint.lasting(given),
-                    target=options.target,
-                    platform=str(options.platform),
-                    labels=options.labels,
-                    times=given_times,
-                    origins=blueprint.origins(bases.found, store.blobs.read),
-                    steps=blueprint.known(plan.steps, outcomes, recorder.taken, given_times),
-                )
-                keeping.blueprint(store, image, drawn)
+                    drawn = blueprint.drawn(definition, options, platform, given, given_times)
+                    drawn = drawn._replace(
+                        origins=blueprint.origins(bases.found, store.blobs.read),
+                        steps=blueprint.known(plan.steps, outcomes, recorder.taken, given_times),
+                    )
+                    keeping.blueprint(store, image, drawn)
             if exports:
                 exports.write()
             emit(accounts.tally([step.name for step in plan.steps], account))
     for name in plan.unused_arguments:
         emit(Note("warning", f"build argument {name!r} is not used by the Dockerfile"))
     executed = sum(not outcome.cached for outcome in outcomes)
-    return Built(image, len(outcomes), executed, time.monotonic() - began, top)
-
-
-def _check_outputs(options: Options, platform: Platform, given_times: Times) -> None:
-    if options.outputs:
-        from wherry.build import outputs
-
-        outputs.check(options, platform, given_times)
+    seconds = time.monotonic() - began
+    return Built(exported.image, len(outcomes), executed, seconds, exported.top, exported.images)
 
 
 def _check_verified(options: Options) -> None:
@@ -278,6 +281,8 @@ def _solve(
             account = accounts.account(outcomes, time.monotonic() - began, recorder.times)
             account = accounts.with_step(account, step.number, worker.failure_of(step))
             keeping.failed(store, plan, outcomes, options, step, error, worker.left_by(step), account)
+            if len(plan.aims) > 1:
+                error.message += f" (for {step.platform})"
         raise
     finally:
         worker.close()
@@ -293,26 +298,10 @@ def _executor(
     emit: Emit,
     variation: Variation | None = None,
 ) -> Executor:
-    """What executes steps. Of a second execution nothing is observed, and `variation` says what is other."""
     # Imported on the first step that has to be executed: it costs more than a build with nothing to do.
-    from wherry.build import execute, watch
-    from wherry.build.operations.run import Surroundings
+    from wherry.build import starting
 
-    observes = not (options.exact_cache or variation)
-    settings = execute.Settings(
-        build=time.strftime("%Y%m%d-%H%M%S-") + os.urandom(3).hex(),
-        has_processes=any(isinstance(step.operation, Run) for step in plan.steps),
-        isolation=options.isolation,
-        snapshotter=options.snapshotter,
-        exact_cache=options.exact_cache,
-        watched=watch.worth_watching(plan.steps, options.observes_all) if observes else frozenset(),
-        surroundings=Surroundings(options.host_ca, proxies, options.network, options.conditions),
-        secrets=options.secrets,
-        agents=options.agents,
-    )
-    if variation:
-        settings = settings._replace(**variation._asdict())
-    return execute.Executor(store, recorder, sources, settings, emit)
+    return starting.executor(store, plan, recorder, sources, options, proxies, emit, variation)
 
 
 def _verify(
@@ -329,67 +318,67 @@ def _verify(
     verify.verify(store, plan.steps, outcomes, again, options.jobs, emit)
 
 
-def config_of(
-    aim: Aim, outcomes: Sequence[Outcome], more_labels: tuple[tuple[str, str], ...], epoch: int
-) -> ImageConfig:
-    """An image's config: its bytes depend on the inputs of the build and on nothing else."""
-    created = times.rfc3339(epoch)
-    labels = dict(aim.execution.labels) | dict(more_labels)
-    return ImageConfig(
-        platform=aim.platform,
-        execution=aim.execution._replace(labels=tuple(labels.items())),
-        diff_ids=outcomes[aim.last].chain,
-        history=(
-            *(aim.base.history if aim.base else ()),
-            *(_history(recorded, outcomes, created) for recorded in aim.history),
-        ),
-        created=created,
-        author=aim.author,
-    )
+def _check_outputs(options: Options, given_times: Times) -> None:
+    """A mistake in `-o` and the like is told before the work, not behind it."""
+    if not _is_plain(options):
+        from wherry.build import outputs
+
+        outputs.check(options, given_times)
 
 
-def _history(recorded: Recorded, outcomes: Sequence[Outcome], created: str) -> History:
-    is_empty = recorded.step is None or outcomes[recorded.step].layer is None
-    return History(created, recorded.text, is_empty, "wherry")
+def _images(
+    plan: Plan, outcomes: Sequence[Outcome], options: Options, epoch: int, carried: Exports | None
+) -> list[Made]:
+    """One for each platform, with the cache in it that `carried` has for it."""
+    made = []
+    for aim in plan.aims:
+        config = planning.config_of(aim, outcomes, options.labels, epoch)
+        if carried:
+            config = carried.inlined(config)
+        made.append(Made(config, len(config.diff_ids) - (len(aim.base.diff_ids) if aim.base else 0)))
+    return made
 
 
 def _export(
-    store: Store,
-    config: ImageConfig,
-    plan: Plan,
-    options: Options,
-    given_times: Times,
-    emit: Emit,
-) -> tuple[Digest, Descriptor | None]:
-    """Enter the image, write what `-o` asks for, and name it last of all. Its ID, and the manifest that was
-    written or pushed, if there was one."""
-    began, vertex = time.monotonic(), len(plan.steps) + 1
+    store: Store, made: Sequence[Made], options: Options, given_times: Times, vertex: int, emit: Emit
+) -> _Exported:
+    """Enter the images, write what `-o` asks for, and name them last of all."""
+    began = time.monotonic()
     emit(Started(vertex, "exporting to image", began))
-    raw = config.encode()
-    image, top = digests.of(raw), None
-    is_new = not store.images.has(image)
-    if is_new:
-        store.images.put(raw)
-    _say(f"writing image {image}", vertex, emit)
-    if options.outputs:
+    entered = [_enter(store, each.config) for each in made]
+    found = tuple(image for image, _ in entered)
+    for image, each in zip(found, made, strict=True):
+        platform = f" for {each.config.platform}" if len(made) > 1 else ""
+        _say(f"writing image {image}{platform}", vertex, emit)
+    if _is_plain(options):
+        exported = _Exported(found[0], found)
+        for tag in options.tags:
+            if store.images.id_of(tag) != found[0]:
+                store.images.tag(tag, found[0])
+            _say(f"naming to {tag}", vertex, emit)
+    else:
         from wherry.build import outputs
 
-        own = len(config.diff_ids) - (len(plan.aims[0].base.diff_ids) if plan.aims[0].base else 0)
-        written = None
-        try:
-            written = outputs.write(store, config, image, own, options, given_times, emit, vertex)
-        finally:
-            if is_new and not (written and written.stores(image)):
-                # The layers stay for the next build; the image was wanted elsewhere.
-                store.images.delete(image)
-        image, top = written.result.parts[0].image, written.top
-    else:
-        for tag in options.tags:
-            if not store.images.means(tag, image):
-                store.images.tag(tag, image)
-            _say(f"naming to {tag}", vertex, emit)
+        new = [image for image, is_new in entered if is_new]
+        written = outputs.write(store, made, found, new, options, given_times, emit, vertex)
+        exported = _Exported(written.result.primary, written.result.images, written.top)
     emit(Done(vertex, time.monotonic() - began))
-    return image, top
+    return exported
+
+
+def _is_plain(options: Options) -> bool:
+    """Whether it is one image that goes into the store, with nothing said of it but its names."""
+    return not options.outputs and not options.annotations and len(options.platforms) < 2
+
+
+def _enter(store: Store, config: ImageConfig) -> tuple[Digest, bool]:
+    """The image's ID, and whether the store did not have it."""
+    raw = config.encode()
+    image = digests.of(raw)
+    if store.images.has(image):
+        return image, False
+    store.images.put(raw)
+    return image, True
 
 
 def _say(line: str, vertex: int, emit: Emit) -> None:

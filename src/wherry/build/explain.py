@@ -23,7 +23,7 @@ from wherry.build.account import (
 )
 from wherry.build.kept import Build, Place
 from wherry.build.misses import LISTED
-from wherry.build.reads import Reader, Reads, Unused, image_of, shown_at
+from wherry.build.reads import Reader, Reads, Unused, images_of, shown_at
 from wherry.layer.entry import DIRECTORY
 from wherry.oci.digest import Digest
 from wherry.snapshot.differences import ALL, NAMES, differences, ways
@@ -73,13 +73,13 @@ def explain(
     """The build `kept`, or its one `step`. NotFound where it is too old to say anything."""
     build = picking.build_of(kept)
     account = _account(kept, build)
-    image = image_of(store, build, account)
-    if unused and image is None:
+    images = images_of(store, build, account)
+    if unused and images is None:
         raise UsageError(
             "this build failed: what the steps need that it did not come to is not known",
             hint="leave out --unused",
         )
-    reader = Reader(store, build, account, image)
+    reader = Reader(store, build, account, images)
     chosen = [picking.step(build, step)] if step else _shown(build, account)
     steps = tuple(_explained(reader, build, account, number, reads=reads) for number in chosen)
     found = tuple(reader.unused()) if unused else None

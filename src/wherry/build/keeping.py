@@ -39,6 +39,8 @@ def succeeded(
 ) -> None:
     """Keep the plan of a build, and how it went; where that cannot be, the build is no worse for it."""
     build = _build(_places(plan, outcomes), options)._replace(image=image)
+    if len(plan.aims) > 1:
+        build = build._replace(ends=tuple(aim.last for aim in plan.aims))
     builds = Builds(store)
     try:
         account = _completed(builds, build, account)

@@ -51,7 +51,8 @@ class Failure(NamedTuple):
 
 
 class Build(NamedTuple):
-    """`file` is the Dockerfile's path or name; `names` are those of the image, `image` is its ID."""
+    """`file` is the Dockerfile's path or name; `names` are those of the image, `image` is its ID. Where it is
+    for several platforms, `ends` are the numbers of the steps whose results the images are."""
 
     context: str
     file: str
@@ -63,4 +64,5 @@ class Build(NamedTuple):
     snapshotter: str = "auto"
     conditions: Conditions = Conditions()
     image: str = ""
+    ends: tuple[int, ...] = ()
     failure: Failure | None = None

@@ -11,6 +11,7 @@ from wherry.runtime.spec import Conditions
 
 if TYPE_CHECKING:
     from wherry.build.lending import Agent, Secret
+    from wherry.output.annotations import Annotation
 
 
 class Options(NamedTuple):
@@ -52,6 +53,8 @@ class Options(NamedTuple):
     network: str = "host"
     outputs: tuple[str, ...] = ()
     """As `-o` has them: `type=tar,dest=app.tar`."""
+    annotations: tuple[Annotation, ...] = ()
+    """On the manifests and on the index of what is written, pushed or named."""
     jobs: int | None = None
     secrets: tuple[Secret, ...] = ()
     agents: tuple[Agent, ...] = ()

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from wherry.base.errors import Location, NotFound, WherryError
 from wherry.base.tuples import NamedTuple
-from wherry.build import origins
+from wherry.build import origins, times
 from wherry.build.graph import Graph
 from wherry.build.origins import Named, Wanted, no_context
 from wherry.build.scope import Arguments
@@ -25,8 +26,11 @@ from wherry.dockerfile.stages import StageNames, needed
 from wherry.dockerfile.typed import Program, program, trigger
 from wherry.dockerfile.words import expand
 from wherry.oci import platform as platforms
-from wherry.oci.config import Execution, ImageConfig
+from wherry.oci.config import Execution, History, ImageConfig
 from wherry.oci.platform import Platform
+
+if TYPE_CHECKING:
+    from wherry.build.solve import Outcome
 
 
 class Aim(NamedTuple):
@@ -218,3 +222,27 @@ def _origin(names: StageNames, planners: dict[int, Planner], before: int, name: 
 def _label(stages: list[Stage], number: int) -> str:
     """As BuildKit calls it in progress; nothing where there is only one stage."""
     return stages[number].base.name or ("" if len(stages) == 1 else f"stage-{number}")
+
+
+def config_of(
+    aim: Aim, outcomes: Sequence[Outcome], more_labels: tuple[tuple[str, str], ...], epoch: int
+) -> ImageConfig:
+    """An image's config: its bytes depend on the inputs of the build and on nothing else."""
+    created = times.rfc3339(epoch)
+    labels = dict(aim.execution.labels) | dict(more_labels)
+    return ImageConfig(
+        platform=aim.platform,
+        execution=aim.execution._replace(labels=tuple(labels.items())),
+        diff_ids=outcomes[aim.last].chain,
+        history=(
+            *(aim.base.history if aim.base else ()),
+            *(_history(recorded, outcomes, created) for recorded in aim.history),
+        ),
+        created=created,
+        author=aim.author,
+    )
+
+
+def _history(recorded: Recorded, outcomes: Sequence[Outcome], created: str) -> History:
+    is_empty = recorded.step is None or outcomes[recorded.step].layer is None
+    return History(created, recorded.text, is_empty, "wherry")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 
 from wherry.base.errors import WherryError
 from wherry.base.tuples import NamedTuple
@@ -63,12 +63,12 @@ _GONE = "layers of this build are not in the store any more"
 class Reader:
     """Reads the traces of one build."""
 
-    def __init__(self, store: Store, build: Build, account: Account, image: Chain | None) -> None:
-        """`image` is the chain of the final image."""
+    def __init__(self, store: Store, build: Build, account: Account, images: Sequence[Chain] | None) -> None:
+        """`images` are the chains of the final images, one for each platform."""
         self._store = store
         self._build = build
         self._account = account
-        self._image = image
+        self._images = images or ()
         self.layers = Layers(store)
         self.names = NameCache(self.layers)
 
@@ -177,8 +177,10 @@ class Reader:
         copied = {path for path, entry in entries.items() if entry.kind in _FILES}
         files = set(copied)
         needs_all = []
-        if self._image is not None and layer in self._image:
-            final = self.view(self._image)
+        for image in self._images:
+            if layer not in image:
+                continue
+            final = self.view(image)
             files -= {path for path in files if (found := final.lookup(path)) and found.diff_id == layer}
         for user, place in enumerate(self._build.places) if files else ():
             needed = self._needed_by(user, place, layer, files)
@@ -261,11 +263,15 @@ def _reads(looked: Mapping[str, int], copied: Mapping[str, str], view: View) -> 
             yield Read(path, ("absent",))
 
 
-def image_of(store: Store, build: Build, account: Account) -> Chain | None:
-    """The chain of the image that a build gave; None where it failed."""
+def images_of(store: Store, build: Build, account: Account) -> list[Chain] | None:
+    """The chains of the images that a build gave; None where it failed."""
     if build.failure is not None or not build.places:
         return None
-    if build.image and store.images.has(Digest(build.image)):
-        return store.images.get(Digest(build.image)).config.diff_ids
-    layer = account.steps[-1].layer
-    return (*(build.places[-1].parent or ()), *((layer,) if layer else ()))
+    if not build.ends and build.image and store.images.has(Digest(build.image)):
+        return [store.images.get(Digest(build.image)).config.diff_ids]
+    return [_left_by(build, account, number) for number in build.ends or (-1,)]
+
+
+def _left_by(build: Build, account: Account, number: int) -> Chain:
+    layer = account.steps[number].layer
+    return (*(build.places[number].parent or ()), *((layer,) if layer else ()))

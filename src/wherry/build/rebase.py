@@ -14,10 +14,9 @@ from wherry.base.tuples import NamedTuple
 from wherry.build import blueprint, comparing, keeping, misses
 from wherry.build.account import Change, Miss
 from wherry.build.blueprint import Blueprint, Known, below, identity
-from wherry.build.build import config_of
 from wherry.build.files import Trees
 from wherry.build.gather import content_of, gather, with_digests
-from wherry.build.plan import Plan
+from wherry.build.plan import Plan, config_of
 from wherry.build.records import Keys, looked_at, mark_of
 from wherry.build.reuse import Reuse
 from wherry.build.solve import Chain, Outcome

@@ -22,6 +22,7 @@ from wherry.ui.progress import MODES, display
 
 if TYPE_CHECKING:
     from wherry.build.lending import Agent, Secret
+    from wherry.output.annotations import Annotation
 
 
 def register(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +65,20 @@ def register(parser: argparse.ArgumentParser) -> None:
         help="lend an ssh agent to the steps that mount it",
     )
     add("--target", default="", metavar="STAGE", help="build this stage and what it needs")
-    add("--platform", metavar="OS/ARCH", help="the platform of the image (default: this machine's)")
+    add(
+        "--platform",
+        action="append",
+        default=[],
+        metavar="OS/ARCH[,OS/ARCH]",
+        help="the platforms of the image (default: this machine's); several make an index",
+    )
+    add(
+        "--annotation",
+        action="append",
+        default=[],
+        metavar="[LEVEL[[PLATFORM]]:]KEY=VALUE",
+        help="annotate manifests, or by LEVEL index, manifest-descriptor or index-descriptor",
+    )
     add("--no-cache", action="store_true", help="execute every step")
     add(
         "--no-cache-filter",
@@ -206,7 +220,7 @@ def _built(args: argparse.Namespace, options: Options, store_size: str) -> Built
         if store_size and built.executed:
             from wherry.cli import trimming
 
-            trimming.after_build(store, store_size, built.image, quiet=mode in ("quiet", "rawjson"))
+            trimming.after_build(store, store_size, built.images, quiet=mode in ("quiet", "rawjson"))
     return built
 
 
@@ -221,7 +235,7 @@ def _options(args: argparse.Namespace, settings: Settings) -> Options:
         arguments=(*configured(os.environ), *map(_argument, args.build_arg)),
         labels=tuple(map(_label, args.label)),
         target=args.target,
-        platforms=(platforms.parse(args.platform),) if args.platform else (),
+        platforms=platforms.parse_list(args.platform),
         timestamps=args.timestamps,
         no_cache=args.no_cache or args.cache == "off",
         uncached_stages=tuple(name for text in args.no_cache_filter for name in text.split(",")),
@@ -235,6 +249,7 @@ def _options(args: argparse.Namespace, settings: Settings) -> Options:
         snapshotter=args.snapshotter or settings.snapshotter,
         network={"default": "host"}.get(network, network),
         outputs=(*args.output, *(["type=registry"] * args.push), *(["type=docker"] * args.load)),
+        annotations=_annotations(args.annotation),
         jobs=args.jobs,
         secrets=_secrets(args.secret),
         agents=_agents(args.ssh),
@@ -263,6 +278,14 @@ def _contexts(texts: list[str]) -> tuple[tuple[str, str], ...]:
     from wherry.build import named
 
     return tuple(map(named.parse, texts))
+
+
+def _annotations(texts: list[str]) -> tuple[Annotation, ...]:
+    if not texts:
+        return ()
+    from wherry.output import annotations
+
+    return tuple(found for text in texts for found in annotations.of_flag(text))
 
 
 def _secrets(texts: list[str]) -> tuple[Secret, ...]:

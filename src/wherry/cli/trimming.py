@@ -1,12 +1,13 @@
 """The setting `store_size`: after a build that executed something the store is brought back below it.
 
 What is used least goes first, down to nine tenths of the size, so that not every build has to look. Images
-with a name, those of containers and the one just built stay, whatever the size is.
+with a name, those of containers and what was just built stay, whatever the size is.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from wherry.base import sizes
 from wherry.container.containers import images_in_use
@@ -18,7 +19,7 @@ from wherry.store.store import Store
 from wherry.ui import units
 
 
-def after_build(store: Store, setting: str, image: Digest, quiet: bool) -> None:
+def after_build(store: Store, setting: str, images: Sequence[Digest], quiet: bool) -> None:
     """Where others are in the store nothing is done: the last build to end does it."""
     most = sizes.parse(setting)
     assert most is not None  # the settings are checked when they are read
@@ -27,7 +28,7 @@ def after_build(store: Store, setting: str, image: Digest, quiet: bool) -> None:
     if not estimate.exceeds(most):
         return
     try:
-        gone, used = trim(store, most, most * 9 // 10, {image}, images_in_use)
+        gone, used = trim(store, most, most * 9 // 10, set(images), images_in_use)
     except BlockingIOError:
         return
     left = used - gone.size

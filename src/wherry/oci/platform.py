@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from wherry.base.errors import Corrupt, Unsupported, WherryError
@@ -103,6 +104,12 @@ def parse(text: str) -> Platform:
             return normalise(Platform(system, here.architecture, here.variant, version, features))
         return normalise(Platform(here.os, parts[0]))
     return normalise(Platform(system, parts[1], "".join(parts[2:]), version, features))
+
+
+def parse_list(texts: Sequence[str]) -> tuple[Platform, ...]:
+    """Of `linux/amd64,linux/arm64`, any number of times; each once. `local` is this machine's."""
+    words = (word.strip() for text in texts for word in text.split(","))
+    return tuple(dict.fromkeys(host() if word == "local" else parse(word) for word in words))
 
 
 def host() -> Platform:

@@ -21,6 +21,9 @@ PREFIX = "annotation"
 
 _KEY = re.compile(rf"{PREFIX}(?:-({'|'.join(LEVELS)}))?(?:\[([^\]]*)\])?\.(.+)", re.DOTALL)
 
+_FLAG_LEVEL = re.compile(r"([a-z-]+)(?:\[([\w()+./-]*)\])?", re.ASCII)
+_FLAG = re.compile(rf"{_FLAG_LEVEL.pattern}(?:,{_FLAG_LEVEL.pattern})*", re.ASCII)
+
 
 class Annotation(NamedTuple):
     """`level`: what it is on, one of LEVELS. `platform`: whose manifest; None for all."""
@@ -41,6 +44,22 @@ def parse(key: str, value: str) -> Annotation:
         )
     level, platform, name = match.groups()
     return checked(level or MANIFEST, name, value, platform)
+
+
+def of_flag(text: str) -> tuple[Annotation, ...]:
+    """What `--annotation` says: `KEY=VALUE`, or `LEVEL[PLATFORM],LEVEL:KEY=VALUE`, as buildx takes it."""
+    name, equals, value = text.partition("=")
+    levels, colon, key = name.partition(":")
+    if not colon or not _FLAG.fullmatch(levels):
+        levels, key = "", name  # a key may have colons of its own
+    if not equals or not key:
+        raise UsageError(
+            f"--annotation {text!r}: not an annotation", hint="write KEY=VALUE or LEVEL:KEY=VALUE"
+        )
+    if not levels:
+        return (checked(MANIFEST, key, value),)
+    found = _FLAG_LEVEL.finditer(levels)
+    return tuple(checked(level[1], key, value, level[2]) for level in found)
 
 
 def checked(level: str, key: str, value: str, platform: str | None = None) -> Annotation:

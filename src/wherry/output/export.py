@@ -22,6 +22,7 @@ from wherry.output import spec as specs
 from wherry.output.result import Result, built
 from wherry.output.spec import Spec
 from wherry.store.images import Image
+from wherry.store.indexes import Member
 from wherry.store.store import Store
 
 if TYPE_CHECKING:
@@ -102,6 +103,10 @@ def check(result: Result, outputs: Sequence[Spec]) -> None:
             raise Unsupported(
                 "a docker archive has one platform, and this image has several",
                 hint="-o type=oci has room for all of them",
+            )
+        if spec.push and result.is_index:
+            raise Unsupported(
+                "an index of several platforms is not pushed by -o", hint="build with -t, then `wherry push`"
             )
         if spec.push and not (result.names or spec.names):
             raise UsageError(
@@ -188,11 +193,16 @@ def _stored(store: Store, result: Result, spec: Spec, pushing: _Pushing) -> _Rea
     """Push the image; what is left to do is to name it."""
     if spec.kind == specs.CACHE_ONLY:
         return _Ready(lambda: None)
-    (part,) = result.parts
-    image, top = built(store, part), None
+    top = None
     if spec.form != AS_IT_IS and spec.store:
-        # What a push sends from now on; its annotations belong to the name.
-        store.images.put(store.blobs.read(image.id), _manifest(store, image, spec.form).raw)
+        for part in result.parts:
+            # What a push sends from now on; its annotations belong to the name.
+            image = built(store, part)
+            store.images.put(store.blobs.read(image.id), _manifest(store, image, spec.form).raw)
+    if result.is_index:
+        return _Ready(lambda: _name(store, result, spec))
+    (part,) = result.parts
+    image = built(store, part)
     if spec.push:
         from wherry.registry import config
         from wherry.registry.push import push
@@ -213,18 +223,24 @@ def _stored(store: Store, result: Result, spec: Spec, pushing: _Pushing) -> _Rea
     if spec.push or spec.form != AS_IT_IS:
         manifest = _manifest(store, image, spec.form, part.annotations)
         top = Descriptor(manifest.media_type, manifest.digest, len(manifest.raw))
+    return _Ready(lambda: _name(store, result, spec), top)
 
-    def name_it() -> None:
-        for name in result.names if spec.names_in_store else ():
-            known = store.images.name(name)
-            if known is None or (known.image, known.index_id, known.annotations) != (
-                part.image,
-                None,
-                part.annotations,
-            ):
-                store.images.tag(name, part.image, annotations=part.annotations)
 
-    return _Ready(name_it, top)
+def _name(store: Store, result: Result, spec: Spec) -> None:
+    """Point the names at the image, or at the index and its image for this machine."""
+    if not (spec.names_in_store and result.names):
+        return
+    index, annotations = None, result.parts[0].annotations
+    if result.is_index:
+        members = [
+            Member(part.platform, part.image, None, part.annotations, part.described) for part in result.parts
+        ]
+        index, annotations = store.indexes.put(members, result.annotations), ()
+    meaning = (result.primary, index, annotations)
+    for name in result.names:
+        known = store.images.name(name)
+        if known is None or (known.image, known.index_id, known.annotations) != meaning:
+            store.images.tag(name, *meaning)
 
 
 def _manifest(store: Store, image: Image, form: Form, annotations: Pairs = ()) -> Manifest:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from wherry.base.tuples import NamedTuple
+from wherry.oci import match
 from wherry.oci.digest import Digest
-from wherry.oci.platform import Platform
+from wherry.oci.platform import Platform, host
 from wherry.oci.reference import Reference
 from wherry.store.images import Image
 from wherry.store.store import Store
@@ -36,6 +37,16 @@ class Result(NamedTuple):
     annotations: Pairs = ()
     described: Pairs = ()
     epoch: int | None = None
+
+    @property
+    def images(self) -> tuple[Digest, ...]:
+        return tuple(part.image for part in self.parts)
+
+    @property
+    def primary(self) -> Digest:
+        """The image that is meant where no platform is asked for: this machine's, else the first."""
+        number = match.best([part.platform for part in self.parts], host())
+        return self.parts[number or 0].image
 
 
 def built(store: Store, part: Part) -> Image:
