@@ -79,7 +79,6 @@ def _sender(store: Store, reference: Reference, platform: Platform | None) -> Ca
 
     image = store.images.find(str(reference), platform)
     member = index.member(platform) if index and platform else None
-    if member:
-        image = image._replace(manifest=member.manifest or image.manifest)
+    image = store.images.of(member) if member else image
     annotations = member.annotations if member else name.annotations
     return partial(push, store, image, reference, annotations=annotations)

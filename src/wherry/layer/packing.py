@@ -11,7 +11,7 @@ from wherry.layer.compress import GZIP, LEVELS, NONE, ZSTD, accepted_types
 from wherry.layer.layers import Layers
 from wherry.oci import digest as digests
 from wherry.oci import media
-from wherry.oci.descriptor import Descriptor, Manifest, make_manifest, parse
+from wherry.oci.descriptor import Descriptor, Index, Manifest, make_index, make_manifest, parse
 from wherry.oci.digest import Digest
 from wherry.store.images import Image
 from wherry.store.store import Store
@@ -175,6 +175,14 @@ def _kept(store: Store, diff_id: Digest, form: Form) -> Descriptor | None:
         if not makers[blob.digest] and blob.media_type in COMPRESSED and store.blobs.has(blob.digest):
             return blob._replace(media_type=COMPRESSED[blob.media_type])
     return None
+
+
+def index_over(entries: Sequence[Descriptor], annotations: Pairs = ()) -> Index:
+    """A new index over manifests: docker's list where all of them are of docker's schema 2, which has no
+    annotations."""
+    is_docker = {entry.media_type for entry in entries} == {media.DOCKER_MANIFEST} and not annotations
+    kind = media.DOCKER_LIST if is_docker else media.INDEX
+    return make_index(tuple(entries), dict(annotations), kind)
 
 
 def original(store: Store, image: Image) -> Manifest | None:

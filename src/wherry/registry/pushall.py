@@ -9,10 +9,9 @@ from __future__ import annotations
 from wherry.base.errors import Corrupt, WherryError
 from wherry.base.events import Emit, ignore
 from wherry.layer.layers import Layers
-from wherry.layer.packing import AS_IT_IS, Form, Packing
+from wherry.layer.packing import AS_IT_IS, Form, Packing, index_over
 from wherry.oci import digest as digests
-from wherry.oci import media
-from wherry.oci.descriptor import Descriptor, Index, Manifest, make_index, parse
+from wherry.oci.descriptor import Descriptor, Index, Manifest, parse
 from wherry.oci.digest import Digest
 from wherry.oci.reference import Reference
 from wherry.registry.client import Client
@@ -85,10 +84,7 @@ class _Sender:
             self._client.put_manifest(manifest.digest, manifest.raw, manifest.media_type)
             size, notes = len(manifest.raw), member.described
             entries.append(Descriptor(manifest.media_type, manifest.digest, size, notes, member.platform))
-        kinds = {entry.media_type for entry in entries}
-        is_docker = kinds == {media.DOCKER_MANIFEST} and not self._index.annotations
-        kind = media.DOCKER_LIST if is_docker else media.INDEX
-        index = make_index(tuple(entries), dict(self._index.annotations), kind)
+        index = index_over(entries, self._index.annotations)
         return self._client.put_manifest(tag or index.digest, index.raw, index.media_type)
 
     def unchanged(self, tag: str) -> Digest:
@@ -111,8 +107,7 @@ class _Sender:
         return self._index.id
 
     def _image(self, member: Member) -> Manifest:
-        image = self._store.images.get(member.image)
-        image = image._replace(manifest=member.manifest or image.manifest)
+        image = self._store.images.of(member)
         packing = Packing(self._store, self._layers, image, self._form, member.annotations)
         return self._pushing.image(packing, image.config.diff_ids)
 

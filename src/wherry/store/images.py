@@ -73,6 +73,11 @@ class Images:
             raise NotFound(f"no image {image_id}")
         return Image(image_id, configs.parse(self._blobs.read(image_id)), row[0], row[1])
 
+    def of(self, member: Member) -> Image:
+        """The image of a member of an index, with the manifest that it has there."""
+        image = self.get(member.image)
+        return image._replace(manifest=member.manifest or image.manifest)
+
     def has(self, image_id: Digest) -> bool:
         return self._database.row("SELECT 1 FROM images WHERE id = ?", (image_id,)) is not None
 

@@ -8,12 +8,12 @@ from typing import BinaryIO
 from wherry.base.errors import Corrupt, NotFound, Unsupported, WherryError
 from wherry.base.tuples import NamedTuple
 from wherry.layer.layers import Layers
-from wherry.layer.packing import AS_IT_IS, Packing
+from wherry.layer.packing import AS_IT_IS, Packing, index_over
 from wherry.oci import config as configs
 from wherry.oci import match
 from wherry.oci import reference as references
 from wherry.oci.config import ImageConfig
-from wherry.oci.descriptor import Descriptor, Index, Manifest, make_index, parse
+from wherry.oci.descriptor import Descriptor, Index, Manifest, parse
 from wherry.oci.digest import Digest
 from wherry.oci.platform import Platform
 from wherry.oci.reference import Reference
@@ -87,10 +87,10 @@ class StoreSource:
     def _index(self, index: ImageIndex) -> Document:
         entries = []
         for member in index.members:
-            made = self._manifest(self._store.images.get(member.image), member.annotations)
+            made = self._manifest(self._store.images.of(member), member.annotations)
             entry = Descriptor(made.media_type, made.digest, len(made.raw), member.described, member.platform)
             entries.append(entry)
-        made_index = make_index(tuple(entries), dict(index.annotations))
+        made_index = index_over(entries, index.annotations)
         return Document(made_index.raw, made_index.media_type, made_index.digest)
 
 

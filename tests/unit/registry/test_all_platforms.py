@@ -363,6 +363,35 @@ class TestPushing:
             push_all(store, _index(store, server), other.reference("a/b:v2"))
             assert other.manifests["a/b", "v2"] == (media.DOCKER_LIST, raw)
 
+    def test_what_images_share_is_sent_once(self, store: Store, server: Registry, family: Family) -> None:
+        _pull_all(store, server)
+        with Registry() as other:
+            push_all(store, _index(store, server), other.reference("a/b:v2"))
+            shared = remote.sha256(family.amd64.layers[0])
+            assert len(other.asked("HEAD", shared)) == 1
+            assert len(other.asked("PUT", shared.replace(":", "%3A"))) + len(other.asked("PUT", shared)) <= 1
+
+    def test_a_new_index_of_dockers_images_is_dockers(self, store: Store, server: Registry) -> None:
+        made = remote.make({"a": b"1"})
+        document = json.loads(made.manifest) | {"mediaType": media.DOCKER_MANIFEST}
+        document["config"]["mediaType"] = media.DOCKER_CONFIG
+        document["layers"][0]["mediaType"] = media.DOCKER_LAYER_GZIP
+        raw = json.dumps(document).encode()
+        server.add_blob("team/app", made.config)
+        server.add_blob("team/app", made.layers[0])
+        server.add_manifest("team/app", "v1", raw, media.DOCKER_MANIFEST)
+        image = retrieve_all(store, server.reference(NAME)).image
+        for notes, kind in (((), media.DOCKER_LIST), ((("a", "b"),), media.INDEX)):
+            index = store.indexes.get(store.indexes.put([Member(AMD64, image.id)], notes))
+            assert index is not None
+            with Registry() as other:
+                push_all(store, index, other.reference("a/b:v2"))
+                media_type, pushed = other.manifests["a/b", "v2"]
+                assert (media_type, json.loads(pushed)["manifests"][0]["digest"]) == (
+                    kind,
+                    remote.sha256(raw),
+                )
+
     def test_images_that_were_built_get_an_index(
         self, store: Store, server: Registry, family: Family
     ) -> None:

@@ -6,6 +6,7 @@ import io
 import shutil
 import sqlite3
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,29 @@ class TestMeaning:
         tagged(store, found)
         assert store.images.find("app:v1", platforms.parse("linux/arm/v7")).id == found[1].image
         assert store.images.resolve("app:v1", platform=AMD64) is None
+
+    def test_names_of_platforms_do_nothing_to_a_terminal(self, store: Store) -> None:
+        strange = platforms.Platform("li\x1b[2Jnux", "amd\n64")
+        index = store.indexes.get(store.indexes.put([Member(strange, image(store, AMD64))]))
+        assert index and index.platforms == ["linux/amd 64"]
+
+    def test_platforms_that_come_at_once_all_stay(self, store: Store) -> None:
+        """Each process reads what the name means, and adds to it."""
+        source = digests.of(b"index")
+        arrived = [
+            Member(platforms.parse(f"linux/arm64/v8.{n}"), image(store, ARM64, str(n))) for n in range(8)
+        ]
+        reference = references.parse("localhost:5000/app:v1")
+
+        def come(member: Member) -> None:
+            with Store.open(store.root) as own:
+                own.images.add_platform(reference, source, member)
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(come, arrived))
+        index = store.images.index_of(str(reference))
+        assert index and {member.image for member in index.members} == set(ids(arrived))
+        assert (index.source, index.whole) == (source, False)
 
     def test_a_platform_of_one_image_alone(self, store: Store) -> None:
         one = image(store, ARM64)
