@@ -225,28 +225,22 @@ class Images:
         the same index that are here already. What else it meant is forgotten. A name with a digest moves no
         tag."""
         with self._database.transaction():
-            index_id = self._joined(self.name(reference._replace(tag="", digest=source)), source, member)
-            index = self._indexes.get(index_id) if index_id else None
-            image_id = index.primary if index else member.image
-            self.add_repo_digest(reference.name, source, image_id, index_id)
+            index = self._joined(self.name(reference._replace(tag="", digest=source)), source, member)
+            self.add_repo_digest(reference.name, source, index.primary, index.id)
             if not reference.digest:
-                self.tag(reference, image_id, index_id)
+                several = index.whole or len(index.members) > 1
+                self.tag(reference, index.primary, index.id if several else None)
 
-    def _joined(self, known: Name | None, source: Digest, member: Member) -> Digest | None:
-        """The index over what is `known` of `source` and `member`; None for one image alone."""
-        if known is None or (known.image == member.image and known.index_id is None):
-            return None
-        from wherry.store.indexes import Member
-
-        index = self._indexes.get(known.index_id) if known.index_id else None
+    def _joined(self, known: Name | None, source: Digest, member: Member) -> ImageIndex:
+        """The index over what is `known` of `source` and `member`."""
+        index = self._indexes.get(known.index_id) if known and known.index_id else None
         if index and index.whole:
-            return index.id
-        first = self.get(known.image)
-        others = index.members if index else (Member(first.config.platform, first.id, first.manifest),)
-        kept = [
-            other for other in others if other.platform != member.platform and other.image != member.image
-        ]
-        return self._indexes.put((*kept, member), source=source) if kept else None
+            return index
+        known_members = index.members if index else ()
+        kept = (other for other in known_members if other.platform != member.platform)
+        joined = self._indexes.get(self._indexes.put((*kept, member), source=source))
+        assert joined is not None
+        return joined
 
     def untag(self, reference: Reference) -> bool:
         """Whether there was such a name."""

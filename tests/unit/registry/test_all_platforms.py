@@ -242,13 +242,13 @@ class TestOnePlatform:
         self, store: Store, server: Registry, family: Family
     ) -> None:
         name = str(server.reference(NAME))
-        for wanted, made in ((ARM64, family.arm64), (AMD64, family.amd64), (ARMV6, family.armv6)):
+        for wanted, made in ((ARMV6, family.armv6), (ARM64, family.arm64), (AMD64, family.amd64)):
             pulled = retrieve(store, server.reference(NAME), wanted)
             assert (pulled.image.id, pulled.fresh) == (made.id, True)
             assert not retrieve(store, server.reference(NAME), wanted).fresh
             assert store.images.find(name, wanted).id == made.id
         index = _index(store, server)
-        assert index.platforms == ["linux/arm64", "linux/amd64", "linux/arm/v6"]
+        assert index.platforms == ["linux/arm/v6", "linux/arm64", "linux/amd64"]
         assert (index.source, index.whole) == (remote.sha256(family.raw), False)
         collect(store, Scope())
         assert len(store.images.all()) == 3
