@@ -90,7 +90,7 @@ class Images:
         image_id = self.resolve_id(text, shortest)
         if image_id is None or platform is None:
             return self.get(image_id) if image_id else None
-        if index := self.index_of(text):
+        if index := self._index(text):
             member = index.member(platform)
             return self.get(member.image) if member else None
         image = self.get(image_id)
@@ -109,12 +109,17 @@ class Images:
         other = self.resolve(text) if platform else None
         if other is None:
             raise NotFound(f"no such image: {text}", hint="`wherry images` lists the ones that are here")
-        index = self.index_of(text)
+        index = self._index(text)
         has = index.platforms if index else [str(other.config.platform)]
         raise NotFound(f"{text} has no image for {platform}", hint=f"it is here for: {', '.join(has)}")
 
     def index_of(self, text: str) -> ImageIndex | None:
         """The index that a name means; None where it means one image alone, and for an ID."""
+        index = self._index(text)
+        return None if index is None or index.is_one_of_others else index
+
+    def _index(self, text: str) -> ImageIndex | None:
+        """As `index_of`, also one of which a single image is here: it says what that is for."""
         name = self.named(text)
         return self._indexes.get(name.index_id) if name and name.index_id else None
 
@@ -228,8 +233,7 @@ class Images:
             index = self._joined(self.name(reference._replace(tag="", digest=source)), source, member)
             self.add_repo_digest(reference.name, source, index.primary, index.id)
             if not reference.digest:
-                several = index.whole or len(index.members) > 1
-                self.tag(reference, index.primary, index.id if several else None)
+                self.tag(reference, index.primary, index.id)
 
     def _joined(self, known: Name | None, source: Digest, member: Member) -> ImageIndex:
         """The index over what is `known` of `source` and `member`."""

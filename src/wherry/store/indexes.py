@@ -66,6 +66,11 @@ class ImageIndex(NamedTuple):
         return (self.member(platforms.host()) or self.members[0]).image
 
     @property
+    def is_one_of_others(self) -> bool:
+        """Whether only one of its images was pulled: then that is what its name means."""
+        return self.source is not None and not self.whole and len(self.members) == 1
+
+    @property
     def platforms(self) -> list[str]:
         """To be shown: an index may name them as it likes."""
         return [one_line(str(member.platform)) for member in self.members]
