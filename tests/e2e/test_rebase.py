@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -167,6 +169,48 @@ def test_another_place_to_copy_to_is_named(project: Project) -> None:
     project.build("app", "FROM base\nCOPY app.txt $PLACE/\n")
     project.build("patched", BASE.replace("PLACE=/a", "PLACE=/b"))
     assert "\ntarget: /a/ -> /b/\n" in project.refused("app", "patched")
+
+
+@pytest.mark.parametrize("flags", [("--timestamps=keep",), ("--build-arg", "SOURCE_DATE_EPOCH=1700000000")])
+def test_times_are_those_of_the_build(project: Project, elsewhere: Project, flags: tuple[str, ...]) -> None:
+    lines = "FROM base\nCOPY --chmod=600 <<E /x\nE\nRUN cat /x /etc/release > /y && touch -d @5000 /y\n"
+    project.build("base", BASE)
+    project.build("app", lines, *flags)
+    project.build("patched", PATCHED)
+    elsewhere.build("base", PATCHED)
+    assert elsewhere.build("app", lines, *flags) == project.moved("app", "patched")
+
+
+def test_what_is_copied_from_elsewhere_stays(project: Project, elsewhere: Project) -> None:
+    """Archives, here-documents, patterns; none of it is asked for again."""
+    lines = (
+        "FROM base\nADD app.tar /unpacked/\nCOPY --chown=web:web <<E /etc/made\nmade\nE\n"
+        "COPY --parents --exclude=*.tar app* /parents/\n"
+    )
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        tar.addfile(tarfile.TarInfo("in/it"))
+    text = archive.getvalue().decode()
+    project.build("base", BASE)
+    project.build("app", lines, app_tar=text)
+    project.build("patched", PATCHED)
+    elsewhere.build("base", PATCHED)
+    assert elsewhere.build("app", lines, app_tar=text) == project.moved("app", "patched")
+
+
+def test_an_image_that_an_output_changed_is_refused(project: Project) -> None:
+    project.build("base", BASE)
+    project.build("patched", PATCHED)
+    project.build("app", "FROM base\nCOPY app.txt /\n")
+    drawn = project.wherry.root / "blueprints"
+    image = project.wherry.ok("squash", "app").strip()
+    one, other = (
+        drawn / f"{name.removeprefix('sha256:')}.json" for name in (project.inspected("app")["Id"], image)
+    )
+    other.write_text(one.read_text())
+    assert "not what its Dockerfile gives" in project.refused(image, "patched")
+    other.write_text("{}")
+    assert "not a Blueprint" in project.refused(image, "patched")
 
 
 def test_stages_on_the_same_base_move_too(project: Project, elsewhere: Project) -> None:

@@ -31,7 +31,10 @@ _OF_PATHS = (
 """Regular expressions for the whole path; a known file has a known reason."""
 
 _OF_DIFFERENCES = (
-    ("compiled Python code", "constants in random order: PYTHONHASHSEED=0, or PYTHONDONTWRITEBYTECODE=1"),
+    (
+        "compiled Python code",
+        "an order of constants that is left to luck: PYTHONHASHSEED=0, or PYTHONDONTWRITEBYTECODE=1",
+    ),
     ("source in compiled Python", "python -m compileall --invalidation-mode checked-hash records no time"),
     ("time in its gzip header", "gzip puts the time in: gzip -n"),
     (

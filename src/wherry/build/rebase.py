@@ -60,7 +60,7 @@ def rebase(store: Store, image: Image, onto: Image) -> Moved:
     outcomes = _recorded(plan, known, drawn)
     if outcomes is None or not _is_of(image, plan, outcomes, drawn):
         raise NotFound(
-            "what this image was built from cannot be planned again: another version of wherry has built it",
+            "this image is not what its Dockerfile gives: another version of wherry or an output made it",
             hint="build it once more: steps whose results are kept take no time",
         )
     key = _base(plan, images)
