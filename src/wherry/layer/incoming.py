@@ -9,7 +9,7 @@ from wherry.layer.apply import extract, read_index_of
 from wherry.layer.compress import decompressed_pieces
 from wherry.layer.forms import current_form
 from wherry.layer.source import limits
-from wherry.layer.streams import check
+from wherry.layer.streams import keeps_promise
 from wherry.layer.writer import Layer
 from wherry.oci.descriptor import Descriptor
 from wherry.oci.digest import Digest
@@ -37,7 +37,7 @@ class Incoming:
                 layer = extract(stream, self._tree, self._form, limits())
             else:
                 layer = read_index_of(stream, limits())
-        check(self._diff_id, layer.diff_id)
+        keeps_promise(self._diff_id, layer.diff_id)
         self._layer = layer
 
     def enter(self, blob: Descriptor) -> None:

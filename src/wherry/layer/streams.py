@@ -53,6 +53,12 @@ def check(diff_id: Digest, found: str) -> None:
         )
 
 
+def keeps_promise(diff_id: Digest, found: Digest) -> None:
+    """Corrupt if a layer that came from elsewhere is not the one that its image's config names."""
+    if found != diff_id:
+        raise Corrupt(f"its content has another digest, {found}, than the config says: {diff_id}")
+
+
 class _Regenerated(Reading):
     def __init__(self, layer: Layer, tree: str) -> None:
         self._root = Root(tree)

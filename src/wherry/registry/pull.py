@@ -7,7 +7,8 @@ all it names is kept byte for byte, so that it can be pushed as it came (store/i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from wherry.base.errors import Corrupt, NotFound, Unsupported
 from wherry.base.events import Emit, Note, Transfer, ignore
@@ -225,9 +226,13 @@ class _Layers:
         )
 
     def _keep(self, blob: Descriptor, stop: Stop) -> None:
-        with self._store.blobs.writer() as writer:
-            self._client.blob(blob, writer.write, lambda _: stop.check())
-            writer.commit(blob.digest)
+        with (
+            _said_of(self._client, "blob", blob),
+            self._store.partials.open(blob.digest, stop.check) as partial,
+        ):
+            if partial is not None:
+                fetch(self._client, blob, partial, lambda _: None, lambda _: stop.check())
+                partial.commit()
 
     def _present(self, layer: Descriptor, diff_id: Digest) -> bool:
         known = any(blob.digest == layer.digest for blob in self._store.layers.blobs_of(diff_id))
@@ -235,15 +240,14 @@ class _Layers:
 
     def _fetch(self, item: tuple[Descriptor, Digest], stop: Stop) -> None:
         layer, diff_id = item
-        try:
-            with self._store.partials.open(layer.digest, stop.check) as partial:
-                if partial is None:
-                    self._layers.add_blob(diff_id, layer)
-                else:
-                    self._receive(layer, diff_id, partial, stop)
-        except Corrupt as error:
-            shown = self._client.reference.familiar
-            raise Corrupt(f"{shown}: layer {digests.short(layer.digest)}: {error.message}") from None
+        with (
+            _said_of(self._client, "layer", layer),
+            self._store.partials.open(layer.digest, stop.check) as partial,
+        ):
+            if partial is None:
+                self._layers.add_blob(diff_id, layer)
+            else:
+                self._receive(layer, diff_id, partial, stop)
         self._emit(Transfer(self._vertex, digests.short(layer.digest), layer.size, layer.size))
 
     def _receive(self, layer: Descriptor, diff_id: Digest, partial: Partial, stop: Stop) -> None:
@@ -258,6 +262,18 @@ class _Layers:
         fetch(self._client, layer, partial, incoming.read, report)
         partial.commit()
         incoming.enter(layer)
+
+
+@contextmanager
+def _said_of(client: Client, kind: str, blob: Descriptor) -> Iterator[None]:
+    """What is wrong with a blob, with its name."""
+    try:
+        yield
+    except Corrupt as error:
+        shown = client.reference.familiar
+        raise Corrupt(
+            f"{shown}: {kind} {digests.short(blob.digest)}: {error.message}", hint=error.hint
+        ) from None
 
 
 def _enter(store: Store, reference: Reference, found: Resolved, config_raw: bytes) -> Pulled:
