@@ -5,21 +5,25 @@ import gzip
 import io
 import lzma
 import os
+import random
 import subprocess
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wherry.base.errors import Corrupt, Unsupported
 from wherry.layer.compress import Compressing, accepted_types, compressor, decompressed
+from wherry.layer.pipe import BLOCK
 
 _TEXT = b"".join(b"line %d of something that compresses well\n" % number for number in range(300_000))
 
 
-def compress(data: bytes, compression: str, threads: int = 0, step: int = 1 << 20) -> bytes:
+def compress(
+    data: bytes, compression: str, threads: int = 0, step: int = 1 << 20, level: int | None = None
+) -> bytes:
     found: list[bytes] = []
-    with Compressing(found.append, compression, threads) as compressing:
+    with Compressing(found.append, compression, threads, level) as compressing:
         for at in range(0, len(data), step):
             compressing.write(data[at : at + step])
         compressing.finish()
@@ -32,6 +36,34 @@ def test_the_bytes_do_not_depend_on_threads_or_writes(compression: str) -> None:
     assert compress(_TEXT, compression, threads=3, step=777_777) == first
     assert compress(_TEXT, compression, threads=2, step=len(_TEXT)) == first
     assert len(first) < len(_TEXT) / 4 or compression == "uncompressed"
+
+
+_PIECES = {
+    size: [_TEXT[:size], bytes(size), random.Random(size).randbytes(size)]
+    for size in (0, 1, 1000, BLOCK - 1, BLOCK, BLOCK + 1, 4 * BLOCK + 17)
+}
+"""What compresses well, very well, and not at all; around the sizes at which blocks end."""
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
+@given(
+    st.lists(st.sampled_from([piece for pieces in _PIECES.values() for piece in pieces]), max_size=4),
+    st.sampled_from(
+        [("gzip", 1), ("gzip", 6), ("gzip", 0), ("zstd", 3), ("zstd", 9), ("uncompressed", None)]
+    ),
+    st.lists(st.integers(1, 3 * BLOCK), min_size=1, max_size=4),
+)
+def test_the_bytes_are_the_same_for_any_number_of_threads(
+    pieces: list[bytes], how: tuple[str, int | None], steps: list[int]
+) -> None:
+    """However the data comes, from one thread to eight, more than there are processors."""
+    data = b"".join(pieces)
+    compression, level = how
+    first = compress(data, compression, 1, max(len(data), 1), level)
+    for threads in range(2, 9):
+        assert compress(data, compression, threads, steps[threads % len(steps)], level) == first
+    if compression != "uncompressed":
+        assert decompressed(io.BytesIO(first)).read() == data
 
 
 @pytest.mark.parametrize("compression, program", [("gzip", "gzip"), ("zstd", "zstd")])
