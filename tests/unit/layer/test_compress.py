@@ -45,7 +45,7 @@ _PIECES = {
 """What compresses well, very well, and not at all; around the sizes at which blocks end."""
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=10, suppress_health_check=list(HealthCheck))
 @given(
     st.lists(st.sampled_from([piece for pieces in _PIECES.values() for piece in pieces]), max_size=4),
     st.sampled_from(
