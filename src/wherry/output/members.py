@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import os
 import posixpath
+import stat
+from collections.abc import Iterator
 from typing import BinaryIO, Generic, TypeVar
 
 from wherry.base.errors import Corrupt, WherryError
@@ -11,7 +15,8 @@ from wherry.base.tuples import NamedTuple
 from wherry.layer.compress import decompressed
 from wherry.layer.entry import DIRECTORY, FILE, HARDLINK, SYMLINK
 from wherry.layer.reader import read_layer
-from wherry.layer.source import Content, Limits, limits
+from wherry.layer.source import Limits, limits
+from wherry.layer.writer import Readable
 from wherry.oci import digest as digests
 from wherry.oci.descriptor import MAX_DOCUMENT
 from wherry.oci.digest import Digest
@@ -50,6 +55,9 @@ class Names(Generic[File]):
             raise Corrupt(f"the archive has no {name[:200]!r}, which it speaks of")
         return file
 
+    def names(self) -> list[str]:
+        return [*self._files, *self._links]
+
     def add_file(self, name: str, file: File) -> None:
         self._links.pop(name, None)
         self._files[name] = file
@@ -71,7 +79,32 @@ class Names(Generic[File]):
 
 
 class Members(Names[Member]):
-    """Files that lie in a folder now."""
+    """Files that lie in `folder` now, under numbers."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__()
+        self._folder = folder
+        self._count = 0
+
+    def keep(self, content: Readable) -> Member:
+        """Write a file into the folder; WherryError where that is not possible."""
+        self._count += 1
+        path, digest, size = f"{self._folder}/{self._count}", hashlib.sha256(), 0
+        try:
+            with open(path, "xb", buffering=0) as file:
+                while data := content.read(_BLOCK):
+                    digest.update(data)
+                    size += len(data)
+                    view = memoryview(data)
+                    while view:
+                        view = view[file.write(view) :]
+        except OSError as error:
+            raise WherryError(f"cannot write to the store: {error.strerror}") from None
+        return Member(path, digests.from_hex(digest.hexdigest()), size)
+
+    def make(self, data: bytes) -> Member:
+        """A file that the archive should have, and has not."""
+        return self.keep(io.BytesIO(data))
 
     def document(self, name: str) -> bytes:
         """A small file whole."""
@@ -97,11 +130,11 @@ def _limits() -> Limits:
 
 def read(stream: BinaryIO, folder: str) -> Members:
     """All files of the tar `stream`, compressed or not, written to `folder` under numbers."""
-    members = Members()
+    members = Members(folder)
     try:
-        for number, (entry, content) in enumerate(read_layer(decompressed(stream), _limits())):
+        for entry, content in read_layer(decompressed(stream), _limits()):
             if entry.kind == FILE:
-                members.add_file(entry.path, _keep(content, f"{folder}/{number}"))
+                members.add_file(entry.path, members.keep(content))
             elif entry.kind == HARDLINK:
                 members.add_link(entry.path, entry.link)
             elif entry.kind == SYMLINK:
@@ -117,16 +150,35 @@ def read(stream: BinaryIO, folder: str) -> Members:
     return members
 
 
-def _keep(content: Content, path: str) -> Member:
-    digest, size = hashlib.sha256(), 0
-    try:
-        with open(path, "xb", buffering=0) as file:
-            while data := content.read(_BLOCK):
-                digest.update(data)
-                size += len(data)
-                view = memoryview(data)
-                while view:
-                    view = view[file.write(view) :]
-    except OSError as error:
-        raise WherryError(f"cannot write to the store: {error.strerror}") from None
-    return Member(path, digests.from_hex(digest.hexdigest()), size)
+def read_folder(source: str, folder: str) -> Members:
+    """As `read`, of a layout that lies in the folder `source`; links and what is no file are left out."""
+    members = Members(folder)
+    for number, (name, path) in enumerate(_files(source)):
+        if number == _MAX_MEMBERS:
+            raise Corrupt(f"{source} has more than {_MAX_MEMBERS} files")
+        # O_NONBLOCK: a pipe that takes a file's place must not keep us waiting.
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        try:
+            file = open(os.open(path, flags), "rb", buffering=0)  # noqa: SIM115 - closed below
+        except OSError as error:
+            raise WherryError(f"cannot read {path}: {error.strerror}") from None
+        with file:
+            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                members.add_file(name, members.keep(file))
+    return members
+
+
+def _files(source: str) -> Iterator[tuple[str, str]]:
+    """What a layout or an unpacked docker archive is made of: nothing lies below `blobs/sha256/`."""
+    for folder, folders, names in os.walk(source, onerror=_unreadable):
+        below = os.path.relpath(folder, source)
+        if "/" in below:
+            folders.clear()
+        for name in sorted(names):
+            path = f"{folder}/{name}"
+            if not os.path.islink(path):
+                yield os.path.normpath(f"{below}/{name}"), path
+
+
+def _unreadable(error: OSError) -> None:
+    raise WherryError(f"cannot read {error.filename}: {error.strerror}") from None

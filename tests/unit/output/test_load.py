@@ -7,8 +7,10 @@ import gzip
 import io
 import json
 import lzma
+import os
 import tarfile
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import pytest
 from backports import zstd
@@ -17,7 +19,7 @@ from support import remote
 from wherry.base.errors import Corrupt, NotFound, Unsupported, WherryError
 from wherry.oci import media
 from wherry.oci import platform as platforms
-from wherry.output.load import Loaded, load
+from wherry.output.load import Loaded, load, load_folder
 from wherry.store.store import Store
 
 IMAGE = remote.make({"etc/a": b"1"}, {"etc/b": b"2" * 5000})
@@ -127,11 +129,180 @@ def _with_platforms(*architectures: str, nested: bool) -> dict[str, bytes]:
 @pytest.mark.parametrize("nested", [True, False])
 def test_an_image_for_many_machines(store: Store, nested: bool) -> None:
     here = platforms.host().architecture
-    (loaded,) = _load(store, _with_platforms("s390x", here, nested=nested))
-    assert store.images.get(loaded.image_id).config.platform.architecture == here
-    with pytest.raises(NotFound, match="no image for") as caught:
-        _load(store, _with_platforms("s390x", "mips64le", nested=nested))
+    files = _with_platforms("s390x", here, nested=nested)
+    loaded = _load(store, files)
+    if nested:
+        assert _names(loaded) == [["m:1"]]
+        assert store.images.get(loaded[0].image_id).config.platform.architecture == here
+        index = store.images.index_of("m:1")
+        assert index is not None
+        assert index.platforms == ["linux/s390x", f"linux/{here}"]
+        assert index.whole
+        assert f"blobs/sha256/{index.id[7:]}" in files, "it can be pushed as it was"
+    else:
+        assert [store.images.get(image.image_id).config.platform.architecture for image in loaded] == [
+            "s390x",
+            here,
+        ]
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_one_of_many_machines(store: Store, nested: bool) -> None:
+    files = _with_platforms("s390x", "mips64le", nested=nested)
+    (loaded,) = load(store, io.BytesIO(remote.tar(files)), platforms.parse("linux/mips64le"))
+    assert store.images.get(loaded.image_id).config.platform.architecture == "mips64le"
+    assert len(store.images.all()) == 1
+    assert store.images.index_of("m:1") is None
+    with pytest.raises(NotFound, match="no image for linux/riscv64") as caught:
+        load(store, io.BytesIO(remote.tar(files)), platforms.parse("linux/riscv64"))
     assert caught.value.hint == "it has: linux/mips64le, linux/s390x"
+
+
+def test_a_docker_archive_of_another_machine(store: Store) -> None:
+    data = remote.tar(remote.docker_archive(IMAGE, "app:v1"))
+    with pytest.raises(NotFound, match="no image for linux/s390x"):
+        load(store, io.BytesIO(data), platforms.parse("linux/s390x"))
+    assert _nothing_named(store)
+    (loaded,) = load(store, io.BytesIO(data), platforms.parse("linux/amd64"))
+    assert loaded.image_id == IMAGE.id
+
+
+def test_an_index_of_which_a_part_was_saved(store: Store) -> None:
+    """As docker does with one image of an index: the others' blobs are not in the archive."""
+    files = _with_platforms("s390x", "mips64le", "riscv64", nested=True)
+    missing = remote.make({"which": b"mips64le"}, architecture="mips64le")
+    del files[f"blobs/sha256/{missing.digest[7:]}"]
+    (loaded,) = _load(store, files)
+    assert store.images.get(loaded.image_id).config.platform.architecture == "s390x"
+    index = store.images.index_of("m:1")
+    assert index is not None
+    assert index.platforms == ["linux/s390x", "linux/riscv64"]
+    assert not index.whole
+    for name in ("s390x", "riscv64"):
+        files.pop(f"blobs/sha256/{remote.make({'which': name.encode()}, architecture=name).digest[7:]}")
+    with pytest.raises(NotFound, match="none of the images") as caught:
+        _load(store, files)
+    assert "linux/mips64le" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        remote.docker_archive(IMAGE, "app:v1"),
+        remote.layout((IMAGE, {"org.opencontainers.image.ref.name": "docker.io/library/app:v1"})),
+    ],
+    ids=["docker", "oci"],
+)
+def test_a_folder(store: Store, tmp_path: Path, files: dict[str, bytes]) -> None:
+    folder = tmp_path / "layout"
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    (folder / "blobs" / "pipe").parent.mkdir(exist_ok=True)
+    os.mkfifo(folder / "blobs" / "pipe")
+    (folder / "elsewhere").symlink_to("/etc/passwd")
+    before = sorted(folder.rglob("*"))
+    assert _names(load_folder(store, str(folder))) == [["app:v1"]]
+    assert sorted(folder.rglob("*")) == before, "nothing is taken away"
+    assert store.images.find("app:v1").id == IMAGE.id
+    listing = folder / ("index.json" if "index.json" in files else "manifest.json")
+    listing.unlink()
+    listing.symlink_to("/etc/passwd")
+    with pytest.raises(Corrupt, match="not an image archive"):
+        load_folder(store, str(folder))
+
+
+LAYERS = tuple(character * 64 for character in "abc")
+
+
+def _legacy(**changes: bytes | None) -> dict[str, bytes]:
+    """As docker 1.9 wrote it: three layers, of which the second has no files."""
+    files: dict[str, bytes] = {}
+    for number, (layer, tar) in enumerate(
+        zip(LAYERS, (*IMAGE.tars[:1], remote.tar({}), IMAGE.tars[1]), strict=True)
+    ):
+        document = {
+            "id": layer,
+            **({"parent": LAYERS[number - 1]} if number else {}),
+            "created": f"2015-01-0{number + 1}T00:00:00Z",
+            "container_config": {"Cmd": ["/bin/sh", "-c", f"step {number}"]},
+            "config": {"Cmd": ["sh"], "Env": ["A=b"]} if number == 2 else None,
+            "author": "me",
+            "architecture": "amd64",
+            "os": "linux",
+            "Size": 7,
+        }
+        files[f"{layer}/VERSION"] = b"1.0"
+        files[f"{layer}/json"] = json.dumps(document).encode()
+        files[f"{layer}/layer.tar"] = tar
+    files["repositories"] = json.dumps(
+        {"busybox": {"latest": LAYERS[2]}, "a/b": {"1": LAYERS[1], "2": LAYERS[2]}}
+    ).encode()
+    for name, content in changes.items():
+        name = name.replace("__", "/")
+        if content is None:
+            del files[name]
+        else:
+            files[name] = content
+    return files
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+def test_an_archive_from_before_2016(store: Store, compress: Callable[[bytes], bytes]) -> None:
+    files = _legacy()
+    files[f"{LAYERS[0]}/layer.tar"] = compress(files[f"{LAYERS[0]}/layer.tar"])
+    loaded = _load(store, files)
+    assert _names(loaded) == [["busybox:latest", "a/b:2"], ["a/b:1"]]
+    image = store.images.find("busybox")
+    diff_ids = [remote.sha256(tar) for tar in (IMAGE.tars[0], remote.tar({}), IMAGE.tars[1])]
+    assert list(image.config.diff_ids) == diff_ids
+    assert image.config.execution.cmd == ("sh",)
+    assert image.config.execution.env == ("A=b",)
+    assert (image.config.author, image.config.created) == ("me", "2015-01-03T00:00:00Z")
+    assert [item.created_by for item in image.config.history] == [f"/bin/sh -c step {n}" for n in range(3)]
+    raw = json.loads(store.blobs.read(image.id))
+    assert "id" not in raw
+    assert "parent" not in raw
+    assert raw["container_config"] == {"Cmd": ["/bin/sh", "-c", "step 2"]}
+    assert list(store.images.find("a/b:1").config.diff_ids) == diff_ids[:2]
+    assert _load(store, files) == loaded, "the same archive is the same image"
+
+
+def test_an_old_archive_without_names(store: Store) -> None:
+    (loaded,) = _load(store, _legacy(repositories=None))
+    assert loaded.names == ()
+    assert len(store.images.get(loaded.image_id).config.diff_ids) == 3
+
+
+def _described(**changes: object) -> bytes:
+    return json.dumps({"id": LAYERS[0], "os": "linux", **changes}).encode()
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (_legacy(**{f"{LAYERS[0]}__json": _described(parent=LAYERS[2])}), "more than 1000 layers"),
+        (_legacy(**{f"{LAYERS[0]}__json": _described(parent="x")}), "no layer 'x'"),
+        (_legacy(**{f"{LAYERS[0]}__json": _described(parent=["x"])}), "no layer"),
+        (_legacy(**{f"{LAYERS[0]}__json": None}), "no layer"),
+        (_legacy(**{f"{LAYERS[0]}__json": b"[]"}), "not a JSON object"),
+        (_legacy(**{f"{LAYERS[1]}__layer.tar": None}), "no '" + LAYERS[1]),
+        (_legacy(**{f"{LAYERS[2]}__json": _described(parent=LAYERS[1], config=[1])}), "not an image config"),
+        (_legacy(**{f"{LAYERS[2]}__json": _described(container_config={"Cmd": "x"})}), "command"),
+        (_legacy(**{f"{LAYERS[0]}__layer.tar": b"junk" * 200}), "tar"),
+        (_legacy(repositories=b"[]"), "repositories"),
+        (_legacy(repositories=b'{"a": 1}'), "repositories"),
+        (_legacy(repositories=b'{"a": {"b": 1}}'), "repositories"),
+        (_legacy(repositories=b'{"a": {"b": "../../etc"}}'), "no layer"),
+        (_legacy(repositories=b'{"A": {"b": "' + LAYERS[2].encode() + b'"}}'), "names an image wrongly"),
+        (_legacy(repositories=b"{"), "not JSON"),
+        ({"repositories": b"{}"}, "no image"),
+    ],
+)
+def test_old_archives_that_cannot_be(store: Store, files: dict[str, bytes], message: str) -> None:
+    with pytest.raises(WherryError, match=message):
+        _load(store, files)
+    assert _nothing_named(store)
 
 
 def _docker(**changes: object) -> dict[str, bytes]:
@@ -161,7 +332,7 @@ LIAR = remote.make({"a": b"1"}, diff_ids=["sha256:" + "0" * 64])
     ("files", "message"),
     [
         ({}, "neither manifest.json nor index.json"),
-        ({"repositories": b"{}"}, "before version 1.10"),
+        ({"repositories": b"{}"}, "no image: it describes no layer"),
         ({"manifest.json": b"{"}, "not JSON"),
         ({"manifest.json": b"{}"}, "not a list"),
         ({"manifest.json": b"[1]"}, "without a config"),
