@@ -12,6 +12,7 @@ the same whoever saved it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any, BinaryIO
 
 from wherry.base.errors import WherryError
@@ -21,11 +22,13 @@ from wherry.layer.layers import Layers
 from wherry.layer.packing import AS_IT_IS, Form, Packing
 from wherry.oci import digest as digests
 from wherry.oci import reference as references
-from wherry.oci.descriptor import Descriptor, Manifest, encode, make_index
+from wherry.oci.descriptor import Descriptor, Index, Manifest, encode, make_index
 from wherry.oci.digest import Digest
+from wherry.oci.platform import Platform
 from wherry.oci.reference import Reference
 from wherry.output.tarball import Tarball, Writable
-from wherry.store.images import Image
+from wherry.store.images import Image, Name
+from wherry.store.indexes import ImageIndex, Member
 from wherry.store.store import Store
 
 LAYOUT = encode({"imageLayoutVersion": "1.0.0"})
@@ -36,27 +39,43 @@ _BLOCK = 1 << 20
 
 
 class Chosen(NamedTuple):
-    """An image with the names that it is to have where it is loaded."""
+    """An image with the names that it is to have where it is loaded; with `several`, all images of an index,
+    of which `image` is the one that a docker archive has."""
 
     image: Image
     names: tuple[Reference, ...] = ()
+    several: ImageIndex | None = None
 
 
-def choose(store: Store, words: Sequence[str]) -> list[Chosen]:
-    """What the arguments of `save` mean, each image once: a name, all tags of a repository, an ID."""
-    found: dict[Digest, list[Reference]] = {}
+class _Packed(NamedTuple):
+    """An image as it is written; `entry` names its manifest in an index."""
+
+    packing: Packing
+    manifest: Manifest
+    entry: Descriptor
+
+
+def choose(store: Store, words: Sequence[str], platform: Platform | None = None) -> list[Chosen]:
+    """What the arguments of `save` mean, each image once: a name, all tags of a repository, an ID.
+
+    With `platform` the image for that; NotFound where a name has none.
+    """
+    found: dict[tuple[Digest, Digest | None], list[Reference]] = {}
     for word in words:
-        image = store.images.resolve(word)
-        tags = _tags(store, word)
-        if image is None and not tags:
-            store.images.find(word)  # raises
-        for reference, image_id in tags:
-            names = found.setdefault(image_id, [])
-            if reference not in names:
-                names.append(reference)
-        if image is not None:
-            found.setdefault(image.id, [])
-    return [Chosen(store.images.get(image_id), tuple(names)) for image_id, names in found.items()]
+        named = _named(store, word)
+        for name in named:
+            meant = (name.image, name.index_id)
+            if platform:
+                meant = (store.images.find(str(name.reference), platform).id, None)
+            names = found.setdefault(meant, [])
+            if name.reference not in names:
+                names.append(name.reference)
+        if not named:
+            found.setdefault((store.images.find(word, platform).id, None), [])
+    return [
+        Chosen(store.images.get(image_id), tuple(names), store.indexes.get(index_id) if index_id else None)
+        for (image_id, index_id), names in found.items()
+    ]
 
 
 def save(store: Store, images: Sequence[Chosen], sink: Writable, form: Form = AS_IT_IS) -> None:
@@ -65,15 +84,21 @@ def save(store: Store, images: Sequence[Chosen], sink: Writable, form: Form = AS
     if not form.compression:
         form = form._replace(compression=NONE, force=True)
     with store.lease():
-        packed = [_packed(store, layers, chosen.image, form) for chosen in images]
-        manifests = [manifest for _, manifest in packed]
+        packed = [_parts(store, layers, chosen, form) for chosen in images]
+        indexes = [
+            _index_of(chosen.several, parts) if chosen.several else None
+            for chosen, parts in zip(images, packed, strict=True)
+        ]
         tarball = Tarball(sink)
         tarball.folder("blobs")
         tarball.folder("blobs/sha256")
         _document(tarball, "oci-layout", LAYOUT)
-        _document(tarball, "index.json", _index(images, manifests))
-        _document(tarball, "manifest.json", _docker_list(images, manifests))
-        for packing, manifest in packed:
+        _document(tarball, "index.json", _top(images, packed, indexes))
+        _document(tarball, "manifest.json", _docker_list(images, packed))
+        for index in indexes:
+            if index:
+                _document(tarball, blob_name(index.digest), index.raw)
+        for packing, manifest, _ in chain.from_iterable(packed):
             _document(tarball, blob_name(manifest.digest), manifest.raw)
             for blob in (manifest.config, *manifest.layers):
                 with packing.open(blob) as file:
@@ -100,44 +125,65 @@ def named(manifest: Descriptor, names: Sequence[Reference]) -> list[Descriptor]:
     ]
 
 
-def _tags(store: Store, word: str) -> list[tuple[Reference, Digest]]:
+def _named(store: Store, word: str) -> list[Name]:
     """The names that `word` stands for: itself, or without a tag all tags of that repository."""
     try:
         wanted = references.parse(word)
     except WherryError:
         return []
     return [
-        (name.reference, name.image)
+        name
         for name in store.images.all_names()
         if name.reference.name == wanted.name and wanted.tag in ("", name.reference.tag) and not wanted.digest
     ]
 
 
-def _packed(store: Store, layers: Layers, image: Image, form: Form) -> tuple[Packing, Manifest]:
+def _parts(store: Store, layers: Layers, chosen: Chosen, form: Form) -> list[_Packed]:
+    """All images of the index, or the one image."""
+    if chosen.several is None:
+        return [_packed(store, layers, Member(chosen.image.config.platform, chosen.image.id), form)]
+    return [_packed(store, layers, member, form) for member in chosen.several.members]
+
+
+def _packed(store: Store, layers: Layers, member: Member, form: Form) -> _Packed:
     """The manifest that the image came with has no part in it: another store may have got it elsewhere."""
-    packing = Packing(store, layers, image._replace(manifest=None), form, streams=True)
-    return packing, packing.manifest([packing.layer(diff_id) for diff_id in image.config.diff_ids])
+    image = store.images.get(member.image)._replace(manifest=None)
+    packing = Packing(store, layers, image, form, member.annotations, streams=True)
+    manifest = packing.manifest([packing.layer(diff_id) for diff_id in image.config.diff_ids])
+    size, notes = len(manifest.raw), member.described
+    entry = Descriptor(manifest.media_type, manifest.digest, size, notes, member.platform)
+    return _Packed(packing, manifest, entry)
 
 
-def _index(images: Sequence[Chosen], manifests: Sequence[Manifest]) -> bytes:
+def _index_of(index: ImageIndex, parts: Sequence[_Packed]) -> Index:
+    return make_index(tuple(part.entry for part in parts), dict(index.annotations))
+
+
+def _top(
+    images: Sequence[Chosen], packed: Sequence[Sequence[_Packed]], indexes: Sequence[Index | None]
+) -> bytes:
+    """The layout's index: it names images, and indexes of several."""
     entries: list[Descriptor] = []
-    for chosen, manifest in zip(images, manifests, strict=True):
-        platform = chosen.image.config.platform
-        entry = Descriptor(manifest.media_type, manifest.digest, len(manifest.raw), platform=platform)
+    for chosen, parts, index in zip(images, packed, indexes, strict=True):
+        entry = parts[0].entry
+        if index:
+            entry = Descriptor(index.media_type, index.digest, len(index.raw))
         entries += named(entry, chosen.names)
     return make_index(tuple(entries)).raw
 
 
-def _docker_list(images: Sequence[Chosen], manifests: Sequence[Manifest]) -> bytes:
+def _docker_list(images: Sequence[Chosen], packed: Sequence[Sequence[_Packed]]) -> bytes:
     """docker's image specification v1.2, "Combined Image JSON + Filesystem Changeset Format"."""
-    items: list[dict[str, Any]] = [
-        {
-            "Config": blob_name(image.id),
-            "RepoTags": [name.familiar for name in names] or None,
-            "Layers": [blob_name(layer.digest) for layer in manifest.layers],
-        }
-        for (image, names), manifest in zip(images, manifests, strict=True)
-    ]
+    items: list[dict[str, Any]] = []
+    for chosen, parts in zip(images, packed, strict=True):
+        manifest = next(part.manifest for part in parts if part.manifest.config.digest == chosen.image.id)
+        items.append(
+            {
+                "Config": blob_name(chosen.image.id),
+                "RepoTags": [name.familiar for name in chosen.names] or None,
+                "Layers": [blob_name(layer.digest) for layer in manifest.layers],
+            }
+        )
     return encode(items)
 
 

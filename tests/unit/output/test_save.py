@@ -17,6 +17,7 @@ from wherry.oci.config import Execution, ImageConfig
 from wherry.oci.digest import Digest
 from wherry.output.archive import Chosen, choose, save
 from wherry.output.load import load
+from wherry.store.indexes import Member
 from wherry.store.store import Store
 
 pytestmark = pytest.mark.needs(busybox.PROGRAM)
@@ -117,3 +118,48 @@ def test_an_image_without_layers_and_without_names(store: Store) -> None:
     assert listed["RepoTags"] is None
     (loaded,) = load(store, io.BytesIO(sink.getvalue()))
     assert loaded == (image_id, ())
+
+
+def _several(store: Store, name: str) -> tuple[Digest, Digest]:
+    """An image for this machine and one for another under a name."""
+    here, there = _image(store), _image(store, layers=(b"one", b"other"))
+    config = store.images.get(there).config
+    there = store.images.put(config._replace(platform=platforms.parse("linux/s390x")).encode())
+    members = [
+        Member(platforms.parse("linux/s390x"), there, None, (("a", "b"),), (("c", "d"),)),
+        Member(platforms.host(), here),
+    ]
+    index_id = store.indexes.put(members, (("of", "index"),))
+    store.images.tag(references.parse(name), here, index_id)
+    return here, there
+
+
+def test_all_platforms_of_a_name(store: Store, tmp_path: object) -> None:
+    here, there = _several(store, "app:v1")
+    archive = _saved(store, "app:v1")
+    files = _files(archive)
+    (listed,) = json.loads(files["manifest.json"])
+    assert listed["Config"] == f"blobs/sha256/{here[7:]}", "docker gets the image for this machine"
+    (entry,) = json.loads(files["index.json"])["manifests"]
+    index = json.loads(files[f"blobs/sha256/{entry['digest'][7:]}"])
+    assert index["annotations"] == {"of": "index"}
+    assert index["manifests"][0]["platform"] == {"architecture": "s390x", "os": "linux"}
+    assert index["manifests"][0]["annotations"] == {"c": "d"}
+    manifest = json.loads(files[f"blobs/sha256/{index['manifests'][0]['digest'][7:]}"])
+    assert manifest["annotations"] == {"a": "b"}
+    with Store.open(f"{tmp_path}/second") as second:
+        (loaded,) = load(second, io.BytesIO(archive))
+        assert loaded.image_id == here
+        assert second.images.find("app:v1", platforms.parse("linux/s390x")).id == there
+        assert _saved(second, "app:v1") == archive
+
+
+def test_one_platform_of_a_name(store: Store, tmp_path: object) -> None:
+    here, there = _several(store, "app:v1")
+    for text, image_id in (("linux/s390x", there), (str(platforms.host()), here)):
+        (chosen,) = choose(store, ["app:v1"], platforms.parse(text))
+        assert (chosen.image.id, chosen.several) == (image_id, None)
+        assert [name.familiar for name in chosen.names] == ["app:v1"]
+    with pytest.raises(NotFound, match="no image for linux/riscv64"):
+        choose(store, ["app:v1"], platforms.parse("linux/riscv64"))
+    assert [item.image.id for item in choose(store, [there])] == [there]
