@@ -10,6 +10,7 @@ import signal
 import stat
 import subprocess
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,15 @@ def test_login(wherry: Wherry, second: Wherry, locked: str, tmp_path: Path) -> N
     assert wherry.ok("logout", locked) == f"Removing login credentials for {locked}\n"
     assert wherry.ok("logout", locked) == f"Not logged in to {locked}\n"
     assert "asks for a login" in second("pull", name).err
+    podmans = tmp_path / "run" / "containers" / "auth.json"
+    podmans.parent.mkdir(parents=True)
+    podmans.write_text(
+        json.dumps({"auths": {locked: {"auth": b64encode(f"ann:{PASSWORD}".encode()).decode()}}})
+    )
+    env = {"XDG_RUNTIME_DIR": str(tmp_path / "run")}
+    second.ok("pull", name, env=env)
+    left = wherry("logout", locked, env=env)
+    assert (left.code, left.err) == (0, f"warning: {podmans} has a login too: `podman logout {locked}`\n")
 
 
 def test_skopeo_logs_in_for_us(wherry: Wherry, locked: str, tmp_path: Path) -> None:

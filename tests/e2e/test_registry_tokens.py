@@ -148,3 +148,20 @@ def test_skopeo_and_wherry_share_a_login(ann: Wherry, guarded: Guarded, tmp_path
     done = subprocess.run([*command, *authfile], capture_output=True, check=True)
     assert json.loads(done.stdout)["config"]["digest"] == image_id
     assert subprocess.run(command, capture_output=True, check=False).returncode != 0
+
+
+def test_a_login_keeps_an_identity_token_and_no_password(
+    wherry: Wherry, guarded: Guarded, tmp_path: Path
+) -> None:
+    """Where the token server gives one, as docker does."""
+    guarded.tokens.offline = True
+    wherry.ok("login", "-u", "ann", "--password-stdin", guarded.host, stdin=USERS["ann"])
+    guarded.tokens.offline = False
+    kept = json.loads((tmp_path / "docker" / "config.json").read_text())["auths"][guarded.host]
+    assert kept["auth"] == tokenserver.basic("ann", "")
+    assert guarded.tokens.identities[kept["identitytoken"]] == "ann"
+    name = f"{guarded.host}/ann/kept:v1"
+    busybox.put(wherry.root, name)
+    guarded.tokens.log.clear()
+    wherry.ok("push", name)
+    assert {(item.user, item.method) for item in guarded.tokens.log} == {("ann", "POST")}

@@ -40,6 +40,8 @@ class TokenServer:
         self.shared: set[str] = set()
         self.identities: dict[str, str] = {}
         """Identity tokens, and whose they are."""
+        self.offline = False
+        """Whether a user who asks for an identity token gets one."""
         self.stale = 0
         """So many of the next tokens have run out when they are issued."""
         self.log: list[Wanted] = []
@@ -72,7 +74,10 @@ class TokenServer:
         if user is None:
             return 401, {"details": "incorrect username or password"}
         token = self._token(user, [self._granted(user, scope) for scope in scopes])
-        return 200, {"token": token, "access_token": token, "expires_in": 300}
+        document: dict[str, object] = {"token": token, "access_token": token, "expires_in": 300}
+        if self.offline and user and fields.get("offline_token") == ["true"]:
+            document["refresh_token"] = self.identity(user)
+        return 200, document
 
     def identity(self, user: str) -> str:
         """A new identity token."""

@@ -22,9 +22,9 @@ def register(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from wherry.registry import config
-    from wherry.registry.auth import login
     from wherry.registry.credentials import Credential, Credentials
     from wherry.registry.hosts import registry_of
+    from wherry.registry.login import login
 
     registry = registry_of(args.server)
     user, password = _ask(args, registry)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from wherry.oci.reference import DEFAULT_REGISTRY
 
@@ -16,6 +17,9 @@ def run(args: argparse.Namespace) -> int:
     from wherry.registry.hosts import registry_of
 
     registry = registry_of(args.server)
-    known = Credentials().erase(registry)
+    kept = Credentials()
+    known = kept.erase(registry)
     print(f"Removing login credentials for {registry}" if known else f"Not logged in to {registry}")
+    if path := kept.elsewhere(registry):
+        print(f"warning: {path} has a login too: `podman logout {registry}`", file=sys.stderr)
     return 0

@@ -10,7 +10,8 @@ from wherry.base.tuples import NamedTuple
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _ITEM = re.compile(
     rf"""[\s,]*(?P<name>{_TOKEN})
-         (?:\s*=\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>{_TOKEN}))|(?=[\s,]|$))""",
+         (?:\s+(?P<token68>[A-Za-z0-9._~+/-]+=*)(?=\s*(?:,|$))
+         |\s*=\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>{_TOKEN}))|(?=[\s,]|$))""",
     re.VERBOSE,
 )
 _MAX_HEADER = 16 * 1024

@@ -75,10 +75,12 @@ class Client:
         registries = config.load() if registries is None else registries
         mounted = [f"repository:{source}:pull" for source in sources]
 
+        known = credentials or Credentials(helpers=registries.helpers)
+
         def place(source: Source, retries: Retries | None) -> Place:
             scope = f"repository:{source.reference.repository}:{'pull,push' if push else 'pull'}"
             trust = mirrors.trust(registries, source)
-            return Place(source, reference, [scope, *mounted], trust, credentials, retries)
+            return Place(source, reference, [scope, *mounted], trust, known, retries)
 
         self._hint = mirrors.hint(registries)
         *others, home = mirrors.sources(registries, reference, push)

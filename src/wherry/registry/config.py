@@ -8,6 +8,7 @@ left out. Of what stands in them
     [[registry]]      prefix, location, insecure, blocked, mirror-by-digest-only
     [[registry.mirror]]   location, insecure, pull-from-mirror
     [aliases]
+    credential-helpers
 
 is obeyed (containers-registries.conf(5)). Names without a host are Docker Hub's, as with docker: so
 `unqualified-search-registries` and `short-name-mode`, which are about guessing a host, are not.
@@ -58,7 +59,7 @@ class Registries(NamedTuple):
     """All of it. `verify` is what the user said on the command line: it wins over every table's `insecure`.
 
     `searched` are registries others search for a name without a host. `short` is such a name, as the
-    user wrote it, without tag and digest.
+    user wrote it, without tag and digest. `helpers` are asked for credentials (`Credentials`).
     """
 
     tables: tuple[Table, ...] = ()
@@ -66,6 +67,7 @@ class Registries(NamedTuple):
     searched: tuple[str, ...] = ()
     verify: bool | None = None
     short: str = ""
+    helpers: tuple[str, ...] = ()
 
     @property
     def alias(self) -> Alias | None:
@@ -81,6 +83,7 @@ def load(verify: bool | None = None, written: str = "") -> Registries:
     tables: dict[str, Table] = {}
     aliases: dict[str, Alias] = {}
     searched: tuple[str, ...] = ()
+    helpers: tuple[str, ...] = ()
     for path in _files(os.environ):
         part = _File(path)
         tables.update(part.tables())
@@ -88,11 +91,12 @@ def load(verify: bool | None = None, written: str = "") -> Registries:
             aliases.pop(short, None)
             if alias.name:
                 aliases[short] = alias
-        searched = part.searched() or searched
+        searched = part.words("unqualified-search-registries") or searched
+        helpers = part.words("credential-helpers") or helpers
     name = written.partition("@")[0]
     name = name if ":" not in name.rpartition("/")[2] else name.rpartition(":")[0]
     short = "" if references.has_host(name) else name
-    return Registries(tuple(tables.values()), aliases, searched, verify, short)
+    return Registries(tuple(tables.values()), aliases, searched, verify, short, helpers)
 
 
 def _files(environ: Mapping[str, str]) -> list[str]:
@@ -146,10 +150,10 @@ class _File:
         for short, name in found.items():
             yield short, Alias(name, self._path)
 
-    def searched(self) -> tuple[str, ...]:
-        found = self._document.get("unqualified-search-registries", [])
+    def words(self, key: str) -> tuple[str, ...]:
+        found = self._document.get(key, [])
         if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
-            raise self._mistake("unqualified-search-registries must be a list of hosts")
+            raise self._mistake(f"{key} must be a list of words in quotes")
         return tuple(found)
 
     def _table(self, entry: dict[str, Any]) -> Table:

@@ -1,6 +1,7 @@
 """Credentials of registries as docker and podman keep them: `config.json` and helper programs.
 
-The file is `$REGISTRY_AUTH_FILE`, else `$DOCKER_CONFIG/config.json`, else `~/.docker/config.json`; of it
+The file is `$REGISTRY_AUTH_FILE`, else `$DOCKER_CONFIG/config.json`, else `~/.docker/config.json`. What is
+not there is looked for where podman has its logins, unless $REGISTRY_AUTH_FILE names the one file. Of a file
 
     auths         {server: {"auth": base64 of user:password, "identitytoken": ...}}
     credHelpers   {server: NAME}: `docker-credential-NAME` keeps that server's
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from wherry.base.errors import Corrupt, WherryError
@@ -26,6 +28,8 @@ HUB_KEY = "https://index.docker.io/v1/"
 _HUB_NAMES = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
 _TOKEN_USER = "<token>"
 """The user name by which a helper says that its secret is an identity token."""
+FILES = "containers-auth.json"
+"""Among helpers: the files (containers-registries.conf(5), `credential-helpers`)."""
 _HELPER_SECONDS = 60
 _MAX_FILE = 4 << 20
 
@@ -38,18 +42,69 @@ class Credential(NamedTuple):
     identity_token: str = ""
     registry_token: str = ""
 
+    @property
+    def basic(self) -> str:
+        """The header of basic authentication (RFC 7617)."""
+        from base64 import b64encode
+
+        return "Basic " + b64encode(f"{self.user}:{self.password}".encode()).decode()
+
+    def masked(self, text: str) -> str:
+        """`text` without the secrets."""
+        secrets = (self.password, self.identity_token, self.registry_token, self.basic.partition(" ")[2])
+        for secret in filter(None, secrets):
+            text = text.replace(secret, "***")
+        return text
+
     def __repr__(self) -> str:
         return f"Credential(user={self.user!r})"
 
 
 class Credentials:
-    """One user's credentials, read anew each time they are asked for."""
+    """One user's credentials, read anew each time they are asked for; `path` is the file that logins go to.
 
-    def __init__(self, path: str | None = None) -> None:
+    `helpers` are programs that are asked for every registry, `FILES` among them standing for the files.
+    """
+
+    def __init__(self, path: str | None = None, helpers: Sequence[str] = ()) -> None:
         self.path = path or default_path()
+        self._own = _File(self.path)
+        self._files = (self._own, *(_File(other, True) for other in (() if path else podmans_paths())))
+        self._helpers = helpers if FILES in helpers else (*helpers, FILES)
 
     def get(self, registry: str, repository: str = "") -> Credential | None:
         """What is kept for `registry`, or for a folder of it that `repository` lies in (podman's keys)."""
+        for helper in self._helpers:
+            if helper != FILES:
+                found = _ask_helper(helper, _server(registry))
+            else:
+                kept = (file.get(registry, repository) for file in self._files)
+                found = next((credential for credential in kept if credential), None)
+            if found:
+                return found
+        return None
+
+    def put(self, registry: str, credential: Credential) -> str:
+        """Keep a credential; where it is now: the file's path or the helper's name."""
+        return self._own.put(registry, credential)
+
+    def erase(self, registry: str) -> bool:
+        """Whether there was something to forget."""
+        return self._own.erase(registry)
+
+    def elsewhere(self, registry: str) -> str:
+        """A file beside `path` that has a credential too, "" for none: its program has to forget that."""
+        return next((file.path for file in self._files[1:] if file.get(registry)), "")
+
+
+class _File:
+    """One file, and the helpers that it names. Where it is `others`, it may be one that we cannot read."""
+
+    def __init__(self, path: str, others: bool = False) -> None:
+        self.path = path
+        self._others = others
+
+    def get(self, registry: str, repository: str = "") -> Credential | None:
         document = self._read()
         helper = self._helper(document, registry)
         if helper:
@@ -64,14 +119,13 @@ class Credentials:
         return None
 
     def put(self, registry: str, credential: Credential) -> str:
-        """Keep a credential; where it is now: the file's path or the helper's name."""
         document = self._read()
         helper = self._helper(document, registry)
         if helper:
             request = {
                 "ServerURL": _server(registry),
-                "Username": credential.user or _TOKEN_USER,
-                "Secret": credential.password or credential.identity_token,
+                "Username": _TOKEN_USER if credential.identity_token else credential.user,
+                "Secret": credential.identity_token or credential.password,
             }
             _run_helper(helper, "store", json.dumps(request))
             return helper
@@ -84,7 +138,6 @@ class Credentials:
         return self.path
 
     def erase(self, registry: str) -> bool:
-        """Whether there was something to forget."""
         document = self._read()
         helper = self._helper(document, registry)
         known = False
@@ -133,6 +186,8 @@ class Credentials:
         except (FileNotFoundError, NotADirectoryError):
             return {}
         except OSError as error:
+            if self._others:
+                return {}
             raise WherryError(f"cannot read {self.path}: {error.strerror}") from None
         try:
             document = json.loads(raw or b"{}")
@@ -169,10 +224,20 @@ def default_path() -> str:
     return f"{folder}/config.json"
 
 
-def _encode(credential: Credential) -> dict[str, str]:
-    from base64 import b64encode
+def podmans_paths() -> tuple[str, ...]:
+    """Where podman keeps its logins (containers-auth.json(5)); none where a file was named to us."""
+    if os.environ.get("REGISTRY_AUTH_FILE"):
+        return ()
+    running = os.environ.get("XDG_RUNTIME_DIR")
+    config = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    return (
+        f"{running}/containers/auth.json" if running else f"/run/containers/{os.getuid()}/auth.json",
+        f"{config}/containers/auth.json",
+    )
 
-    entry = {"auth": b64encode(f"{credential.user}:{credential.password}".encode()).decode()}
+
+def _encode(credential: Credential) -> dict[str, str]:
+    entry = {"auth": credential.basic.partition(" ")[2]}
     if credential.identity_token:
         entry["identitytoken"] = credential.identity_token
     return entry
@@ -186,9 +251,9 @@ def _server(registry: str) -> str:
 def _normal(key: str) -> str:
     """A key of `auths` without what older dockers wrote around the host: `https://host/v1/`."""
     bare = key.partition("://")[2] or key
-    if "://" in key or bare.endswith(("/v1/", "/v2/", "/v1", "/v2")):
-        bare = bare.partition("/")[0]
     host, slash, rest = bare.rstrip("/").partition("/")
+    if "://" in key or rest in ("v1", "v2"):
+        slash = rest = ""
     return (DEFAULT_REGISTRY if host in _HUB_NAMES else host) + slash + rest
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from wherry.base.errors import WherryError
+from wherry.base.errors import Denied, WherryError
 
 _TUNNEL = "Tunnel connection failed: "
 """How http.client says that a proxy refuses a CONNECT."""
@@ -47,6 +47,17 @@ def failure(url: str, error: Exception) -> WherryError:
             f"cannot reach {host}: {reason}", hint="check the name, the network and that the server runs"
         )
     return Broken(f"the connection to {host} broke: {reason}", hint="try again")
+
+
+def denied(registry: str, known: bool, said: str = "") -> Denied:
+    """The error for a 401; `known`: credentials were sent."""
+    reason = f": {said}" if said else ""
+    if known:
+        return Denied(
+            f"{registry} refused the credentials{reason}",
+            hint=f"check user and password: `wherry login {registry}`",
+        )
+    return Denied(f"{registry} asks for a login{reason}", hint=f"run `wherry login {registry}` first")
 
 
 def proxy_denied(host: str) -> Unreachable:

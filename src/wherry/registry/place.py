@@ -9,10 +9,10 @@ from wherry.base.errors import Corrupt, Denied, NotFound, WherryError
 from wherry.base.text import one_line
 from wherry.oci.descriptor import decode
 from wherry.oci.reference import Reference
-from wherry.registry.auth import Authority, denied
+from wherry.registry.auth import Authority
 from wherry.registry.certificates import Trust
 from wherry.registry.credentials import Credentials
-from wherry.registry.failures import Broken, Refused
+from wherry.registry.failures import Broken, Refused, denied
 from wherry.registry.hosts import base_url, host_of, origin
 from wherry.registry.mirrors import Source
 from wherry.registry.transport import Body, Response, Retries, Transport
@@ -128,7 +128,9 @@ class Place:
         except (WherryError, KeyError, IndexError, TypeError, AttributeError):
             return ""
         text = message if isinstance(message, str) and message else code
-        return f": {one_line(text)[:200]}" if isinstance(text, str) and text else ""
+        if not isinstance(text, str) or not text:
+            return ""
+        return f": {one_line(self._authority.masked(text))[:200]}"
 
     def web_page(self) -> Corrupt:
         return Corrupt(

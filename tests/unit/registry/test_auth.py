@@ -9,18 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from support import remote
+from support import ports, remote
 from support.remote import Made
-from wherry.base.errors import Corrupt, Denied, WherryError
+from wherry.base.errors import Corrupt, Denied, NotFound, WherryError
 from wherry.oci import platform as platforms
-from wherry.registry.auth import login
+from wherry.registry import mirrors
+from wherry.registry.auth import Authority
+from wherry.registry.config import Registries
 from wherry.registry.credentials import Credential, Credentials
+from wherry.registry.login import login
 from wherry.registry.pull import pull
 from wherry.registry.push import push
-from wherry.registry.transport import Retries
+from wherry.registry.transport import Retries, Transport
 from wherry.store.images import Image
 from wherry.store.store import Store
-from wherry.testing.registry import Answer, Fault, Registry
+from wherry.testing.registry import Answer, Change, Fault, Registry
 
 AMD64 = platforms.parse("linux/amd64")
 QUICK = Retries(attempts=2, first=0.001)
@@ -194,3 +197,121 @@ def test_login_to_what_is_no_registry(tmp_path: Path, answer: Answer, message: s
         with pytest.raises(WherryError, match=message):
             login(server.host, Credential("ann", "pw"), keep, retries=QUICK)
     assert not (tmp_path / "config.json").exists()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ('Basic realm="x"', "{bearer}"),
+        ("Negotiate", 'Digest realm="x", nonce="y", Basic realm="x", {bearer}'),
+        ('Basic realm="x", {bearer}, Negotiate YII=',),
+    ],
+)
+def test_tokens_are_preferred_wherever_they_are_offered(
+    store: Store, image: Made, tmp_path: Path, headers: tuple[str, ...]
+) -> None:
+    """A token is good for a few things and minutes; a password for all and for ever."""
+    with Registry("ann", SECRET, tokens=True) as server:
+        remote.publish(server, "app:v1", image)
+        bearer = _challenge(server)[0][1]
+        asked = tuple(("WWW-Authenticate", header.format(bearer=bearer)) for header in headers)
+        server.faults.append(Fault("GET", "/manifests/", Answer(401, asked)))
+        assert _pull(store, server, _known(tmp_path, server.host)).id == image.id
+        sent = [item.headers.get("Authorization", "") for item in server.log if item.path.startswith("/v2/")]
+        assert not [header for header in sent if header.startswith("Basic")]
+
+
+def test_a_way_to_log_in_that_we_do_not_know(store: Store, tmp_path: Path) -> None:
+    with Registry() as server:
+        asked = (("WWW-Authenticate", "Negotiate"), ("WWW-Authenticate", 'Digest realm="x"'))
+        server.faults.append(Fault("GET", "/manifests/", Answer(401, asked), times=9))
+        with pytest.raises(Denied, match="asks for a login by Negotiate, Digest, which is not supported"):
+            _pull(store, server, _known(tmp_path, server.host))
+
+
+def test_a_token_is_renewed_before_it_is_of_no_use(store: Store, image: Made, tmp_path: Path) -> None:
+    """An upload that is refused for its token would have to be sent again."""
+    with Registry("ann", SECRET, tokens=True) as server:
+        remote.publish(server, "app:v1", image)
+        transport = Transport(QUICK, trust=mirrors.trust(Registries()))
+        scopes = ["repository:app:pull"]
+        authority = Authority(server.host, "app", scopes, transport, _known(tmp_path, server.host))
+        server.faults.append(Fault("GET", "/token", Change(lambda body: body.replace(b"300", b"1"))))
+        assert authority.answer([_challenge(server)[0][1]], "")
+        first = authority.header()
+        ports.until(lambda: authority.header() != first)
+        assert authority.header().startswith("Bearer ")
+        assert len(server.asked("GET", "/token")) == 2
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_a_401_in_the_middle_of_a_push(
+    store: Store, server: Registry, image: Made, tmp_path: Path, method: str
+) -> None:
+    """What was being sent is sent again, whole."""
+    remote.publish(server, "app:v1", image)
+    credentials = _known(tmp_path, server.host)
+    pulled = _pull(store, server, credentials)
+    asked = _challenge(server) if server.tokens else (("WWW-Authenticate", 'Basic realm="tests"'),)
+    target = server.reference("other/place:v2")
+    server.faults.append(Fault(method, "/blobs/uploads/", Answer(401, asked)))
+    if server.tokens:
+        assert push(store, pulled, target, credentials=credentials, retries=QUICK) == image.digest
+    else:
+        with pytest.raises(Denied, match="refused the credentials"):
+            push(store, pulled, target, credentials=credentials, retries=QUICK)
+
+
+def test_what_a_server_repeats_is_not_printed(store: Store, server: Registry, tmp_path: Path) -> None:
+    """Some registries and proxies write a request's headers into their errors."""
+    credentials = _known(tmp_path, server.host)
+    basic = b64encode(f"ann:{SECRET}".encode()).decode()
+    repeated = f"no: {SECRET} and {basic}"
+    answer = Answer(403, (), json.dumps({"errors": [{"message": repeated}], "details": repeated}).encode())
+    asked = Answer(401, _challenge(server) if server.tokens else (("WWW-Authenticate", "Basic"),))
+    place = "/token" if server.tokens else "/manifests/"
+    server.faults += [Fault("GET", "/manifests/", asked), Fault("GET", place, answer, times=9)]
+    with pytest.raises(Denied, match=r"no: \*\*\* and \*\*\*"):
+        _pull(store, server, credentials)
+
+
+def test_a_token_that_a_registry_repeats_is_not_printed(store: Store, tmp_path: Path) -> None:
+    with Registry("ann", SECRET, tokens=True) as server:
+        credentials = _known(tmp_path, server.host)
+
+        def repeat(body: bytes) -> bytes:
+            del body
+            return json.dumps({"errors": [{"message": f"no: {[*server.issued][-1]}"}]}).encode()
+
+        server.faults += [Fault("GET", "/manifests/", Answer(401, _challenge(server)))]
+        server.faults += [Fault("GET", "/manifests/", Change(repeat), times=9)]
+        with pytest.raises(NotFound, match=r"no: \*\*\*$"):
+            _pull(store, server, credentials)
+
+
+def test_a_login_keeps_what_the_token_server_gives(tmp_path: Path) -> None:
+    with Registry("ann", SECRET, tokens=True) as server:
+        more = Change(lambda body: body.replace(b"}", b', "refresh_token": "idtoken"}'))
+        server.faults.append(Fault("GET", "/token", more))
+        keep = Credentials(str(tmp_path / "config.json"))
+        login(server.host, Credential("ann", SECRET), keep, retries=QUICK)
+        assert keep.get(server.host) == Credential("ann", identity_token="idtoken")
+        (asked,) = server.asked("GET", "/token")
+        assert "offline_token=true" in asked.path
+        assert SECRET not in (tmp_path / "config.json").read_text()
+
+
+def test_an_identity_token_may_be_replaced(store: Store, image: Made, tmp_path: Path) -> None:
+    """A server that gives a new one with every token takes the old one back (RFC 6749, 6)."""
+    with Registry("ann", SECRET, tokens=True) as server:
+        remote.publish(server, "app:v1", image)
+        server.identity_token = "first"
+        known = _known(tmp_path, server.host, password="", identitytoken="first")
+        transport = Transport(QUICK, trust=mirrors.trust(Registries()))
+        authority = Authority(server.host, "app", (), transport, known)
+        more = Change(lambda body: body.replace(b"}", b', "refresh_token": "second"}'))
+        server.faults.append(Fault("POST", "/token", more))
+        assert authority.answer([_challenge(server)[0][1]], "")
+        server.identity_token = "second"
+        assert authority.answer([_challenge(server)[0][1]], authority.header())
+        assert authority.header() == f"Bearer {[*server.issued][-1]}"

@@ -30,6 +30,11 @@ from wherry.registry.challenge import Challenge, choose, parse
                 Challenge("basic", {"realm": "y"}),
             ],
         ),
+        (
+            'Negotiate YII==, Basic realm="y"',
+            [Challenge("negotiate", {}), Challenge("basic", {"realm": "y"})],
+        ),
+        ("Digest, NTLM", [Challenge("digest", {}), Challenge("ntlm", {})]),
         ("bearer REALM = plain", [Challenge("bearer", {"realm": "plain"})]),
         (r'Basic realm="a \"b\" c"', [Challenge("basic", {"realm": 'a "b" c'})]),
         ('Bearer realm="x", realm="y"', [Challenge("bearer", {"realm": "x"})]),

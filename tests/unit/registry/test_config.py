@@ -46,6 +46,7 @@ def _table(location: str, more: str = "") -> str:
 def test_a_whole_table(read: Write, home: Path) -> None:
     registries = read("""
         unqualified-search-registries = ["quay.io", "docker.io"]
+        credential-helpers = ["containers-auth.json", "box"]
         short-name-mode = "enforcing"
         [[registry]]
         prefix = "example.com/team/"
@@ -71,6 +72,7 @@ def test_a_whole_table(read: Write, home: Path) -> None:
     )
     assert table.file == str(home / "registries.conf")
     assert registries.searched == ("quay.io", "docker.io")
+    assert registries.helpers == ("containers-auth.json", "box")
     assert registries.aliases["app"] == ("example.com/team/app", table.file)
 
 
@@ -182,7 +184,7 @@ def test_short_names(read: Write, written: str, short: str) -> None:
         ("registry = [1]", "must be tables"),
         ("aliases = 1", r"\[aliases\] must be short names"),
         ("[aliases]\nx = 1", r"\[aliases\] must be short names"),
-        ('unqualified-search-registries = "quay.io"', "must be a list of hosts"),
+        ('unqualified-search-registries = "quay.io"', "must be a list of words"),
         ("[registries.search]\nregistries = []", "the old form"),
     ],
 )

@@ -173,3 +173,66 @@ def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_credential_shows_no_secret() -> None:
     assert "hush" not in repr(Credential("ann", "hush", "hush", "hush"))
     assert "hush" not in f"{Credential('ann', 'hush')}"
+
+
+@pytest.mark.parametrize(
+    ("repository", "user"),
+    [("team/app", "app"), ("team/app/sub", "app"), ("team/apple", "team"), ("other", "all"), ("v1", "all"),
+     ("team/v1", "v1")],
+)  # fmt: skip
+def test_podman_keys_are_folders(tmp_path: Path, repository: str, user: str) -> None:
+    auths = {"": "all", "/team": "team", "/team/app": "app", "/team/v1": "v1"}
+    credentials = _file(
+        tmp_path, {"auths": {f"r.example{key}": _auth(name, "x") for key, name in auths.items()}}
+    )
+    found = credentials.get("r.example", repository)
+    assert found is not None
+    assert found.user == user
+
+
+def test_podman_s_own_files_come_after_docker_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("REGISTRY_AUTH_FILE", raising=False)
+    for number, name in enumerate(("DOCKER_CONFIG", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME")):
+        monkeypatch.setenv(name, str(tmp_path / name))
+        path = tmp_path / name / ("config.json" if number == 0 else "containers/auth.json")
+        path.parent.mkdir(parents=True)
+        hosts = ["a.example", "b.example", "c.example"][number:]
+        path.write_text(json.dumps({"auths": {host: _auth(name, "x") for host in hosts}}))
+    credentials = Credentials()
+    users = [found.user for host in "abc" if (found := credentials.get(f"{host}.example"))]
+    assert users == ["DOCKER_CONFIG"] * 3
+    credentials.erase("c.example")
+    credentials.erase("b.example")
+    users = [found.user for host in "abc" if (found := credentials.get(f"{host}.example"))]
+    assert users == ["DOCKER_CONFIG", "XDG_RUNTIME_DIR", "XDG_RUNTIME_DIR"]
+    assert credentials.elsewhere("b.example") == f"{tmp_path}/XDG_RUNTIME_DIR/containers/auth.json"
+    (tmp_path / "XDG_RUNTIME_DIR/containers/auth.json").unlink()
+    assert credentials.elsewhere("c.example") == f"{tmp_path}/XDG_CONFIG_HOME/containers/auth.json"
+    assert credentials.elsewhere("d.example") == ""
+    monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "none.json"))
+    assert Credentials().get("c.example") is None, "the variable names the one file"
+
+
+def test_helpers_of_registries_conf(tmp_path: Path, helper: Path) -> None:
+    """Asked in their order; the files have their place among them, the last one where none is said."""
+    for host in ("both.example", "helper.example"):
+        (helper / host).write_text(json.dumps({"Username": "helper", "Secret": "s"}))
+    path = tmp_path / "config.json"
+    path.write_text(
+        json.dumps({"auths": {"both.example": _auth("file", "x"), "file.example": _auth("file", "x")}})
+    )
+    hosts = ("both.example", "helper.example", "file.example")
+    for helpers, users in {
+        ("box",): ["helper", "helper", "file"],
+        ("containers-auth.json", "box"): ["file", "helper", "file"],
+        (): ["file", None, "file"],
+    }.items():
+        found = [Credentials(str(path), helpers).get(host) for host in hosts]
+        assert [credential and credential.user for credential in found] == users
+
+
+def test_an_identity_token_in_a_helper(tmp_path: Path, helper: Path) -> None:
+    credentials = _file(tmp_path, {"credsStore": "box"})
+    credentials.put("r.example", Credential("ann", identity_token="i"))
+    stored = json.loads((helper / "stored").read_text())
+    assert stored == {"ServerURL": "r.example", "Username": "<token>", "Secret": "i"}
