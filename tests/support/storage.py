@@ -12,14 +12,19 @@ import re
 import sqlite3
 from typing import NamedTuple
 
+from wherry.layer.entry import FILE
+from wherry.layer.forms import FOLDERS
 from wherry.layer.layers import Layers
+from wherry.oci.digest import Digest
 from wherry.store.gc import Scope, collect
 from wherry.store.images import Image
 from wherry.store.store import Store
 
 _OWN = re.compile(r"store\.db(-wal|-shm)?|lock|reserve|blobs/partial")
 """SQLite's files are looked at by their rows; and a folder that is made when it is first needed."""
-_MAY_STAY = re.compile(r"blobs/(sha256|partial)/[0-9a-f]{64}|layers/[0-9a-f]{64}(/index)?")
+_MAY_STAY = re.compile(
+    rf"blobs/(sha256|partial)/[0-9a-f]{{64}}|layers/[0-9a-f]{{64}}(/index|/({'|'.join(FOLDERS)})(/.*)?)?"
+)
 _TABLES_MAY_GROW = {"layers", "layer_blobs"}
 
 
@@ -50,11 +55,26 @@ def assert_nothing_half_written(store: Store, before: Content, kept: Image | Non
         with Layers(store).open_tar(diff_id) as stream:  # type: ignore[arg-type]  # verified at its end
             while stream.read(1 << 20):
                 pass
+    assert_trees_are_whole(store)
     collect(store, Scope(images=False, records=False))
     if kept is None:
         assert content(store) == before
     else:
         assert _without_packed(content(store), kept) == _without_packed(before, kept)
+
+
+def assert_trees_are_whole(store: Store) -> None:
+    """The files of every tree are those of its layer's index, which its digest proves."""
+    for row in _rows(f"{store.root}/store.db")["layers"]:
+        diff_id = Digest(str(row[0]))
+        for form in FOLDERS:
+            tree = f"{store.layers.folder(diff_id)}/{form}"
+            if os.path.isdir(tree):
+                files = {entry.path: entry for entry in Layers(store).index(diff_id).entries}
+                found = dict(_files(tree))
+                assert found.keys() == files.keys()
+                for path, entry in files.items():
+                    assert entry.kind != FILE or found[path] == entry.digest.hex()
 
 
 def _without_packed(found: Content, image: Image) -> Content:

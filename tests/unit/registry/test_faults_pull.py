@@ -20,6 +20,7 @@ from support import faulty, remote, storage
 from support.faulty import FAULTS, QUICK, assert_expected
 from support.remote import Made
 from wherry.base.errors import WherryError
+from wherry.layer.forms import current_form
 from wherry.layer.layers import Layers
 from wherry.oci import media
 from wherry.oci import platform as platforms
@@ -81,8 +82,8 @@ def seeded(template: Path, tmp_path: Path) -> Iterator[Store]:
         yield store
 
 
-def _pull(store: Store, server: Registry) -> Image:
-    return pull(store, server.reference("team/app:v1"), AMD64, retries=QUICK)
+def _pull(store: Store, server: Registry, *, unpack: bool = False) -> Image:
+    return pull(store, server.reference("team/app:v1"), AMD64, retries=QUICK, unpack=unpack)
 
 
 @pytest.mark.parametrize("times", [1, 1000], ids=["once", "always"])
@@ -102,6 +103,25 @@ def test_a_pull_with(seeded: Store, server: Registry, fault: str, step: str, tim
     assert_expected(failed, row.once if times == 1 else row.always)
     server.faults.clear()
     _assert_whole(seeded, _pull(seeded, server))
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_pull_that_unpacks_with(seeded: Store, server: Registry, fault: str) -> None:
+    """Trees are made of bytes that nobody has verified yet: in their places are only those that were."""
+    part = _publish(server)["layer"]
+    before = storage.content(seeded)
+    for times in (1000, 1):
+        server.faults.append(Fault("GET", part, FAULTS[fault].what, times))
+        try:
+            _assert_whole(seeded, _pull(seeded, server, unpack=True))
+        except WherryError as error:
+            assert_expected(error, ".")
+            storage.assert_nothing_half_written(seeded, before)
+        server.faults.clear()
+    image = _pull(seeded, server, unpack=True)
+    _assert_whole(seeded, image)
+    storage.assert_trees_are_whole(seeded)
+    assert Path(seeded.layers.folder(image.config.diff_ids[0]), current_form().folder).is_dir()
 
 
 def _assert_whole(store: Store, image: Image) -> None:
