@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from support import busybox, programs
-from support.cli import Result, Wherry
+from support.cli import Result, Wherry, write_files
+from support.repositories import files_of, serving
 from wherry.store.store import Store
 
 Context = Callable[[Mapping[str, str | bytes]], Path]
@@ -153,6 +154,23 @@ def test_stages_are_verified_side_by_side(verify: Verify) -> None:
         "COPY --from=other /b /\n"
     )
     assert [line[:11] for line in excerpt(result) if line.startswith("[")] == ["[other 2/2]"]
+
+
+def test_what_is_added_from_elsewhere_is_made_again(verify: Verify, tmp_path: Path) -> None:
+    site = write_files(tmp_path / "site", {"a.txt": "text\n"})
+    with serving(files_of(site)) as address:
+        lines = f"ADD {address}/a.txt /\nRUN --mount=type=bind,target=/c cat /c/a /a.txt > /both\n"
+        for _ in range(2):
+            result = verify(lines, a="a")
+            assert result.code == 0, result.err
+            assert "reproducible: 2 steps gave the same twice" in result.err
+
+
+def test_times_of_their_own_differ(verify: Verify) -> None:
+    """With --timestamps=keep the time of every file that a RUN writes is one of its results."""
+    lines = excerpt(verify("RUN touch /x\n", "--timestamps=keep"))
+    assert lines[1].startswith("  /x: time 20")
+    assert "--timestamps=keep" in lines[2]
 
 
 def test_a_carried_cache_is_refused(verify: Verify, tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ _OF_PATHS = (
 """Regular expressions for the whole path; a known file has a known reason."""
 
 _OF_DIFFERENCES = (
+    (r"^time ", "files have the times that the step gave them: leave --timestamps=keep out"),
     (
         "compiled Python code",
         "an order of constants that is left to luck: PYTHONHASHSEED=0, or PYTHONDONTWRITEBYTECODE=1",
@@ -46,7 +47,6 @@ _OF_DIFFERENCES = (
     (_TIME, "the time is written into it: many tools take SOURCE_DATE_EPOCH, see ARG SOURCE_DATE_EPOCH"),
     (r"/tmp/|/var/tmp/|/dev/shm/", "the name of a temporary folder is written into it: give it a fixed one"),
     ("build ID", "a linker's digest of what differs elsewhere: -Wl,--build-id=none, go -ldflags=-buildid="),
-    (r"^time ", "its time is the step's: it was set by a program, or --timestamps=keep"),
 )
 """Regular expressions that are searched in what is said to differ."""
 
