@@ -97,7 +97,7 @@ def _texts(
         yield _content(layers, one, other, quotes=quotes and bool(a.mode & b.mode & _READABLE))
     pairs = (
         ("link to", a.link, b.link),
-        ("device", a.device, b.device),
+        ("device", "{}:{}".format(*a.device), "{}:{}".format(*b.device)),
         ("mode", f"{a.mode:o}", f"{b.mode:o}"),
         ("owner", f"{a.uid}:{a.gid}", f"{b.uid}:{b.gid}"),
         ("attributes", _attributes(a), _attributes(b)),
