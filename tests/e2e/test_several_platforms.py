@@ -14,6 +14,7 @@ import pytest
 from support import busybox, foreign, remote
 from support.cli import Wherry, write_files
 from support.registry import serve
+from wherry.oci import media
 from wherry.oci import platform as platforms
 from wherry.oci import reference as references
 from wherry.store.indexes import Member
@@ -134,6 +135,40 @@ def test_from_gets_what_is_missing_beside_what_is_here(
     with Store.open(str(wherry.root)) as store:
         index = store.images.index_of(pushed.name)
         assert index and sorted(index.platforms) == sorted([str(platforms.host()), "linux/arm64"])
+
+
+@pytest.mark.parametrize(
+    ("form", "kind", "layers"),
+    [
+        ("", media.INDEX, media.LAYER_GZIP),
+        (",compression=zstd,annotation-index.a=b,annotation-manifest.c=d", media.INDEX, media.LAYER_ZSTD),
+        (",oci-mediatypes=false", media.DOCKER_LIST, media.DOCKER_LAYER_GZIP),
+    ],
+)
+def test_a_build_pushes_all_platforms(
+    wherry: Wherry, registry: str, tmp_path: Path, form: str, kind: str, layers: str
+) -> None:
+    name = f"{registry}/built/app:v{len(form)}"
+    write_files(tmp_path / "context", {"Dockerfile": "FROM scratch\nARG TARGETARCH\nCOPY $TARGETARCH /\n"})
+    write_files(tmp_path / "context", {"amd64": "1", "arm64": "2"})
+    words = ["build", "-t", name, "--platform", "linux/amd64,linux/arm64", "-o", f"type=registry{form}"]
+    wherry.ok(*words, "--metadata-file", tmp_path / "meta.json", tmp_path / "context")
+    pushed = raw(name)
+    document = json.loads(pushed)
+    assert document["mediaType"] == kind
+    assert [entry["platform"]["architecture"] for entry in document["manifests"]] == ["amd64", "arm64"]
+    metadata = json.loads((tmp_path / "meta.json").read_text())
+    assert metadata["containerimage.digest"] == remote.sha256(pushed)
+    assert metadata["containerimage.descriptor"] == remote.described(pushed, kind)
+    manifests = [
+        json.loads(raw(f"{name.rpartition(':')[0]}@{entry['digest']}")) for entry in document["manifests"]
+    ]
+    assert {layer["mediaType"] for manifest in manifests for layer in manifest["layers"]} == {layers}
+    has_notes = "annotation" in form
+    assert document.get("annotations") == ({"a": "b"} if has_notes else None)
+    assert all(manifest.get("annotations") == ({"c": "d"} if has_notes else None) for manifest in manifests)
+    wherry.ok("prune", "-f")
+    assert wherry.ok("push", name).endswith(f"digest: {remote.sha256(pushed)}\n"), "the same once more"
 
 
 def test_an_image_of_this_store_alone_is_asked_of_no_registry(wherry: Wherry, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from wherry.base.errors import Unsupported, UsageError
 from wherry.base.events import Emit, Output, ignore
 from wherry.base.tuples import NamedTuple
-from wherry.layer.packing import AS_IT_IS, Form, Packing, Pairs
+from wherry.layer.packing import AS_IT_IS, Form, Packing, Pairs, index_over
 from wherry.oci.descriptor import Descriptor, Manifest
 from wherry.oci.digest import Digest
 from wherry.output import annotations as annotating
@@ -103,10 +103,6 @@ def check(result: Result, outputs: Sequence[Spec]) -> None:
             raise Unsupported(
                 "a docker archive has one platform, and this image has several",
                 hint="-o type=oci has room for all of them",
-            )
-        if spec.push and result.is_index:
-            raise Unsupported(
-                "an index of several platforms is not pushed by -o", hint="build with -t, then `wherry push`"
             )
         if spec.push and not (result.names or spec.names):
             raise UsageError(
@@ -200,7 +196,7 @@ def _stored(store: Store, result: Result, spec: Spec, pushing: _Pushing) -> _Rea
             image = built(store, part)
             store.images.put(store.blobs.read(image.id), _manifest(store, image, spec.form).raw)
     if result.is_index:
-        return _Ready(lambda: _name(store, result, spec))
+        return _stored_index(store, result, spec, pushing)
     (part,) = result.parts
     image = built(store, part)
     if spec.push:
@@ -223,24 +219,54 @@ def _stored(store: Store, result: Result, spec: Spec, pushing: _Pushing) -> _Rea
     if spec.push or spec.form != AS_IT_IS:
         manifest = _manifest(store, image, spec.form, part.annotations)
         top = Descriptor(manifest.media_type, manifest.digest, len(manifest.raw))
-    return _Ready(lambda: _name(store, result, spec), top)
+    return _Ready(lambda: _name(store, result, spec, None, part.annotations), top)
 
 
-def _name(store: Store, result: Result, spec: Spec) -> None:
-    """Point the names at the image, or at the index and its image for this machine."""
-    if not (spec.names_in_store and result.names):
-        return
-    index, annotations = None, result.parts[0].annotations
-    if result.is_index:
-        members = [
-            Member(part.platform, part.image, None, part.annotations, part.described) for part in result.parts
-        ]
-        index, annotations = store.indexes.put(members, result.annotations), ()
-    meaning = (result.primary, index, annotations)
+def _stored_index(store: Store, result: Result, spec: Spec, pushing: _Pushing) -> _Ready:
+    """As `_stored`. Manifests are made where a push or a form needs them, and belong to the index."""
+    members, entries = [], []
+    for part in result.parts:
+        made = None
+        if spec.push or spec.form != AS_IT_IS:
+            manifest = _manifest(store, built(store, part), spec.form, part.annotations)
+            made = store.blobs.put(manifest.raw)
+            size = len(manifest.raw)
+            entries.append(Descriptor(manifest.media_type, made, size, part.described, part.platform))
+        members.append(Member(part.platform, part.image, made, part.annotations, part.described))
+    index_id = store.indexes.put(members, result.annotations)
+    top = None
+    if entries:
+        index = index_over(entries, result.annotations)
+        top = Descriptor(index.media_type, index.digest, len(index.raw))
+    if spec.push:
+        _push_index(store, index_id, result, spec, pushing)
+    return _Ready(lambda: _name(store, result, spec, index_id), top)
+
+
+def _push_index(store: Store, index_id: Digest, result: Result, spec: Spec, pushing: _Pushing) -> None:
+    from wherry.registry import config
+    from wherry.registry.pushall import push_all
+
+    index = store.indexes.get(index_id)
+    assert index is not None
+    registries = config.load(False if spec.insecure else pushing.tls_verify)
     for name in result.names:
-        known = store.images.name(name)
-        if known is None or (known.image, known.index_id, known.annotations) != meaning:
-            store.images.tag(name, *meaning)
+        push_all(
+            store,
+            index,
+            name,
+            pushing.emit,
+            pushing.vertex,
+            by_digest=spec.by_digest,
+            registries=registries,
+        )
+
+
+def _name(store: Store, result: Result, spec: Spec, index_id: Digest | None, annotations: Pairs = ()) -> None:
+    """Point the names at the image, or at the index and its image for this machine."""
+    for name in result.names if spec.names_in_store else ():
+        if not store.images.means(name, result.primary, index_id, annotations):
+            store.images.tag(name, result.primary, index_id, annotations)
 
 
 def _manifest(store: Store, image: Image, form: Form, annotations: Pairs = ()) -> Manifest:
