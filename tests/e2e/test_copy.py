@@ -111,6 +111,10 @@ def test_an_index_reaches_a_registry_byte_for_byte(wherry: Wherry, host: str, he
         f"{SEVERAL.arm64.digest}\n"
     )
     assert wherry.ok("copy", "-q", name, "docker-archive:a.tar:app", cwd=here) == f"{SEVERAL.amd64.digest}\n"
+    # An image alone is copied whatever it is for.
+    assert wherry.ok("copy", "-q", "oci:arm:v1", "docker-archive:c.tar:app", cwd=here) == (
+        f"{SEVERAL.arm64.digest}\n"
+    )
     refused = wherry("copy", "--all", name, "docker-archive:b.tar:app", cwd=here)
     assert (refused.code, "of one platform alone" in refused.err) == (1, True)
     assert not (here / "b.tar").exists()
@@ -159,3 +163,30 @@ def test_a_second_platform_in_the_store(wherry: Wherry, host: str, here: Path) -
     name = f"{host}/stored/app:v1"
     assert wherry.ok("copy", "-q", "store:app:v1", name) == f"{SEVERAL.digest}\n"
     assert wherry.ok("copy", "-q", "--platform", "linux/arm64", "store:app:v1", name) == f"{arm64.digest}\n"
+
+
+def test_copies_at_once_into_one_new_layout(wherry: Wherry, host: str, here: Path) -> None:
+    several_layout(here / "layout")
+    tags = [f"v{number}" for number in range(6)]
+    running = [wherry.start("copy", "-q", "oci:layout", f"oci:new:{tag}", cwd=here) for tag in tags]
+    for process in running:
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err.decode()
+    assert wherry.ok("ls", "oci:new", cwd=here).split() == tags
+    for tag in tags:
+        assert sha256(skopeo("inspect", "--raw", f"oci:new:{tag}", cwd=here).encode()) == SEVERAL.digest
+    assert sorted(path.name for path in here.iterdir()) == ["layout", "new"]
+
+
+@pytest.mark.needs("root", "newuidmap")
+def test_an_ordinary_user_copies(ordinary_wherry: Wherry, host: str) -> None:
+    home = ordinary_wherry.root.parent
+    several_layout(home / "layout")
+    place = f"oci:{home}/layout:v1"
+    ordinary_wherry.ok("copy", place, "store:app:v1")
+    assert (
+        ordinary_wherry.ok("copy", "-q", "store:app:v1", f"{host}/ordinary/app:v1") == f"{SEVERAL.digest}\n"
+    )
+    ordinary_wherry.ok("copy", "store:app:v1", f"oci:{home}/new:v1")
+    assert (home / "new").stat().st_uid == home.stat().st_uid
+    assert ordinary_wherry.ok("ls", f"oci:{home}/new") == "v1\n"

@@ -9,7 +9,6 @@ import sys
 from wherry.base.errors import UsageError, WherryError
 from wherry.cli.parser import add_tls_verify
 from wherry.oci import platform as platforms
-from wherry.oci.platform import Platform
 from wherry.store.store import Store
 from wherry.transfer import places
 from wherry.transfer.places import Place
@@ -42,7 +41,7 @@ def register(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from wherry.cli.transfers import COPY, Transfers
     from wherry.transfer.copy import copy
-    from wherry.transfer.opening import Opening
+    from wherry.transfer.opening import Opening, default_platforms
 
     if args.all and args.platform:
         raise UsageError("--all and --platform contradict each other", hint="leave one of them out")
@@ -53,18 +52,14 @@ def run(args: argparse.Namespace) -> int:
         origin = opening.source(source)
         if not args.quiet:
             print(f"Copying {origin.shown} to {_shown(target)}", file=out, flush=True)
-        chosen = chosen or ([] if args.all else _default(target))
         try:
+            if not chosen and not args.all:
+                chosen = default_platforms(origin, target)
             digest = copy(origin, opening.target(target, source), chosen, args.referrers, transfers)
         except WherryError as error:
             raise _with_hint(error, source) from None
     print(digest if args.quiet else f"Digest: {digest}", file=out)
     return 0
-
-
-def _default(target: Place) -> list[Platform]:
-    """All platforms, but where there is room for one."""
-    return [platforms.host()] if target.kind == places.DOCKER_ARCHIVE else []
 
 
 def _shown(place: Place) -> str:

@@ -39,6 +39,7 @@ class DockerArchiveSource:
         self._place = place
         self._scratch = scratch
         self._folder = ""
+        self._root: Document | None = None
         self._in_archive: dict[Digest, str] = {}
         self._packed_at: dict[Digest, str] = {}
 
@@ -47,6 +48,12 @@ class DockerArchiveSource:
         return self._place.text
 
     def root(self) -> Document:
+        """Made once: the layers are compressed for it."""
+        if self._root is None:
+            self._root = self._make()
+        return self._root
+
+    def _make(self) -> Document:
         item = _picked(self._items(), self._place)
         name = _text(item, "Config")
         raw = self._document(name)

@@ -8,6 +8,7 @@ from types import TracebackType
 
 from wherry.base.errors import NotFound, UsageError
 from wherry.base.events import Emit, ignore
+from wherry.oci import platform as platforms_of
 from wherry.oci.digest import Digest
 from wherry.oci.platform import Platform
 from wherry.oci.reference import Reference
@@ -20,6 +21,14 @@ from wherry.transfer import places
 from wherry.transfer.content import Source, Target
 from wherry.transfer.copy import copy
 from wherry.transfer.places import Place
+from wherry.transfer.trees import is_index
+
+
+def default_platforms(source: Source, target: Place) -> list[Platform]:
+    """What is copied where the user chose nothing: all platforms, and this machine's where one has room."""
+    if target.kind != places.DOCKER_ARCHIVE or not is_index(source):
+        return []
+    return [platforms_of.host()]
 
 
 def copy_image(

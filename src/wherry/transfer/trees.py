@@ -211,5 +211,9 @@ def _check_platform(source: Source, manifest: Manifest, platforms: Sequence[Plat
             raise NotFound(f"{source.shown} is for {config.platform}, not for {platform}")
 
 
+def is_index(source: Source) -> bool:
+    return isinstance(parsed(source, source.root()), Index)
+
+
 def is_image(node: Node) -> bool:
     return node.config is not None and node.config.media_type in (media.CONFIG, media.DOCKER_CONFIG)

@@ -21,7 +21,7 @@ from wherry.store.store import Store
 from wherry.testing.registry import Change, Drop, Fault, Registry
 from wherry.transfer import places, trees
 from wherry.transfer.copy import copy
-from wherry.transfer.opening import Opening
+from wherry.transfer.opening import Opening, default_platforms
 
 SEVERAL = severalplatforms.make()
 IMAGE = SEVERAL.amd64
@@ -495,3 +495,40 @@ def test_members_go_before_all_that_name_them(run: Copy, server: Registry) -> No
         server.add_manifest("from/app", "knot", each, media.INDEX)
     assert run("HOST/from/app:knot", "HOST/to/app:x") == sha256(raw)
     assert run("HOST/from/app:knot", "oci:layout:x") == sha256(raw)
+
+
+def test_an_index_that_gives_a_wrong_size(run: Copy, server: Registry) -> None:
+    entry = described(IMAGE.manifest, media.MANIFEST)
+    raw = severalplatforms.index([entry | {"size": entry["size"] + 1}])
+    server.add_manifest("from/app", "size", raw, media.INDEX)
+    with pytest.raises(Corrupt, match="gives a wrong size for"):
+        run("HOST/from/app:size", "HOST/to/app:x")
+
+
+def test_a_blob_that_the_store_has_is_made_a_layer(run: Copy) -> None:
+    """The blob alone says nothing: a killed copy may have left it."""
+    with Store.open() as store:
+        for layer in IMAGE.layers:
+            store.blobs.put(layer)
+    run("HOST/from/app:one", "store:app")
+    with Store.open() as store:
+        image = store.images.find("app")
+        assert all(store.layers.blobs_of(diff_id) for diff_id in image.config.diff_ids)
+
+
+def test_what_refers_to_the_only_image_is_no_choice(run: Copy, server: Registry) -> None:
+    severalplatforms.attach(server, "from/app", IMAGE.manifest, SIGNATURE, b"of the image")
+    run("HOST/from/app:one", "oci:layout", referrers=True)
+    assert run("oci:layout", "HOST/to/app:x") == IMAGE.digest
+
+
+def test_an_image_alone_fits_into_a_docker_archive(run: Copy, server: Registry) -> None:
+    run("HOST/from/app:all", "oci:arm:x", ARM64)
+    with Opening() as opening:
+        place = places.parse("docker-archive:a.tar")
+        assert default_platforms(opening.source(places.parse("oci:arm:x")), place) == []
+        assert default_platforms(opening.source(places.parse(f"{server.host}/from/app:all")), place) == [
+            platforms.host()
+        ]
+        other = places.parse("oci:layout")
+        assert default_platforms(opening.source(places.parse(f"{server.host}/from/app:all")), other) == []

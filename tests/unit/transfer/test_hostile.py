@@ -178,6 +178,12 @@ def test_an_archive_cut_anywhere_is_no_archive(
     assert os.listdir(folder) == ["a.tar"]
 
 
+def test_an_archive_cut_behind_all_that_is_needed(tmp_path: Path) -> None:
+    (tmp_path / "a.tar").write_bytes(packed(files() | {"zzz": bytes(5000)}).rstrip(b"\0"))
+    with pytest.raises(Corrupt, match="cut off"):
+        run("oci-archive:a.tar:v1")
+
+
 def test_a_layer_that_swells_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WHERRY_MAX_LAYER_SIZE", "1M")
     monkeypatch.setenv("WHERRY_MAX_LAYER_ENTRIES", "100")
