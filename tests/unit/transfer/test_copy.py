@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -13,10 +14,12 @@ from support import remote, severalplatforms
 from support.remote import described, sha256
 from wherry.base.errors import Corrupt, NotFound, Unsupported, UsageError, WherryError
 from wherry.base.events import Event, Note, Transfer
+from wherry.base.locks import locked
 from wherry.oci import media
 from wherry.oci import platform as platforms
 from wherry.oci.platform import Platform
 from wherry.registry.transport import Retries
+from wherry.store.gc import Scope, collect
 from wherry.store.store import Store
 from wherry.testing.registry import Change, Drop, Fault, Registry
 from wherry.transfer import places, trees
@@ -532,3 +535,22 @@ def test_an_image_alone_fits_into_a_docker_archive(run: Copy, server: Registry) 
         ]
         other = places.parse("oci:layout")
         assert default_platforms(opening.source(places.parse(f"{server.host}/from/app:all")), other) == []
+
+
+def test_what_an_index_has_survives_prune(run: Copy, server: Registry) -> None:
+    run("HOST/from/app:all", "store:app")
+    with Store.open() as store:
+        collect(store, Scope())
+    assert run("store:app", "HOST/to/app:x") == SEVERAL.digest
+    assert _blobs("HOST/to/app", server) == ALL
+
+
+def test_an_index_is_changed_by_one_at_a_time(run: Copy, server: Registry) -> None:
+    run("HOST/from/app:one", "oci:layout:one")
+    second = Thread(target=run, args=("HOST/from/app:all", "oci:layout:all"), daemon=True)
+    with locked("layout"):
+        second.start()
+        second.join(0.5)
+        assert second.is_alive()
+    second.join(20)
+    assert run("oci:layout:all", "HOST/to/app:x") == SEVERAL.digest

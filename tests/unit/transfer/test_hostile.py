@@ -179,7 +179,8 @@ def test_an_archive_cut_anywhere_is_no_archive(
 
 
 def test_an_archive_cut_behind_all_that_is_needed(tmp_path: Path) -> None:
-    (tmp_path / "a.tar").write_bytes(packed(files() | {"zzz": bytes(5000)}).rstrip(b"\0"))
+    raw = packed(files() | {"zzz": b"z" * 5000})
+    (tmp_path / "a.tar").write_bytes(raw[: raw.rindex(b"zz")])
     with pytest.raises(Corrupt, match="cut off"):
         run("oci-archive:a.tar:v1")
 
