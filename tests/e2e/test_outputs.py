@@ -286,3 +286,49 @@ def test_standard_output_beside_files(wherry: Wherry, app: Path, tmp_path: Path)
     with tarfile.open(out) as archive:
         assert "data/file" in archive.getnames()
     assert os.path.getsize(tmp_path / "a.tar") > 1000
+
+
+def test_outputs_of_an_ordinary_user(ordinary_wherry: Wherry, expected: Tree) -> None:
+    """His files are his own; what has owners has those of the image."""
+    wherry = ordinary_wherry
+    home = wherry.root.parent
+    context = write_files(home / "context", FILES | {"closed/file": "in a closed folder"})
+    (context / "Dockerfile").write_text(DOCKERFILE + "COPY --chmod=0500 closed /closed\n")
+    os.chmod(context, 0o755)
+    outputs = [
+        f"type=local,dest={home}/out",
+        f"type=tar,dest={home}/out.tar",
+        f"type=oci,dest={home}/oci.tar",
+    ]
+    for _ in range(2):  # what is there is replaced
+        wherry.ok("build", *(word for output in outputs for word in ("-o", output)), context)
+    assert {os.lstat(path).st_uid for path in (home / "out").rglob("*")} == {os.stat(home).st_uid}
+    assert (home / "out" / "data" / "file").samefile(home / "out" / "data" / "same")
+    assert (home / "out" / "closed" / "file").stat().st_mode & 0o777 == 0o500
+    with tarfile.open(home / "out.tar") as archive:
+        assert archive.getmember("data/file").uid == 1000
+    assert _comparable(readers.umoci(f"oci-archive:{home}/oci.tar"))["data/file"] == expected["data/file"]
+
+
+def test_names_go_to_the_image_with_the_limited_times(wherry: Wherry, app: Path) -> None:
+    """RUN and COPY limit times themselves; what keeps its own in a layer of the build's are an archive's."""
+    epoch = {"SOURCE_DATE_EPOCH": "1400000000"}
+    output = ["-o", "type=image,rewrite-timestamp=true"]
+    image = wherry.ok("build", "-q", "-t", "app:limited", *output, app, env=epoch)
+    assert wherry.ok("images", "-q", "--no-trunc", "app:limited") == image
+    assert wherry.ok("images", "-aq", "--no-trunc") == image
+    plain = wherry.ok("build", "-q", "-t", "app:plain", app, env=epoch)
+    with tarfile.open(fileobj=io.BytesIO(_exported(wherry, "app:limited"))) as archive:
+        limited = {member.name: member.mtime for member in archive}
+    with tarfile.open(fileobj=io.BytesIO(_exported(wherry, "app:plain"))) as archive:
+        kept = {member.name: member.mtime for member in archive}
+    assert max(limited.values()) <= 1_400_000_000
+    assert (plain == image) == (max(kept.values()) <= 1_400_000_000)
+    assert limited == {name: min(mtime, 1_400_000_000) for name, mtime in kept.items()}
+
+
+def _exported(wherry: Wherry, name: str) -> bytes:
+    done = subprocess.run(
+        [*wherry.command, "export", name], env=wherry.environment, capture_output=True, check=True
+    )
+    return done.stdout
