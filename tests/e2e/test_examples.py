@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
+from support import foreign
 from support.cli import Wherry
 from support.web import ask, free_port
 
@@ -137,3 +139,16 @@ def test_every_example_explains_itself() -> None:
     for folder in {example.folder for example in LIST}:
         assert "wherry build" in (EXAMPLES / folder / "README.md").read_text()
         assert (EXAMPLES / folder / ".dockerignore").is_file()
+
+
+@pytest.mark.needs("root", foreign.EMULATOR)
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="its compilers are for amd64")
+def test_a_program_for_two_machines(shared: Wherry) -> None:
+    tag = "examples/cross"
+    both = ("--platform", "linux/amd64,linux/arm64", "--progress", "plain")
+    result = shared("build", "-t", tag, *both, EXAMPLES / "cross")
+    assert result.code == 0, result.err
+    assert result.err.count("] RUN apt-get update") == 1
+    for platform, machine in (("linux/amd64", "x86_64"), ("linux/arm64", "aarch64")):
+        said = shared.ok("run", "--rm", "--network=none", "--platform", platform, tag)
+        assert said == f"compiled for {platform.partition('/')[2]}, running on {machine}\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import tarfile
 import tempfile
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from support import busybox, folders, foreign
 from support.cli import Wherry, write_files
 from support.progress import words
+from wherry.oci import digest as digests
 from wherry.oci import platform as platforms
 from wherry.store.indexes import ImageIndex
 from wherry.store.store import Store
@@ -165,13 +167,39 @@ def test_outputs(place: Place, tmp_path: Path) -> None:
 
 @pytest.mark.needs("skopeo")
 def test_others_read_the_index(place: Place, tmp_path: Path) -> None:
-    import subprocess
-
     place.write(CROSS)
     place.wherry.ok("build", "-q", *BOTH, "-o", f"type=oci,dest={tmp_path}/app.tar", place.context)
     command = ["skopeo", "inspect", "--override-arch", "arm64", f"oci-archive:{tmp_path}/app.tar"]
     found = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     assert (found["Architecture"], found["Labels"]) == ("arm64", {"a": "b"})
+
+
+@pytest.mark.needs("skopeo")
+@pytest.mark.parametrize("more", ["", ",compression=zstd,force-compression=true", ",store=false"])
+def test_a_push_at_once(place: Place, registry: str, tmp_path: Path, more: str) -> None:
+    place.write(CROSS)
+    name = f"{registry}/two:v{len(more)}"
+    place.wherry.ok(
+        *("build", "-q", *BOTH, "-t", name, "-o", f"type=registry{more}", "--annotation", "index:a=b"),
+        *("--metadata-file", tmp_path / "metadata", place.context),
+    )
+    command = ["skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{name}"]
+    raw = subprocess.run(command, capture_output=True, check=True).stdout
+    metadata = json.loads((tmp_path / "metadata").read_text())
+    assert metadata["containerimage.digest"] == digests.of(raw)
+    assert metadata["containerimage.descriptor"]["size"] == len(raw)
+    index = json.loads(raw)
+    assert index["annotations"] == {"a": "b"}
+    assert [entry["platform"]["architecture"] for entry in index["manifests"]] == [
+        platforms.host().architecture,
+        "arm64",
+    ]
+    other = Wherry(tmp_path / "other", tmp_path / "docker")
+    other.ok("pull", "-q", "--platform", "linux/arm64", name)
+    assert "aarch64" in other.ok(
+        "run", "--rm", "--network=none", "--platform", "linux/arm64", name, "uname", "-m"
+    )
+    assert (place.index(name) is None) == ("store" in more)
 
 
 def read(layout: Path, digest: str) -> Any:
