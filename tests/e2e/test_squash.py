@@ -105,6 +105,29 @@ def test_what_is_no_base_is_told(wherry: Wherry, app: str, context: Context) -> 
     assert wherry("squash", "nothing").code == 1
 
 
+def test_a_build_can_squash_what_it_makes(wherry: Wherry, app: str, tmp_path: Path) -> None:
+    """As docker's and podman's does: the layers of the base stay."""
+    context = tmp_path / "context"
+    small = wherry.ok("build", "-q", "--squash", "-t", "small", context).strip()
+    assert small == wherry.ok("squash", "--from", "base", "app").strip() != app
+    assert wherry.ok("build", "-q", "-t", "app", context).strip() == app
+    assert wherry.ok("build", "-q", "--squash", context).strip() == small
+
+
+def test_a_squashed_image_can_be_moved(wherry: Wherry, app: str, context: Context) -> None:
+    small = wherry.ok("build", "-q", "--squash", "-t", "small", context({"Dockerfile": APP})).strip()
+    wherry.ok("build", "-q", "-t", "next", context({"Dockerfile": BASE + "COPY <<E /new\nE\n"}))
+    moved = wherry.ok("rebase", "-q", "small", "--onto", "next").strip()
+    wherry.ok("tag", "next", "base")
+    assert wherry.ok("build", "-q", "--squash", context({"Dockerfile": APP})).strip() == moved != small
+
+
+def test_a_cache_within_the_image_needs_its_layers(wherry: Wherry, app: str, context: Context) -> None:
+    result = wherry("build", "--squash", "--cache-to", "type=inline", context({"Dockerfile": APP}))
+    assert result.code == 125
+    assert "type=inline" in result.err
+
+
 @pytest.mark.needs("root")
 def test_what_a_run_removed_is_gone(shared: Wherry, context: Context) -> None:
     lines = (

@@ -47,7 +47,8 @@ class Known(NamedTuple):
 
 
 class Blueprint(NamedTuple):
-    """`name` and `text` are the Dockerfile's; `labels` those of the command; `steps` stand by `identity`."""
+    """`name` and `text` are the Dockerfile's; `labels` those of the command; `steps` stand by `identity`.
+    `squash`: the layers are one in the image."""
 
     name: str
     text: str
@@ -58,6 +59,7 @@ class Blueprint(NamedTuple):
     times: Times
     origins: tuple[Origin, ...]
     steps: tuple[tuple[str, Known], ...]
+    squash: bool = False
 
     def planned(self, images: Mapping[tuple[str, Platform], Image]) -> Plan:
         """The plan, where the names of the Dockerfile mean these images. KeyError for one that is missing."""
@@ -97,6 +99,7 @@ def drawn(
         times=times,
         origins=(),
         steps=(),
+        squash=options.squash,
     )
 
 

@@ -88,7 +88,7 @@ def build(store: Store, options: Options, emit: Emit = ignore) -> Built:
     Raises WherryError; then nothing is named, and a name that an image had stays with it.
     """
     began = time.monotonic()
-    _check_verified(options)
+    _check_together(options)
     places, targets = _caches(options)
     if options.conditions != Conditions():
         from wherry.runtime.conditions import checked
@@ -119,7 +119,7 @@ def build(store: Store, options: Options, emit: Emit = ignore) -> Built:
                 if options.verify:
                     _verify(store, plan, outcomes, options, executor, emit)
             exports = _exports(store, plan, outcomes, recorder, targets, emit)
-            made = _images(plan, outcomes, options, given_times.epoch, exports)
+            made = _images(store, plan, outcomes, options, given_times.epoch, exports)
             exported = _export(store, made, options, given_times, len(plan.steps) + 1, emit)
             account = accounts.account(outcomes, time.monotonic() - began, given_times)
             keeping.succeeded(store, plan, outcomes, options, exported.image, account)
@@ -144,7 +144,13 @@ def build(store: Store, options: Options, emit: Emit = ignore) -> Built:
     return Built(exported.image, len(outcomes), executed, seconds, exported.top, exported.images)
 
 
-def _check_verified(options: Options) -> None:
+def _check_together(options: Options) -> None:
+    """Options that contradict each other."""
+    if options.squash and any("inline" in text for text in options.cache_to):
+        raise UsageError(
+            "--squash leaves no layer for a cache of type=inline to speak of",
+            hint="--cache-to type=registry or type=local",
+        )
     if options.verify and options.cache_from:
         raise UsageError(
             "--verify executes every step, and results of --cache-from come without all that they stand on",
@@ -327,15 +333,27 @@ def _check_outputs(options: Options, given_times: Times) -> None:
 
 
 def _images(
-    plan: Plan, outcomes: Sequence[Outcome], options: Options, epoch: int, carried: Exports | None
+    store: Store,
+    plan: Plan,
+    outcomes: Sequence[Outcome],
+    options: Options,
+    epoch: int,
+    carried: Exports | None,
 ) -> list[Made]:
     """One for each platform, with the cache in it that `carried` has for it."""
     made = []
     for aim in plan.aims:
         config = planning.config_of(aim, outcomes, options.labels, epoch)
+        below = len(aim.base.diff_ids) if aim.base else 0
+        if options.squash:
+            from wherry.image.squash import squash
+            from wherry.runtime import modes
+
+            modes.enter_as_user()
+            config = squash(store, config, below)
         if carried:
             config = carried.inlined(config)
-        made.append(Made(config, len(config.diff_ids) - (len(aim.base.diff_ids) if aim.base else 0)))
+        made.append(Made(config, len(config.diff_ids) - below))
     return made
 
 

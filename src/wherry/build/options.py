@@ -65,6 +65,8 @@ class Options(NamedTuple):
     """Caches of other machines that are asked for results, in this order: `type=local,src=cache`."""
     cache_to: tuple[str, ...] = ()
     """Where results go for other machines: `type=local,dest=cache,mode=max`."""
+    squash: bool = False
+    """Whether the layers that are built become one, above those of the base."""
     verify: bool = False
     """Whether every step is executed twice and the results are compared."""
 

@@ -22,6 +22,8 @@ from wherry.build.reuse import Reuse
 from wherry.build.solve import Chain, Outcome
 from wherry.build.step import Base, Copy, Run, Step
 from wherry.build.viewfiles import ViewFiles
+from wherry.image.squash import squash
+from wherry.oci.config import ImageConfig
 from wherry.oci.digest import Digest
 from wherry.oci.platform import Platform
 from wherry.runtime import modes
@@ -58,7 +60,7 @@ def rebase(store: Store, image: Image, onto: Image) -> Moved:
     plan = drawn.planned(images)
     known = dict(drawn.steps)
     outcomes = _recorded(plan, known, drawn)
-    if outcomes is None or not _is_of(image, plan, outcomes, drawn):
+    if outcomes is None or not _is_of(image, _config(store, plan, outcomes, drawn)):
         raise NotFound(
             "this image is not what its Dockerfile gives: another version of wherry or an output made it",
             hint="build it once more: steps whose results are kept take no time",
@@ -68,8 +70,7 @@ def rebase(store: Store, image: Image, onto: Image) -> Moved:
     planned = moved.planned(moved.images())
     tests = _Tests(store, drawn, plan, outcomes, known)
     results = tests.all(planned)
-    config = config_of(planned.aims[0], results, drawn.labels, drawn.times.epoch)
-    result = store.images.put(config.encode())
+    result = store.images.put(_config(store, planned, results, drawn).encode())
     contents = {step.number: tests.contents.get(step.number, ()) for step in planned.steps}
     steps = blueprint.known(planned.steps, results, contents, drawn.times)
     keeping.blueprint(store, result, moved._replace(steps=steps))
@@ -105,9 +106,15 @@ def _outcome(parent: Chain, layer: Digest | None) -> Outcome:
     return Outcome((*parent, layer) if layer else parent, layer)
 
 
-def _is_of(image: Image, plan: Plan, outcomes: Sequence[Outcome], drawn: Blueprint) -> bool:
-    """Whether the plan gives the image; but for what a cache has put into its config."""
-    config = config_of(plan.aims[0], outcomes, drawn.labels, drawn.times.epoch)
+def _config(store: Store, plan: Plan, outcomes: Sequence[Outcome], drawn: Blueprint) -> ImageConfig:
+    """That of the image which a build gives."""
+    (aim,) = plan.aims
+    config = config_of(aim, outcomes, drawn.labels, drawn.times.epoch)
+    return squash(store, config, len(aim.base.diff_ids) if aim.base else 0) if drawn.squash else config
+
+
+def _is_of(image: Image, config: ImageConfig) -> bool:
+    """Whether the image has that config; but for what a cache has put into it."""
     return config.encode() == image.config._replace(other=()).encode()
 
 

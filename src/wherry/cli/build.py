@@ -172,6 +172,7 @@ def register(parser: argparse.ArgumentParser) -> None:
     )
     add("--sbom", default="", metavar="false", help="as --provenance")
     add("--attest", action="append", default=[], metavar="type=TYPE,disabled=true", help="as --provenance")
+    add("--squash", action="store_true", help="merge the layers that are built into one")
     add("--verify", action="store_true", help="execute every step twice and name the files that differ")
     add("--call", metavar="METHOD[,format=FORMAT]", help="build, check, outline or targets; text or json")
     add("--check", action="store_true", help="lint the Dockerfile and build nothing (--call=check)")
@@ -257,6 +258,7 @@ def _options(args: argparse.Namespace, settings: Settings) -> Options:
         conditions=conditions.read(args, settings),
         cache_from=tuple(args.cache_from),
         cache_to=tuple(args.cache_to),
+        squash=args.squash,
         verify=args.verify,
     )
 

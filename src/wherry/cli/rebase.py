@@ -8,6 +8,7 @@ import sys
 from wherry.build.bases import Bases
 from wherry.build.rebase import rebase
 from wherry.cli.tag import name
+from wherry.runtime import modes
 from wherry.store.store import Store
 from wherry.ui.progress import display
 
@@ -38,6 +39,7 @@ def run(args: argparse.Namespace) -> int:
         image = store.images.find(args.image)
         with display("quiet" if args.quiet else "auto", sys.stderr) as emit:
             onto = Bases(store, False, emit).find(args.onto, None, image.config.platform)
+        modes.enter_as_user()
         moved = rebase(store, image, onto)
         for tag in tags:
             store.images.tag(tag, moved.image)
