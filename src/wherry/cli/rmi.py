@@ -53,7 +53,7 @@ def _remove(store: Store, text: str, force: bool) -> list[Digest]:
     names = store.images.holders(image.id)
     if not force:
         _check_one_name(store, image, names)
-    going = _held_by(store, names) or [image.id]
+    going = _held_by(store, names) if names else _meant_by(store, text, image)
     users = _users(store, going)
     if not users:
         return _delete(store, going, names)
@@ -96,6 +96,13 @@ def _held_by(store: Store, names: list[Reference]) -> list[Digest]:
             reached[name.image] = None
         reached.update(dict.fromkeys(member.image for member in index.members) if index else {})
     return [image_id for image_id in reached if set(store.images.holders(image_id)) <= set(names)]
+
+
+def _meant_by(store: Store, text: str, image: Image) -> list[Digest]:
+    """What an ID or a name with a digest means that has no other name: an index's images go with it."""
+    index = store.images.index_of(text)
+    members = dict.fromkeys(member.image for member in index.members) if index else (image.id,)
+    return [image_id for image_id in members if not store.images.holders(image_id)]
 
 
 def _users(store: Store, images: list[Digest]) -> list[Container]:

@@ -19,7 +19,7 @@ MAX_DEPTH = 3
 _MAX_MANIFESTS = 1000
 _MAX_ENTRIES = 10_000
 _MAX_TOTAL = 4 * MAX_DOCUMENT
-"""Bytes of all manifests: they are kept in memory until all is known to be good."""
+"""Bytes of all manifests, and of all configs: they are kept in memory until all is known to be good."""
 _REQUESTS = 4
 
 
@@ -52,12 +52,16 @@ def read(store: Store, client: Client, root: Index) -> Tree:
             break
     else:
         raise Unsupported(f"{client.reference.familiar} is an index of indexes, more than {MAX_DEPTH} deep")
-    entries = _entries(client, root, documents)
-    images = tuple(
-        Found(entry.platform, document) for entry, document in entries if _is_image(entry, document)
-    )
-    others = {document.digest: document for entry, document in entries if not _is_image(entry, document)}
-    return Tree(documents, images, tuple(others.values()))
+    images: list[Found] = []
+    others: dict[Digest, Manifest] = {}
+    for entry, manifest in _entries(client, root, documents):
+        if _is_image(entry, manifest):
+            images.append(Found(entry.platform, manifest))
+        else:
+            others[manifest.digest] = manifest
+    if sum(found.manifest.config.size for found in images) > _MAX_TOTAL:
+        raise Unsupported(f"{client.reference.familiar} has more than {_MAX_TOTAL >> 20} MiB of configs")
+    return Tree(documents, tuple(images), tuple(others.values()))
 
 
 def parsed(reference: Reference, raw: bytes, media_type: str) -> Manifest | Index:

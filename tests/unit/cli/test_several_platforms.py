@@ -155,6 +155,17 @@ def test_rmi_leaves_what_another_name_has(store: Store, pulled: Pulled, run: Run
     assert [image.id for image in store.images.all()] == [pulled.here.id]
 
 
+def test_rmi_by_digest_takes_all_that_have_no_name(store: Store, pulled: Pulled, run: Run) -> None:
+    store.images.untag(store.images.all_names()[0].reference)
+    run("tag", pulled.there.id, "there")
+    text = run("rmi", f"{pulled.repository}@{pulled.digest}")
+    assert text.splitlines()[:2] == [
+        f"Untagged: {pulled.repository}@{pulled.digest}",
+        f"Deleted: {pulled.here.id}",
+    ]
+    assert [image.id for image in store.images.all()] == [pulled.there.id]
+
+
 def test_rmi_by_id_of_one_of_several(store: Store, pulled: Pulled, run: Run) -> None:
     text = run("rmi", short(pulled.there), code=1)
     assert f"is one of several that have the name {pulled.name}" in text

@@ -230,6 +230,15 @@ class TestHostileIndexes:
         huge = entry(b"1", None) | {"size": 65 << 20}
         self._refused(store, server, families.index([huge]), Unsupported, "64 MiB of them")
 
+    def test_configs_larger_than_anybody_has(self, store: Store, server: Registry) -> None:
+        made = remote.make({"a": b"1"})
+        document = json.loads(made.manifest)
+        document["config"]["size"] = 65 << 20
+        raw = json.dumps(document).encode()
+        server.add_manifest("team/app", remote.sha256(raw), raw, media.MANIFEST)
+        self._refused(store, server, families.index([entry(raw, None)]), Unsupported, "64 MiB of configs")
+        assert not server.asked("GET", "/blobs/")
+
     def test_a_manifest_of_another_size(self, store: Store, server: Registry) -> None:
         made = remote.make({"a": b"1"})
         remote.publish(server, f"team/app:{made.digest}", made)
