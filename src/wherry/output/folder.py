@@ -38,15 +38,17 @@ def folder(trees: Sequence[Placed], path: str, emit: Emit = ignore) -> Iterator[
         root = Root(path)
     unfinished = f".wherry-{os.getpid()}-{os.urandom(4).hex()}.new"
     with root:
-        written = Folder(root, path, unfinished)
         try:
             with _named(path):
                 root.mkdir(unfinished, 0o700)
-            left_out = written.write(trees)
-            written.check()
-            if left_out:
-                emit(Note("warning", f"{left_out} device nodes were not exported"))
-            yield written
+                aside = Root(f"{path}/{unfinished}")
+            with aside:
+                written = Folder(aside, root, path)
+                left_out = written.write(trees)
+                written.check()
+                if left_out:
+                    emit(Note("warning", f"{left_out} device nodes were not exported"))
+                yield written
         finally:
             root.rmtree(unfinished)
             if is_new and not os.listdir(path):
@@ -54,12 +56,12 @@ def folder(trees: Sequence[Placed], path: str, emit: Emit = ignore) -> Iterator[
 
 
 class Folder:
-    """Files below `unfinished` of the folder `root`, which a user knows as `name`."""
+    """Files in the folder `aside`, for the same paths in `target`, which a user knows as `name`."""
 
-    def __init__(self, root: Root, name: str, unfinished: str) -> None:
-        self._root = root
+    def __init__(self, aside: Root, target: Root, name: str) -> None:
+        self._aside = aside
+        self._target = target
         self._name = name
-        self._unfinished = unfinished
         self._folders: dict[str, Entry] = {}
 
     def write(self, trees: Sequence[Placed]) -> int:
@@ -73,65 +75,68 @@ class Folder:
                     self._write_one(tree.view, found, entry)
                 elif entry.path not in self._folders:
                     # open for us: its mode comes last, and its time, which each new name moves
-                    self._root.mkdir(self._here(entry.path), 0o700)
+                    self._aside.mkdir(entry.path, 0o700)
                     self._folders[entry.path] = entry
         return left_out
 
     def check(self) -> None:
         """WherryError where a file is to come to a place at which a folder lies: it may be the user's own."""
         with _named(self._name):
-            for path, _ in self._moves(""):
+            for path, _ in self._moves():
                 if path not in self._folders and self._has_folder(path):
                     raise WherryError(f"cannot write {self._name}/{path}: Is a directory")
 
     def finish(self) -> None:
         """Move everything to its place."""
-        for path, is_there in self._moves(""):
+        for path, is_there in self._moves():
             with _named(f"{self._name}/{path}"):
                 if is_there:
-                    self._root.chmod(path, 0o700)  # such a folder may be closed to its own owner
-                    continue
-                if path in self._folders and self._root.exists(path):
-                    self._root.unlink(path)
-                self._root.rename(self._here(path), path)
+                    self._target.chmod(path, 0o700)  # such a folder may be closed to its own owner
+                else:
+                    self._move(path)
         for path, entry in reversed(self._folders.items()):
             with _named(f"{self._name}/{path}"):
-                self._root.chmod(path, entry.mode & _PLAIN_MODE)
-                self._root.utime(path, entry.mtime)
+                self._target.chmod(path, entry.mode & _PLAIN_MODE)
+                self._target.utime(path, entry.mtime)
 
-    def _here(self, path: str) -> str:
-        return f"{self._unfinished}/{path}"
+    def _move(self, path: str) -> None:
+        if path in self._folders and self._target.exists(path):
+            self._target.unlink(path)
+        with self._aside.parent(path) as (source, name), self._target.parent(path) as (target, _):
+            os.rename(name, name, src_dir_fd=source, dst_dir_fd=target)
 
-    def _moves(self, above: str) -> Iterator[tuple[str, bool]]:
+    def _moves(self) -> Iterator[tuple[str, bool]]:
         """What is to be renamed: files, and folders of which there is none yet, with all that they have; True
         with the folders that are there already, before what they get."""
-        for name in self._root.listdir(self._here(above)):
-            path = f"{above}/{name}" if above else name
+        # Not recursive: a path may have 2,000 parts.
+        pending = self._aside.listdir()
+        while pending:
+            path = pending.pop()
             is_there = path in self._folders and self._has_folder(path)
             yield path, is_there
             if is_there:
-                yield from self._moves(path)
+                pending += [f"{path}/{name}" for name in self._aside.listdir(path)]
 
     def _has_folder(self, path: str) -> bool:
-        return self._root.exists(path) and stat.S_ISDIR(self._root.lstat(path).st_mode)
+        return self._target.exists(path) and stat.S_ISDIR(self._target.lstat(path).st_mode)
 
     def _write_one(self, view: View, found: Found, entry: Entry) -> None:
-        path = self._here(entry.path)
+        path = entry.path
         if entry.kind == HARDLINK:
-            self._root.link(self._here(entry.link), path)
+            self._aside.link(entry.link, path)
             return
         if entry.kind == SYMLINK:
-            self._root.symlink(entry.link, path)
+            self._aside.symlink(entry.link, path)
         elif entry.kind == FIFO:
-            self._root.mknod(path, stat.S_IFIFO | 0o600)
+            self._aside.mknod(path, stat.S_IFIFO | 0o600)
         else:
             with view.open(found) as content:
                 self._copy(path, content)
-        self._root.chmod(path, entry.mode & _PLAIN_MODE)
-        self._root.utime(path, entry.mtime)
+        self._aside.chmod(path, entry.mode & _PLAIN_MODE)
+        self._aside.utime(path, entry.mtime)
 
     def _copy(self, path: str, content: BinaryIO) -> None:
-        with open(self._root.open(path, _CREATE, 0o600), "wb", buffering=0) as file:
+        with open(self._aside.open(path, _CREATE, 0o600), "wb", buffering=0) as file:
             while data := content.read(_BLOCK):
                 view = memoryview(data)
                 while view:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from support import remote
+from wherry.base import removal
 from wherry.base.errors import Unsupported, UsageError, WherryError
 from wherry.base.events import Emit, Event, Note, ignore
 from wherry.layer.layers import Layers
@@ -134,6 +135,23 @@ def test_no_link_in_the_folder_is_followed(store: Store, image_id: Digest, tmp_p
     assert (outside / "changed").read_text() == "untouched"
     assert not (out / "etc").is_symlink()
     assert os.listdir(outside) == ["changed"]
+
+
+def test_the_longest_path(store: Store, tmp_path: Path) -> None:
+    """As deep as the kernel allows, twice: nothing is recursive, and no name is put before it."""
+    deep = "/".join(["d"] * 2040) + "/" + "f" * 14
+    assert len(deep) == 4094
+    image_id = _put(store, [_layer((Member(deep), b"deep"))])
+    for _ in range(2):
+        written(store, image_id, str(tmp_path / "out"))
+    descriptor = os.open(tmp_path / "out", os.O_RDONLY)
+    for part in deep.split("/")[:-1]:
+        inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY, dir_fd=descriptor)
+        os.close(descriptor)
+        descriptor = inner
+    assert os.listdir(descriptor) == ["f" * 14]
+    os.close(descriptor)
+    removal.remove(str(tmp_path / "out"))  # pytest's own would not
 
 
 def test_a_folder_in_the_way(store: Store, image_id: Digest, tmp_path: Path) -> None:
