@@ -26,6 +26,7 @@ class ArchiveTarget:
     """Blobs come one by one, each with its size before it; documents behind them."""
 
     threads = 1
+    foreign = False
 
     def __init__(self, sink: Sink, place: Place) -> None:
         self._sink = sink

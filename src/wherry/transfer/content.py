@@ -76,6 +76,8 @@ class Target(Protocol):
 
     threads: int
     """Blobs that it takes at a time."""
+    foreign: bool
+    """Whether layers that may not be passed on go there: to the user's own machine they may."""
 
     def begin(self, tree: Tree, source: Source) -> Sequence[Node]:
         """Told what will come; those whose blobs it lacks."""

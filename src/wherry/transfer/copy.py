@@ -30,7 +30,7 @@ def copy(
     tree = trees.read(source, platforms, referrers, member)
     lacking = target.begin(tree, source)
     _tell_what_is_there(tree, lacking, emit)
-    _Blobs(source, target, emit).copy(_blobs(lacking, emit))
+    _Blobs(source, target, emit).copy(_blobs(lacking, target.foreign, emit))
     target.finish(tree)
     return tree.root.document.digest
 
@@ -69,14 +69,14 @@ def _tell_what_is_there(tree: Tree, lacking: Sequence[Node], emit: Emit) -> None
             emit(Transfer(0, digests.short(blob.digest), blob.size, blob.size))
 
 
-def _blobs(nodes: Sequence[Node], emit: Emit) -> list[tuple[Descriptor, bool]]:
-    """Each blob once, layers before configs; of configs nobody needs to hear. Those that lie elsewhere stay
-    there: their licence forbids to pass them on."""
+def _blobs(nodes: Sequence[Node], foreign: bool, emit: Emit) -> list[tuple[Descriptor, bool]]:
+    """Each blob once, layers before configs; of configs nobody needs to hear. Without `foreign` those that
+    lie elsewhere stay there: their licence forbids to pass them on."""
     found: dict[Digest, tuple[Descriptor, bool]] = {}
     elsewhere = set()
     for node in nodes:
         for blob in node.blobs:
-            if blob.is_foreign:
+            if blob.is_foreign and not foreign:
                 elsewhere.add(blob.digest)
             elif blob != node.config:
                 found.setdefault(blob.digest, (blob, True))

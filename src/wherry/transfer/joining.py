@@ -37,7 +37,7 @@ def entries_of(source: Source) -> list[Entry]:
     if isinstance(found, Index):
         return list(decode(root.raw).get("manifests") or ())
     entry: Entry = {"mediaType": found.media_type, "digest": root.digest, "size": len(root.raw)}
-    if found.config.media_type in (media.CONFIG, media.DOCKER_CONFIG):
+    if found.config.media_type in media.CONFIGS:
         entry["platform"] = configs.parse(small(source, found.config)).platform.to_json()
     elif kind := artifact_type_of(root.raw):
         entry["artifactType"] = kind

@@ -122,6 +122,7 @@ class LayoutTarget:
     """
 
     threads = _THREADS
+    foreign = False
 
     def __init__(self, folder: str, place: Place, final: str = "") -> None:
         """`folder` is renamed to `final` when all is there, if that is given."""

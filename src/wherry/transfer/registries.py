@@ -56,6 +56,7 @@ class RegistryTarget:
     """Blobs are mounted from `source`, a repository of the same registry, where there is one."""
 
     threads = _THREADS
+    foreign = False
 
     def __init__(self, client: Client, source: str = "") -> None:
         self._client = client

@@ -108,6 +108,7 @@ class StoreTarget:
     """Images are entered and named when all bytes are in place. `origin`: the registry's name for them."""
 
     threads = _THREADS
+    foreign = True
 
     def __init__(self, store: Store, place: Place, origin: Reference | None = None) -> None:
         self._store = store

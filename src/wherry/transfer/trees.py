@@ -203,7 +203,7 @@ def _sparse(index: Index, wanted: set[Digest]) -> Document:
 
 def _check_platform(source: Source, manifest: Manifest, platforms: Sequence[Platform]) -> None:
     """An image alone has its platform in its config."""
-    if manifest.config.media_type not in (media.CONFIG, media.DOCKER_CONFIG):
+    if manifest.config.media_type not in media.CONFIGS:
         raise Unsupported(f"{source.shown} is not a container image: it has no platform")
     config = configs.parse(small(source, manifest.config))
     for platform in platforms:
@@ -216,4 +216,7 @@ def is_index(source: Source) -> bool:
 
 
 def is_image(node: Node) -> bool:
-    return node.config is not None and node.config.media_type in (media.CONFIG, media.DOCKER_CONFIG)
+    """Whether it has layers that a root filesystem is made of."""
+    if node.config is None or node.config.media_type not in media.CONFIGS:
+        return False
+    return all(media.is_layer(blob.media_type) for blob in node.blobs if blob != node.config)

@@ -299,15 +299,24 @@ def test_artifacts_pass_unchanged(run: Copy, server: Registry) -> None:
 
 
 def test_layers_that_lie_elsewhere_stay_there(run: Copy, server: Registry) -> None:
-    windows = described(b"not here", "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip")
-    raw = severalplatforms.manifest(
-        described(IMAGE.config, media.CONFIG), [windows | {"urls": ["https://example.com/layer"]}]
-    )
+    """But for those that go to the user's own machine: they are fetched from where they are."""
+    layer = remote.make({"windows": b"1"})
+    blob = server.add_blob("elsewhere", layer.layers[0])
+    url = f"http://{server.host}/v2/elsewhere/blobs/{blob}"
+    foreign = described(layer.layers[0], "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip")
+    server.add_blob("from/app", layer.config)
+    raw = severalplatforms.manifest(described(layer.config, media.CONFIG), [foreign | {"urls": [url]}])
     server.add_manifest("from/app", "windows", raw, media.MANIFEST)
     events: list[Event] = []
     assert run("HOST/from/app:windows", "oci:layout:x", emit=events.append) == sha256(raw)
-    assert _blobs("oci:layout", server) == {sha256(raw), IMAGE.id}
+    assert _blobs("oci:layout", server) == {sha256(raw), layer.id}
     assert Note("info", "1 layers that may not be passed on are named, and not copied") in events
+    assert run("HOST/from/app:windows", "store:app") == sha256(raw)
+    with Store.open() as store:
+        assert store.images.find("app").id == layer.id
+        assert store.blobs.has(blob)
+    assert run("store:app", "HOST/to/app:x") == sha256(raw)
+    assert ("to/app", blob) not in server.blobs
 
 
 def test_schema_1_is_refused(run: Copy, server: Registry) -> None:
