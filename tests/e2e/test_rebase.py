@@ -291,6 +291,26 @@ def test_a_folder_of_the_context_is_not_needed(project: Project) -> None:
     project.moved("app", "patched")
 
 
+def test_of_several_platforms_each_can_be_moved(project: Project) -> None:
+    """By its ID; a name means the one for this machine."""
+    both, lines = (
+        "--platform=linux/amd64,linux/arm64",
+        "FROM base\nARG TARGETARCH\nCOPY app.txt /$TARGETARCH\n",
+    )
+    base = "FROM scratch\nARG TARGETARCH\nCOPY app.txt /base/$TARGETARCH\n"
+    project.build("base", base, both)
+    project.build("app", lines, both)
+    project.build("patched", base + "COPY app.txt /patch\n", both)
+    found = {}
+    for name in ("amd64", "arm64"):
+        image = project.wherry.ok("inspect", "--platform", f"linux/{name}", "-f", "{{.Id}}", "app").strip()
+        found[name] = project.moved(image, "patched")
+    assert project.moved("app", "patched") in found.values()
+    for name, moved in found.items():
+        project.build("base", base + "COPY app.txt /patch\n", both)
+        assert project.build("again", lines, f"--platform=linux/{name}") == moved
+
+
 def test_triggers_of_the_new_base_are_other_steps(project: Project) -> None:
     project.build("base", BASE)
     project.build("app", APP)
