@@ -13,6 +13,7 @@ import pytest
 
 from support import busybox, foreign, remote
 from support.cli import Wherry, write_files
+from support.readers import run
 from support.registry import serve
 from wherry.oci import media
 from wherry.oci import platform as platforms
@@ -97,6 +98,54 @@ def test_all_platforms_there_and_back(pushed: Pushed, wherry: Wherry, registry: 
         json.loads(raw(copy))["config"]["digest"]
         == wherry.ok("inspect", "--platform", "linux/arm64", "--format", "{{.Id}}", copy).strip()
     )
+
+
+@pytest.mark.parametrize("form", ["v2s2", "oci"])
+def test_what_skopeo_pushed_goes_out_as_it_came(
+    pushed: Pushed, wherry: Wherry, registry: str, form: str
+) -> None:
+    theirs, ours = f"{registry}/theirs:{form}", f"{registry}/ours:{form}"
+    words = ["skopeo", "copy", "-q", "--all", "--format", form, "--src-tls-verify=false"]
+    plain = _without_annotations(wherry, pushed.name, f"{registry}/plain:v1")
+    subprocess.run([*words, "--dest-tls-verify=false", f"docker://{plain}", f"docker://{theirs}"], check=True)
+    wherry.ok("pull", "-q", "--all-platforms", theirs)
+    wherry.ok("tag", theirs, ours)
+    wherry.ok("push", "-q", ours)
+    assert raw(ours) == raw(theirs)
+    expected = {"v2s2": media.DOCKER_LIST, "oci": media.INDEX}[form]
+    assert json.loads(raw(theirs))["mediaType"] == expected
+    assert uname(wherry, theirs, "--platform", "linux/arm64") == "aarch64"
+
+
+def _without_annotations(wherry: Wherry, name: str, plain: str) -> str:
+    """docker's lists have none, and skopeo drops none."""
+    wherry.ok("pull", "-q", "--all-platforms", name)
+    with Store.open(str(wherry.root)) as store:
+        index = store.images.index_of(name)
+        assert index
+        store.images.tag_index(references.parse(plain), store.indexes.put(index.members))
+    wherry.ok("push", "-q", plain)
+    return plain
+
+
+@pytest.mark.needs("podman")
+def test_podman_reads_and_writes_such_names(
+    pushed: Pushed, wherry: Wherry, registry: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    storage = tmp_path_factory.mktemp("p")
+    words = ("podman", "--root", f"{storage}/root", "--runroot", f"{storage}/run", "--storage-driver", "vfs")
+    no_tls = ("--tls-verify=false",)
+    image = run(*words, "pull", "-q", *no_tls, "--platform", "linux/arm64", pushed.name).split()[-1]
+    wherry.ok("pull", "-q", "--all-platforms", pushed.name)
+    ours = wherry.ok("inspect", "--platform", "linux/arm64", "--format", "{{.Id}}", pushed.name).strip()
+    assert f"sha256:{image}" == ours
+    theirs = f"{registry}/podman:v1"
+    run(*words, "manifest", "create", "list")
+    run(*words, "manifest", "add", "--all", *no_tls, "list", f"docker://{pushed.name}")
+    run(*words, "manifest", "push", "-q", "--all", *no_tls, "list", f"docker://{theirs}")
+    said = wherry.ok("pull", "--all-platforms", theirs)
+    assert f"Digest: {remote.sha256(raw(theirs))}\n" in said
+    assert wherry.ok("inspect", "--platform", "linux/arm64", "--format", "{{.Id}}", theirs).strip() == ours
 
 
 def test_each_machine_gets_its_own(pushed: Pushed, wherry: Wherry) -> None:
