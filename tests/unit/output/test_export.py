@@ -9,6 +9,7 @@ import stat
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -317,3 +318,49 @@ def test_names_move_in_a_layout(store: Store, image_id: Digest, tmp_path: Path) 
     ]
     assert named == ["v1", "v2", None]
     assert len({entry["digest"] for entry in index["manifests"]}) == 2
+
+
+def test_annotations_of_every_level(store: Store, image_id: Digest, tmp_path: Path) -> None:
+    result = _several(store, image_id)
+    words = {
+        "annotation.all": "manifests",
+        "annotation-manifest.also": "all",
+        "annotation-manifest[linux/arm/v7].arm": "alone",
+        "annotation-manifest-descriptor[linux/amd64].entry": "amd64",
+        "annotation-index.index": "itself",
+        "annotation-index-descriptor.top": "entry",
+    }
+    keys = ",".join(f"{key}={value}" for key, value in words.items())
+    export(store, result, [spec.parse(f"type=oci,dest={tmp_path}/layout,tar=false,{keys}")])
+
+    def read(entry: dict[str, str]) -> dict[str, Any]:
+        blob = tmp_path / "layout" / "blobs" / "sha256" / entry["digest"][7:]
+        found: dict[str, Any] = json.loads(blob.read_text())
+        return found
+
+    (top,) = json.loads((tmp_path / "layout" / "index.json").read_text())["manifests"]
+    assert top["annotations"]["top"] == "entry"
+    assert top["annotations"]["io.containerd.image.name"] == "docker.io/library/app:v1"
+    index = read(top)
+    assert index["annotations"] == {"of": "the index", "index": "itself"}
+    amd64, arm = index["manifests"]
+    assert amd64["annotations"] == {"entry": "amd64"}
+    assert "annotations" not in arm
+    assert read(amd64)["annotations"] == {"all": "manifests", "also": "all"}
+    assert read(arm)["annotations"] == {"all": "manifests", "also": "all", "arm": "alone", "kind": "arm"}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("annotation-index.a=b", "an image of one platform has none"),
+        ("annotation-index-descriptor.a=b", "an image of one platform has none"),
+        ("annotation-manifest[linux/s390x].a=b", "which is not built"),
+    ],
+)
+def test_annotations_without_a_place(
+    store: Store, image_id: Digest, tmp_path: Path, words: str, message: str
+) -> None:
+    with pytest.raises(WherryError, match=message):
+        written(store, image_id, f"type=oci,dest={tmp_path}/a.tar,{words}")
+    assert not (tmp_path / "a.tar").exists()
