@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from support.cli import Wherry, write_files
 from support.registry import serve
 from support.remote import described, sha256
 from wherry.oci import media
+from wherry.testing.registry import Fault, Registry, Stall
 
 pytestmark = pytest.mark.needs("docker-registry", "skopeo", "umoci", busybox.PROGRAM)
 
@@ -152,7 +156,39 @@ def test_a_name_alone_is_in_a_registry(wherry: Wherry, here: Path) -> None:
     busybox.put(wherry.root, name)
     found = wherry("copy", name, "oci:x:v1", cwd=here)
     assert f"hint: if you mean the image in the store, write store:{name}" in found.err
+    assert "hint: check the name" in found.err
     assert list(here.iterdir()) == []
+    (here / "127.0.0.1:1/box").mkdir(parents=True)
+    found = wherry("copy", "127.0.0.1:1/box", "oci:x", cwd=here)
+    assert "hint: if you mean what is at this path, write oci:127.0.0.1:1/box" in found.err
+
+
+def test_a_hint_is_for_the_source_alone(wherry: Wherry, host: str, here: Path) -> None:
+    name = f"{host}/hinted/box:v1"
+    busybox.put(wherry.root, name)
+    wherry.ok("push", name)
+    assert "store:" not in wherry("copy", name, "127.0.0.1:1/box:v1", cwd=here).err
+
+
+def test_interrupted(wherry: Wherry, here: Path) -> None:
+    """Ctrl-C in the middle of a blob: nothing is at the target, and nothing beside it."""
+    image = remote.make({"big": os.urandom(2_000_000)})
+    with Registry() as registry:
+        remote.publish(registry, "app:v1", image)
+        registry.faults.append(Fault("GET", sha256(image.layers[0]), Stall(1_000_000, 60)))
+        for target in ("oci:new:v1", "oci-archive:new.tar"):
+            process = wherry.start("copy", f"{registry.host}/app:v1", target, cwd=here)
+            for _ in range(500):
+                if registry.asked("GET", sha256(image.layers[0])):
+                    break
+                time.sleep(0.02)
+            time.sleep(0.2)
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=20)
+            assert (process.returncode, err) == (130, b"interrupted\n")
+            assert list(here.iterdir()) == []
+            registry.log.clear()
+            registry.faults[0].times = 1
 
 
 def test_a_second_platform_in_the_store(wherry: Wherry, host: str, here: Path) -> None:

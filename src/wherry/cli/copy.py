@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from wherry.base.errors import UsageError, WherryError
 from wherry.cli.parser import add_tls_verify
@@ -12,6 +13,10 @@ from wherry.oci import platform as platforms
 from wherry.store.store import Store
 from wherry.transfer import places
 from wherry.transfer.places import Place
+
+if TYPE_CHECKING:
+    from wherry.oci.reference import Reference
+    from wherry.transfer.content import Source
 
 
 def register(parser: argparse.ArgumentParser) -> None:
@@ -52,12 +57,11 @@ def run(args: argparse.Namespace) -> int:
         origin = opening.source(source)
         if not args.quiet:
             print(f"Copying {origin.shown} to {_shown(target)}", file=out, flush=True)
-        try:
-            if not chosen and not args.all:
-                chosen = default_platforms(origin, target)
-            digest = copy(origin, opening.target(target, source), chosen, args.referrers, transfers)
-        except WherryError as error:
-            raise _with_hint(error, source) from None
+        if source.reference is not None:
+            _look(origin, source.reference, source.text.removeprefix("docker://"))
+        if not chosen and not args.all:
+            chosen = default_platforms(origin, target)
+        digest = copy(origin, opening.target(target, source), chosen, args.referrers, transfers)
     print(digest if args.quiet else f"Digest: {digest}", file=out)
     return 0
 
@@ -66,16 +70,18 @@ def _shown(place: Place) -> str:
     return place.reference.with_default_tag().familiar if place.reference else place.text
 
 
-def _with_hint(error: WherryError, source: Place) -> WherryError:
-    """Who writes a name alone may have meant what is here and not what is in a registry."""
-    name = source.text.removeprefix("docker://")
-    if source.reference is None:
-        return error
-    if os.path.exists(name):
-        kinds = "oci:" if os.path.isdir(name) else "oci-archive: or docker-archive:"
-        error.hint = f"if you mean what is at this path, write {kinds}{name}"
-        return error
-    with Store.open() as store:
-        if store.images.id_of(source.reference) is not None:
-            error.hint = f"if you mean the image in the store, write store:{name}"
-    return error
+def _look(source: Source, reference: Reference, name: str) -> None:
+    """Whether a registry has the image. Who writes a name alone may have meant what is here."""
+    try:
+        source.root()
+    except WherryError as error:
+        here = ""
+        if os.path.exists(name):
+            kinds = "oci:" if os.path.isdir(name) else "oci-archive: or docker-archive:"
+            here = f"if you mean what is at this path, write {kinds}{name}"
+        else:
+            with Store.open() as store:
+                if store.images.id_of(reference) is not None:
+                    here = f"if you mean the image in the store, write store:{name}"
+        error.hint = "\n".join(filter(None, (here, error.hint)))
+        raise

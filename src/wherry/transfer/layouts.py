@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 from wherry.base.errors import NotFound, Unsupported, UsageError, WherryError
 from wherry.base.locks import locked
+from wherry.base.text import one_line
 from wherry.oci import media
 from wherry.oci.descriptor import Descriptor, decode, encode
 from wherry.oci.digest import Digest
@@ -111,7 +112,7 @@ class LayoutSource:
 
 def names(layout: Layout) -> list[str]:
     """What the layout calls its images, each once and sorted."""
-    found = {_name(entry) for entry in layout.index().manifests} - {""}
+    found = {one_line(_name(entry)) for entry in layout.index().manifests} - {""}
     return sorted((name for name in found if not _OF_AN_IMAGE.fullmatch(name)), key=by_numbers)
 
 

@@ -22,11 +22,13 @@ from wherry.base.errors import Corrupt, Unsupported, WherryError
 from wherry.oci import media
 from wherry.oci.descriptor import Descriptor
 from wherry.oci.digest import Digest
+from wherry.output.layoutimage import Layout
 from wherry.registry.transport import Retries
 from wherry.testing.registry import Registry
 from wherry.transfer import places
 from wherry.transfer.content import checked
 from wherry.transfer.copy import copy
+from wherry.transfer.layouts import names
 from wherry.transfer.opening import Opening
 
 IMAGE = remote.make({"a": b"1" * 1000}, {"b": b"2" * 1000})
@@ -156,6 +158,12 @@ def test_archives_with_links_that_lead_out(tmp_path: Path, member: tarfile.TarIn
     (tmp_path / "a.tar").write_bytes(packed(content, member))
     with pytest.raises(Corrupt):
         run("oci-archive:a.tar:v1")
+
+
+def test_names_that_a_terminal_would_obey(tmp_path: Path) -> None:
+    name = {"org.opencontainers.image.ref.name": "v1\x1b[2J\x9b"}
+    write_files(tmp_path / "layout", remote.layout((IMAGE, name)))
+    assert names(Layout("layout")) == ["v1"]
 
 
 def test_links_within_an_archive_are_followed(tmp_path: Path) -> None:
