@@ -316,6 +316,8 @@ def test_triggers_of_the_new_base_are_other_steps(project: Project) -> None:
     project.build("app", APP)
     project.build("patched", BASE + "ONBUILD COPY app.txt /onbuild\n")
     assert "ONBUILD" in project.refused("app", "patched")
+    project.build("patched", BASE + "ONBUILD COPY --from=busybox /bin/busybox /x\n")
+    assert "the image busybox is a new one" in project.refused("app", "patched")
 
 
 def test_images_of_others_are_refused(project: Project) -> None:

@@ -3,6 +3,7 @@ their second execution."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -171,6 +172,14 @@ def test_times_of_their_own_differ(verify: Verify) -> None:
     lines = excerpt(verify("RUN touch /x\n", "--timestamps=keep"))
     assert lines[1].startswith("  /x: time 20")
     assert "--timestamps=keep" in lines[2]
+
+
+def test_processors_may_be_limited(verify: Verify) -> None:
+    """Where the one that is left out is the only one: nothing is left to leave out."""
+    first = min(os.sched_getaffinity(0))
+    result = verify("RUN nproc > /n\n", f"--cpuset-cpus={first}")
+    if "--cpuset-cpus" not in result.err:  # this machine can limit processors
+        assert result.code == 0, result.err
 
 
 def test_a_carried_cache_is_refused(verify: Verify, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from wherry.base import values
-from wherry.base.errors import Location
+from wherry.base.errors import Location, NotFound
 from wherry.base.tuples import NamedTuple
 from wherry.build import plan as planning
 from wherry.build import scope
@@ -26,7 +26,7 @@ from wherry.dockerfile import parser
 from wherry.oci import config as configs
 from wherry.oci import digest as digests
 from wherry.oci import platform as platforms
-from wherry.oci.digest import Digest
+from wherry.oci.digest import ChainIds, Digest
 from wherry.oci.platform import Platform
 from wherry.store.images import Image
 
@@ -62,13 +62,17 @@ class Blueprint(NamedTuple):
     squash: bool = False
 
     def planned(self, images: Mapping[tuple[str, Platform], Image]) -> Plan:
-        """The plan, where the names of the Dockerfile mean these images. KeyError for one that is missing."""
+        """The plan, where the names of the Dockerfile mean these images. NotFound for one that is missing."""
         dockerfile = parser.parse(self.text.encode("utf-8", "surrogateescape"), self.name)
         platform = platforms.parse(self.platform)
         predefined = scope.of_platform(platform, platforms.host(), self.target)
         arguments = scope.Arguments(dict(self.arguments), predefined)
 
-        def find(name: str, _where: Location | None, platform: Platform) -> Image:
+        def find(name: str, where: Location | None, platform: Platform) -> Image:
+            if (name, platform) not in images:
+                raise NotFound(
+                    f"the image {name} is a new one for this Dockerfile: ONBUILD asks for it", where=where
+                )
             return images[name, platform]
 
         return planning.plan(dockerfile, Wanted(self.target, platform, arguments, find))
@@ -113,11 +117,11 @@ def origins(
     )
 
 
-def identity(step: Step, parent: Chain, inputs: Sequence[Chain], times: Times) -> str:
+def identity(step: Step, parent: Chain, inputs: Sequence[Chain], times: Times, chains: ChainIds) -> str:
     """What tells a step from the others, in every graph that has it."""
     done = recipe(step.operation, step.platform, times.epoch, times.word)
-    chains = " ".join(digests.chain_id(chain) for chain in (parent, *inputs))
-    return hashlib.sha256(f"{done} {chains}".encode()).hexdigest()
+    stands_on = " ".join(map(chains.of, (parent, *inputs)))
+    return hashlib.sha256(f"{done} {stands_on}".encode()).hexdigest()
 
 
 def known(
@@ -128,8 +132,9 @@ def known(
 ) -> tuple[tuple[str, Known], ...]:
     """All steps of a build by their identities; `contents` by their numbers."""
     found = []
+    chains = ChainIds()
     for step in steps:
-        name = identity(step, *below(step, outcomes), times)
+        name = identity(step, *below(step, outcomes), times, chains)
         found.append((name, Known(outcomes[step.number].layer, contents.get(step.number, ()))))
     return tuple(found)
 

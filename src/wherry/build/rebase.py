@@ -24,7 +24,7 @@ from wherry.build.step import Base, Copy, Run, Step
 from wherry.build.viewfiles import ViewFiles
 from wherry.image.squash import squash
 from wherry.oci.config import ImageConfig
-from wherry.oci.digest import Digest
+from wherry.oci.digest import ChainIds, Digest
 from wherry.oci.platform import Platform
 from wherry.runtime import modes
 from wherry.store import blueprints
@@ -90,12 +90,13 @@ def _blueprint(store: Store, image: Image) -> Blueprint:
 def _recorded(plan: Plan, known: Mapping[str, Known], drawn: Blueprint) -> list[Outcome] | None:
     """What the steps of the plan gave when the image was built; None where the plan has other steps."""
     outcomes: list[Outcome] = []
+    chains = ChainIds()
     for step in plan.steps:
         parent, inputs = below(step, outcomes)
         if isinstance(step.operation, Base):
             outcomes.append(Outcome(step.operation.diff_ids))
             continue
-        found = known.get(identity(step, parent, inputs, drawn.times))
+        found = known.get(identity(step, parent, inputs, drawn.times, chains))
         if found is None:
             return None
         outcomes.append(_outcome(parent, found.layer))
@@ -175,7 +176,7 @@ class _Tests:
         if self._keys.recipe(old) != self._keys.recipe(new):
             raise _changed(old, new, self._outcomes, results)
         layer = self._outcomes[old.number].layer
-        contents = self._known[identity(old, *stood, self._drawn.times)].contents
+        contents = self._known[identity(old, *stood, self._drawn.times, self._keys.chains)].contents
         self.contents[new.number] = contents
         if stood != stands:
             if isinstance(new.operation, Copy) and new.inputs:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import selectors
 from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 from wherry.base.errors import Unsupported, WherryError
 from wherry.base.tuples import NamedTuple
@@ -63,7 +63,8 @@ def placed(
         def ready(pid: int) -> None:
             group.join(pid)
             if processors:
-                os.sched_setaffinity(pid, processors)
+                with suppress(OSError):  # none of them is in the cgroup's set
+                    os.sched_setaffinity(pid, processors)
             if container.network == "private":
                 _connect(runtime, container, pid, scratch, stack)
 
