@@ -279,6 +279,8 @@ def test_a_proxy_that_wants_a_password(user: Wherry, trusts: Callable[..., Path]
     assert refused.err.startswith(
         f"error: {NAME}: cannot reach secure.example through the proxy: it asks for a user and a password"
     )
+    plain = user("pull", "--tls-verify=false", "plain.example/team/box:v1")
+    assert "cannot reach plain.example through the proxy: it asks for a user and a password" in plain.err
     wrong = user("push", NAME, env=proxy.environment("me:wrong-one"))
     assert (wrong.code, "wrong-one" in wrong.err) == (1, False)
     user.ok("push", NAME, env=proxy.environment("me:pass%40word"))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from wherry.base.errors import Corrupt, WherryError
 from wherry.base.tuples import NamedTuple
+from wherry.oci import reference as references
 from wherry.registry.hosts import is_loopback
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def _load(path: str, load: Callable[[], object]) -> None:
 
 def _listed(host: str, places: Sequence[str]) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
     """The authorities for `host` and our certificates for it."""
-    for place in places:
+    for place in places if references.is_host(host) else ():
         folder = f"{place}/{host}"
         try:
             names = sorted(os.listdir(folder))

@@ -144,6 +144,14 @@ def test_the_first_folder_counts(authority: Authority, tmp_path: Path) -> None:
     assert _trust(mine, yours).of("a.example") == Settings()
 
 
+@pytest.mark.parametrize("host", ["..", ".", "a/../b", "", "x/"])
+def test_a_host_is_no_path(authority: Authority, tmp_path: Path, host: str) -> None:
+    """A redirect may say anything."""
+    _folder(tmp_path, "b", authority)
+    shutil.copy(authority.certificate, tmp_path / "ca.crt")
+    assert _trust(tmp_path, tmp_path / "a").of(host) == Settings()
+
+
 def test_where_folders_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)

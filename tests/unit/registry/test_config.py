@@ -111,6 +111,14 @@ def test_drop_ins_are_laid_over_in_their_order(home: Path) -> None:
     assert registries.searched == ("one.example",)
 
 
+def test_drop_ins_are_sorted(home: Path) -> None:
+    """Not as the folder happens to list them."""
+    for number in (3, 9, 1, 7, 5):
+        text = f'unqualified-search-registries = ["{number}.example"]'
+        (home / "registries.conf.d" / f"{number}.conf").write_text(text)
+        assert config.load().searched == ("3.example" if number == 3 else "9.example",)
+
+
 def test_which_files_count(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The user's own file leaves the system's out; the variable names the file, with all drop-ins."""
     own = str(home / "registries.conf")

@@ -209,6 +209,7 @@ def test_podman_s_own_files_come_after_docker_s(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "XDG_RUNTIME_DIR/containers/auth.json").unlink()
     assert credentials.elsewhere("c.example") == f"{tmp_path}/XDG_CONFIG_HOME/containers/auth.json"
     assert credentials.elsewhere("d.example") == ""
+    assert Credentials(str(tmp_path / "none.json")).get("c.example") is None
     monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "none.json"))
     assert Credentials().get("c.example") is None, "the variable names the one file"
 

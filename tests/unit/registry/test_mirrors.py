@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from pathlib import Path
+from threading import Event as Signal
+from threading import Thread
 
 import pytest
 
@@ -16,6 +18,10 @@ from wherry.oci import reference as references
 from wherry.registry import mirrors
 from wherry.registry.config import Alias, Mirror, Registries, Table
 from wherry.registry.credentials import Credentials
+from wherry.registry.failures import Broken
+from wherry.registry.mirrors import Source
+from wherry.registry.place import Place
+from wherry.registry.places import Places
 from wherry.registry.pull import pull
 from wherry.registry.push import push
 from wherry.registry.transport import Retries
@@ -369,3 +375,36 @@ def test_searched_registries_are_named_where_nothing_is_found(store: Store) -> N
         with pytest.raises(NotFound) as caught:
             pull(store, references.parse("gone"), AMD64, retries=QUICK, registries=registries)
         assert "write quay.io/gone" in caught.value.hint
+
+
+def test_a_late_failure_does_not_lead_back() -> None:
+    """While one thread waits for the first place, another finds out that the first two are of no use."""
+    named = references.parse("a.example/x:1")
+    trust = mirrors.trust(Registries())
+    hosts = ("one.example", "two.example", "three.example")
+    all_places = [Place(Source(references.parse(f"{host}/x:1")), named, (), trust) for host in hosts]
+    events: list[Event] = []
+    places = Places(all_places, events.append)
+    waiting, gate = Signal(), Signal()
+    seen: list[str] = []
+
+    def late(place: Place) -> None:
+        if place is all_places[0]:
+            waiting.set()
+            gate.wait(10)
+            raise Broken("late")
+        seen.append(place.registry)
+
+    def quick(place: Place) -> str:
+        if place is not all_places[2]:
+            raise Broken("quick")
+        return place.registry
+
+    thread = Thread(target=places.first, args=(late,))
+    thread.start()
+    assert waiting.wait(10)
+    assert places.first(quick) == "three.example"
+    gate.set()
+    thread.join(10)
+    assert seen == ["three.example"]
+    assert len([event for event in events if isinstance(event, Note) and "passed over" in event.text]) == 2
