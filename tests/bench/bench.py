@@ -10,7 +10,7 @@ some of the tables:
     lookups    the look-up of a result against the number of records and observations (lookups.py)
     starts     the start of a process (starts.py)
     observing  RUNs that are observed beside the same that are not (observing.py; needs the registries)
-    transfers  pull and push beside skopeo's and podman's (transfers.py; needs the registries)
+    transfers  pull, push and copy beside skopeo's and podman's (transfers.py; needs the registries)
 """
 
 from __future__ import annotations

@@ -33,6 +33,13 @@ class Mover(NamedTuple):
             return self._wherry("push", "-q", target)
         return run(["skopeo", "copy", "-q", f"--dest-{LOCAL[2:]}", self._layout, f"docker://{target}"])
 
+    def copy(self, source: str, target: str) -> Sample:
+        """The image goes from a registry to another one, which has nothing."""
+        if self.name == "wherry":
+            return self._wherry("copy", "-q", f"docker://{source}", f"docker://{target}")
+        flags = [f"--src-{LOCAL[2:]}", f"--dest-{LOCAL[2:]}"]
+        return run(["skopeo", "copy", "-q", *flags, f"docker://{source}", f"docker://{target}"])
+
     def unpacked(self, source: str) -> Sample:
         """Pulled, and with a tree to run something in; what podman's `pull` makes too."""
         if self.name == "podman":

@@ -56,7 +56,10 @@ def print_tables(scratch: Path, repeats: int, quick: bool) -> None:
             source = f"{address}/bench"
             publish(scratch, kind, source)
             print_row(Case(f"pull: {kind.title}", pulls(source, repeats)), movers)
-            print_row(Case(f"push: {kind.title}", pushes(source, scratch, repeats)), movers)
+            print_row(Case(f"push: {kind.title}", sent(Mover.push, source, scratch, repeats)), movers)
+            for mover in movers:
+                shutil.rmtree(mover.folder, ignore_errors=True)
+            print_row(Case(f"copy: {kind.title}", sent(Mover.copy, source, scratch, repeats)), movers)
         for mover in movers:
             shutil.rmtree(mover.folder, ignore_errors=True)
     print()
@@ -84,13 +87,15 @@ def pulls(source: str, repeats: int) -> Callable[[Mover], Iterator[Sample]]:
     return lambda mover: (mover.pull(source) for _ in range(repeats))
 
 
-def pushes(source: str, scratch: Path, repeats: int) -> Callable[[Mover], Iterator[Sample]]:
+def sent(
+    send: Callable[[Mover, str, str], Sample], source: str, scratch: Path, repeats: int
+) -> Callable[[Mover], Iterator[Sample]]:
     """Each to a new registry: what one has is not sent again."""
 
     def samples(mover: Mover) -> Iterator[Sample]:
         for _ in range(repeats):
             with registry(scratch, "target") as address:
-                sample = mover.push(source, f"{address}/bench")
+                sample = send(mover, source, f"{address}/bench")
             yield sample
 
     return samples
