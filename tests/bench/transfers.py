@@ -40,9 +40,9 @@ class Kind(NamedTuple):
 
 
 KINDS = (
-    Kind("one layer of 1 GiB", 1, 1024 * _MIB, 4096),
-    Kind("one layer of 1 GiB, a third compressed", 1, 1024 * _MIB, 1024),
-    Kind("40 layers of 16 MiB", 40, 16 * _MIB, 4096),
+    Kind("one layer", 1, 1024 * _MIB, 4096),
+    Kind("one layer, a quarter compressed,", 1, 1024 * _MIB, 1024),
+    Kind("40 layers", 40, 16 * _MIB, 4096),
 )
 
 
@@ -55,11 +55,12 @@ def print_tables(scratch: Path, repeats: int, quick: bool) -> None:
         with registry(scratch, "source") as address:
             source = f"{address}/bench"
             publish(scratch, kind, source)
-            print_row(Case(f"pull: {kind.title}", pulls(source, repeats)), movers)
-            print_row(Case(f"push: {kind.title}", sent(Mover.push, source, scratch, repeats)), movers)
+            title = f"{kind.title} of {kind.size >> 20} MiB"
+            print_row(Case(f"pull: {title}", pulls(source, repeats)), movers)
+            print_row(Case(f"push: {title}", sent(Mover.push, source, scratch, repeats)), movers)
             for mover in movers:
                 shutil.rmtree(mover.folder, ignore_errors=True)
-            print_row(Case(f"copy: {kind.title}", sent(Mover.copy, source, scratch, repeats)), movers)
+            print_row(Case(f"copy: {title}", sent(Mover.copy, source, scratch, repeats)), movers)
         for mover in movers:
             shutil.rmtree(mover.folder, ignore_errors=True)
     print()

@@ -37,8 +37,8 @@ _MEDIA_TYPES = {
 
 _BLOCKS = {GZIP: BLOCK, ZSTD: 4 * BLOCK}
 """Bytes of input in one member or frame: zstd finds matches further back, so its blocks are larger."""
-_INPUT = 1 << 17
-"""Bytes that are decompressed at a time: they and what comes of them stay in a processor's own cache."""
+_INPUT = 1 << 18
+"""Bytes that are decompressed at a time."""
 _XZ_MEMORY = 256 << 20
 """Bytes that an xz stream may ask for; `xz -9` needs 65 MiB."""
 

@@ -18,9 +18,9 @@ from wherry.registry.hosts import is_loopback
 from wherry.registry.place import FAILURES, Place
 from wherry.registry.transport import Response
 
-_SMALLEST, _LARGEST = 1 << 14, 1 << 20
+_SMALLEST, _LARGEST = 1 << 17, 1 << 20
 """Bytes that are read at a time."""
-_MOMENT = 0.05
+_MOMENT = 0.25
 """Seconds."""
 _PROGRESS = 1 << 20
 """Bytes after which failures are counted anew."""
