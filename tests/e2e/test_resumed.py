@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import socket
 import time
@@ -16,6 +17,7 @@ from support import remote
 from support.cli import Wherry
 from support.registry import serve
 from support.remote import Made
+from wherry.base import sizes
 from wherry.store.store import Store
 from wherry.testing.registry import Drip, Fault, Registry, Stall
 
@@ -38,6 +40,16 @@ def _wait_for(root: Path, size: int) -> int:
     raise AssertionError("nothing came")
 
 
+def _upkeep(wherry: Wherry) -> tuple[float, float]:
+    """The size and what is reclaimable of the row `Upkeep`, in bytes."""
+    rows = map(json.loads, wherry.ok("system", "df", "--format", "json").splitlines())
+    (row,) = [row for row in rows if row["Type"] == "Upkeep"]
+    size, reclaimable = (sizes.parse(row[key].partition(" ")[0]) for key in ("Size", "Reclaimable"))
+    assert size is not None
+    assert reclaimable is not None
+    return size, reclaimable
+
+
 def test_a_killed_pull_is_taken_up(wherry: Wherry, made: Made) -> None:
     with Registry() as server:
         remote.publish(server, "app:v1", made)
@@ -51,8 +63,11 @@ def test_a_killed_pull_is_taken_up(wherry: Wherry, made: Made) -> None:
         assert there < len(made.layers[0])
         with Store.open(str(wherry.root)) as store:
             assert store.images.all() == []
-        assert "Upkeep" in wherry.ok("system", "df")
+        before = _upkeep(wherry)
+        assert before[0] >= there
+        assert before[1] >= there
         wherry.ok("pull", name)
+        assert _upkeep(wherry)[1] < there
         ranges = [item.headers.get("Range") for item in server.asked("GET", digest)]
         assert ranges == [None, f"bytes={there}-"]
         assert list(wherry.root.glob("blobs/partial/*")) == []

@@ -14,7 +14,13 @@ from wherry.store.partials import Partial
 Read = Callable[[BinaryIO], object]
 
 
-def fetch(client: Client, blob: Descriptor, partial: Partial, read: Read, report: Report) -> None:
+def fetch(
+    client: Client,
+    blob: Descriptor,
+    partial: Partial,
+    report: Report = lambda _: None,
+    read: Read = lambda _: None,
+) -> None:
     """Complete `partial` to `blob`, checked; `read` gets the same bytes as a file that grows, in a thread.
 
     Where they are the wrong ones, and some of them were there before or came from a mirror, all of them are

@@ -231,7 +231,7 @@ class _Layers:
             self._store.partials.open(blob.digest, stop.check) as partial,
         ):
             if partial is not None:
-                fetch(self._client, blob, partial, lambda _: None, lambda _: stop.check())
+                fetch(self._client, blob, partial, lambda _: stop.check())
                 partial.commit()
 
     def _present(self, layer: Descriptor, diff_id: Digest) -> bool:
@@ -259,7 +259,7 @@ class _Layers:
                 self._emit(Transfer(self._vertex, name, done, layer.size))
 
         incoming = self._layers.incoming(diff_id, self._trees)
-        fetch(self._client, layer, partial, incoming.read, report)
+        fetch(self._client, layer, partial, report, incoming.read)
         partial.commit()
         incoming.enter(layer)
 

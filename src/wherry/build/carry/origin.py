@@ -70,11 +70,14 @@ class _Repository:
         return self._client.small_blob(blob)
 
     def fetch(self, blob: Descriptor) -> None:
+        from wherry.registry.fetch import fetch
+
         if self._store.blobs.has(blob.digest):
             return
-        with self._store.blobs.writer() as writer:
-            self._client.blob(blob, writer.write)
-            writer.commit(blob.digest)
+        with self._store.partials.open(blob.digest) as partial:
+            if partial is not None:
+                fetch(self._client, blob, partial)
+                partial.commit()
 
     def close(self) -> None:
         self._client.close()
