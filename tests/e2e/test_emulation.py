@@ -13,6 +13,7 @@ import pytest
 from support import busybox, foreign, ordinary
 from support.cli import Wherry, write_files
 from support.progress import words
+from wherry.oci import platform as platforms
 
 pytestmark = [
     pytest.mark.needs("root", "newuidmap", "setpriv", foreign.EMULATOR),
@@ -160,3 +161,13 @@ def test_a_failed_step_is_entered_with_it(place: Place) -> None:
     write_files(place.folder, {"Dockerfile": "FROM arm\nRUN echo left > /left; false\n"})
     assert place.wherry("build", *FOR_ARM64, place.folder).code == 1
     assert place.wherry.ok("debug", "--", "sh", "-c", "cat /left; uname -m") == "left\naarch64\n"
+
+
+def test_info_says_what_can_be_executed(as_root: Place, tmp_path: Path) -> None:
+    facts = json.loads(as_root.wherry.ok("info", "-f", "json"))
+    here = str(platforms.host())
+    assert facts["Platforms"][0] == here
+    assert "linux/arm64" in facts["Emulated"]
+    assert here not in facts["Emulated"]
+    without = as_root.wherry("info", env={"PATH": str(tmp_path)}).out
+    assert "by qemu:    none (docs/platforms.md)\n" in without

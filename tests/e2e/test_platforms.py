@@ -286,6 +286,28 @@ def test_a_base_that_has_not_all_of_them(place: Place) -> None:
     assert "  --> Dockerfile:1" in result.err
 
 
+def test_bases_of_a_registry_are_pulled_for_each(place: Place, registry: str, tmp_path: Path) -> None:
+    name = f"{registry}/two-bases:{tmp_path.name[-1]}"
+    place.wherry.ok("tag", "base", name)
+    place.wherry.ok("push", "-q", name)
+    other = Wherry(tmp_path / "other", tmp_path / "docker")
+    write_files(tmp_path / "context", {"Dockerfile": f"FROM {name}\nRUN uname -m > /machine\n"})
+    build = ("build", "--progress", "plain", "-t", "app")
+    # first for this machine alone; what is missing then is pulled for the other one
+    assert other(*build, tmp_path / "context").err.count("[internal] pull") == 1
+    assert other(*build, *BOTH, tmp_path / "context").err.count("[internal] pull") == 1
+    again = other(*build, *BOTH, tmp_path / "context")
+    assert "[internal] pull" not in again.err
+    assert "2 steps: all reused" in again.err
+    with Store.open(str(other.root)) as store:
+        index = store.images.index_of("app")
+        assert index is not None
+        chains = [store.images.get(member.image).config.diff_ids[0] for member in index.members]
+    with Store.open(str(place.wherry.root)) as store:
+        assert chains == [store.images.get(image).config.diff_ids[0] for image in place.bases]
+    assert other(*build, *BOTH, "--pull", tmp_path / "context").err.count("[internal] pull") == 2
+
+
 def test_explain_and_questions(place: Place) -> None:
     place.write(CROSS + "COPY a b /\n", a="1", b="2")
     place.wherry.ok("build", "-q", *BOTH, "-t", "app", place.context)

@@ -9,6 +9,7 @@ RUNTIME = os.environ.get("WHERRY_TEST_RUNTIME", "")
 
 _RUNTIMES = "other runtimes need more ids"
 _UNOBSERVED = "what crun and runc start is not observed"
+_UNEMULATED = "crun and runc find no emulator but one that is registered for the machine"
 _ONE_OWNER = "stat(2) shows one owner for all files"
 _OTHER_MODE = "is about another mode"
 
@@ -24,6 +25,7 @@ _NOT_PROMISED = {
         "runc": _RUNTIMES,
         "[copy": "root filesystems are not copied in it",
         "test_explain.py::test_another_runtime_says_why": _RUNTIMES,
+        "test_emulation.py::test_other_runtimes_need_one": _RUNTIMES,
         "test_chroot.py": _OTHER_MODE,
         "test_modes.py": _OTHER_MODE,
         "test_debug.py::test_what_changes_is_dropped_or_kept_as_wished[root]": _ONE_OWNER,
@@ -45,6 +47,10 @@ _NOT_OF_OTHER_RUNTIMES = {
     "test_explain.py": _UNOBSERVED,
     "test_tally.py": _UNOBSERVED,
     "test_network_use.py": _UNOBSERVED,
+    "test_emulation.py": _UNEMULATED,
+    "test_platforms.py": _UNEMULATED,
+    "test_examples.py::test_a_program_for_two_machines": _UNEMULATED,
+    "test_observed_property.py::test_so_does_one_for_another_machine": _UNEMULATED,
     "[single-id": _RUNTIMES,
     "test_single_id.py": _RUNTIMES,
     "test_chroot.py": _OTHER_MODE,

@@ -16,6 +16,7 @@ from wherry.base.errors import WherryError
 from wherry.base.settings import ISOLATIONS, Settings, load
 from wherry.container.containers import Containers
 from wherry.oci.platform import host
+from wherry.runtime import emulation
 from wherry.runtime.cgroups.tree import usable
 from wherry.runtime.init import hearing
 from wherry.runtime.net import connect
@@ -69,6 +70,7 @@ def _facts(store: Store, settings: Settings) -> dict[str, Any]:
         "Limits": usable(),
         "Listener": "python" if settings.listener == "python" or hearing.load() is None else "compiled",
         **_in_a_child(lambda: _mounting(store, settings)),
+        **_platforms(settings),
         "Modes": [_in_a_child(partial(_tried, name)) for name in ISOLATIONS[1:]],
     }
 
@@ -88,6 +90,12 @@ def _mounting(store: Store, settings: Settings) -> dict[str, Any]:
     except WherryError as error:
         return found | {"Driver": "none", "DriverHint": error.message}
     return found | {"Driver": choice.name, "DriverHint": choice.reason}
+
+
+def _platforms(settings: Settings) -> dict[str, list[str]]:
+    """Those whose programs a RUN can execute."""
+    own, emulated = emulation.executable(own=settings.runtime == NATIVE)
+    return {"Platforms": own, "Emulated": emulated}
 
 
 def _tried(name: str) -> dict[str, Any]:
@@ -157,6 +165,8 @@ def _text(facts: dict[str, Any]) -> str:
         ("Listener", _LISTENERS[facts["Listener"]]),
         ("Kernel", facts["KernelVersion"]),
         ("OS/Arch", f"{facts['OSType']}/{facts['Architecture']}"),
+        ("Platforms", ", ".join(facts["Platforms"])),
+        ("by qemu", ", ".join(facts["Emulated"]) or "none (docs/platforms.md)"),
         ("CPUs", facts["NCPU"]),
     ]
     return "".join(f"{name + ':' if name else '':<12}{value}\n" for name, value in lines)

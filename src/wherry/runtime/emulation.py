@@ -19,7 +19,7 @@ from wherry.runtime.init import linux, programs
 from wherry.runtime.spec import Emulator
 
 _REGISTRATIONS = "/proc/sys/fs/binfmt_misc"
-_NATIVE = {"amd64": {"amd64", "386"}, "arm64": {"arm64", "arm"}}
+_NATIVE = {"amd64": ("amd64", "386"), "arm64": ("arm64", "arm")}
 _HAS_NAMESPACES = (6, 7)
 """The first Linux whose user namespaces have registrations of their own."""
 _FLAGS = "POCF"
@@ -59,9 +59,9 @@ def find(
     here = host()
     if platform.os != here.os:
         raise Unsupported(f"this machine executes programs for {here.os} alone, not for {platform}")
-    architecture = here.architecture
-    if platform.architecture in _NATIVE.get(architecture, {architecture}):
+    if platform.architecture in _native():
         return None
+    architecture = here.architecture
     machine = _MACHINES.get(platform.architecture)
     if machine is None:
         raise Unsupported(f"wherry knows no emulator for {platform}")
@@ -78,6 +78,25 @@ def find(
     raise Unsupported(
         f"this machine ({architecture}) cannot execute programs for {platform}: {problem}", hint=hint
     )
+
+
+def executable(*, own: bool) -> tuple[list[str], list[str]]:
+    """The platforms whose programs this machine executes by itself, its own first, and by emulators."""
+    emulated = []
+    for architecture in _MACHINES:
+        platform = Platform(host().os, architecture)
+        try:
+            find(platform, own=own)
+        except Unsupported:
+            continue
+        if architecture not in _native():
+            emulated.append(str(platform))
+    return [str(Platform(host().os, architecture)) for architecture in _native()], emulated
+
+
+def _native() -> tuple[str, ...]:
+    here = host().architecture
+    return _NATIVE.get(here, (here,))
 
 
 _RUNTIME = "here this needs an emulator that is registered with the kernel"
