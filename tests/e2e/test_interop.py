@@ -52,7 +52,7 @@ def _tars(wherry: Wherry, name: str) -> list[bytes]:
     return found
 
 
-def _two_layers(wherry: Wherry, tmp_path: Path, name: str) -> None:
+def _two_layers(wherry: Wherry, tmp_path: Path, name: str, *flags: str) -> None:
     """Busybox, and a file of another owner on top of it, as a build leaves it."""
     (tmp_path / "context").mkdir()
     (tmp_path / "context" / "a b").write_text("content of ä\n")
@@ -64,7 +64,7 @@ def _two_layers(wherry: Wherry, tmp_path: Path, name: str) -> None:
         'COPY --chown=1000:1000 --chmod=640 ["a b", "/data/copied/"]\n'
         'CMD ["/bin/busybox", "sh"]\n'
     )
-    wherry.ok("build", "-t", name, tmp_path / "context")
+    wherry.ok("build", "-t", name, *flags, tmp_path / "context")
 
 
 @pytest.mark.parametrize(
@@ -153,6 +153,11 @@ def test_lists_that_they_pushed(
     assert interop.fetch(listed).media_type == (media.INDEX if form == "oci" else media.DOCKER_LIST)
     second.ok("pull", listed)
     assert _tars(second, listed) == _tars(wherry, name)
+    again = f"{host}/list-again/{tool}-{form}:v1"
+    second.ok("pull", "--all-platforms", listed)
+    second.ok("tag", listed, again)
+    second.ok("push", again)
+    assert interop.fetch(again) == interop.fetch(listed)
 
 
 @pytest.mark.parametrize("compression", ["gzip", "zstd"])
@@ -172,3 +177,30 @@ def test_what_skopeo_copied_goes_on_as_it_is(
     second.ok("tag", other, again)
     second.ok("push", again)
     assert interop.fetch(again) == interop.fetch(other)
+
+
+def test_an_index_that_wherry_built(
+    wherry: Wherry, second: Wherry, podman: Podman, host: str, tmp_path: Path
+) -> None:
+    name, other, again = (f"{host}/several/{word}:v1" for word in ("built", "copied", "again"))
+    notes = ("--annotation", "index:of=the index", "--annotation", "manifest:of=the manifest")
+    _two_layers(wherry, tmp_path, name, "--platform", "linux/amd64,linux/arm64", *notes)
+    wherry.ok("push", name)
+    raw, kind = interop.fetch(name)
+    index = json.loads(raw)
+    assert (kind, index["mediaType"], index["annotations"]) == (media.INDEX, media.INDEX, {"of": "the index"})
+    assert [item["platform"]["architecture"] for item in index["manifests"]] == ["amd64", "arm64"]
+    for item in index["manifests"]:
+        manifest = json.loads(interop.fetch(name, reference=item["digest"]).body)
+        assert manifest["annotations"] == {"of": "the manifest"}
+    assert interop.tars(name, "amd64") == interop.tars(name, "arm64") == _tars(wherry, name)
+    for architecture in ("amd64", "arm64"):
+        podman.podman("pull", "--quiet", "--tls-verify=false", "--arch", architecture, name)
+        shown = podman.podman("image", "inspect", "--format", "{{.Architecture}}", name)
+        assert shown.strip() == architecture
+    options = ("--all", "--quiet", "--src-tls-verify=false", "--dest-tls-verify=false")
+    run("skopeo", "copy", *options, f"docker://{name}", f"docker://{other}")
+    second.ok("pull", "--all-platforms", other)
+    second.ok("tag", other, again)
+    second.ok("push", again)
+    assert interop.fetch(again) == interop.fetch(other) == interop.fetch(name)
