@@ -5,9 +5,11 @@ Fields that wherry does not know are kept (`other`): a config that is read and w
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from wherry.base.errors import Corrupt
+from wherry.base.text import one_line
 from wherry.base.tuples import NamedTuple
 from wherry.oci import digest as digests
 from wherry.oci import platform as platforms
@@ -97,8 +99,10 @@ def parse(raw: bytes) -> ImageConfig:
     document = decode(raw)
     try:
         return _parse(document)
-    except (AttributeError, TypeError, ValueError, KeyError) as error:
-        raise Corrupt(f"not an image config: {error}") from None
+    except AttributeError:
+        raise Corrupt("not an image config: a field that has to be an object is none") from None
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
+        raise Corrupt(f"not an image config: {one_line(str(error))[:200]}") from None
 
 
 _KNOWN = {
@@ -213,7 +217,9 @@ def _history_json(item: History) -> dict[str, Any]:
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{value!r} is not a string")
+        raise TypeError(f"{json.dumps(value)[:100]} is not a string")
+    if "\0" in value:
+        raise ValueError(f"{json.dumps(value)[:100]} has a NUL in it")
     return value
 
 
@@ -221,5 +227,5 @@ def _texts(value: object) -> tuple[str, ...] | None:
     if value is None:
         return None
     if not isinstance(value, list):
-        raise TypeError(f"{value!r} is not a list")
+        raise TypeError(f"{json.dumps(value)[:100]} is not a list")
     return tuple(map(_text, value))

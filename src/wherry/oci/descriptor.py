@@ -7,6 +7,7 @@ Every document comes from outside: a field of the wrong type is a `Corrupt`, nev
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,9 @@ from wherry.oci import platform as platforms
 from wherry.oci.digest import Digest
 from wherry.oci.platform import Platform
 
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_LONGEST_TYPE = 255
+"""RFC 6838, 4.2: twice 127 characters and a slash."""
 MAX_DOCUMENT = 16 * 1024 * 1024
 """Bytes that a manifest, an index or a config may have."""
 
@@ -144,7 +148,12 @@ def decode(raw: bytes) -> dict[str, Any]:
     if len(raw) > MAX_DOCUMENT:
         raise Corrupt(f"a JSON document of {len(raw)} bytes: more than {MAX_DOCUMENT} are not read")
     try:
-        document = json.loads(raw)
+        document = json.loads(raw.decode())
+        if _SURROGATE.search(raw):
+            # Half of a pair is no character (RFC 8259, 8.2): it could not be written anywhere.
+            encode(document)
+    except UnicodeError:
+        raise Corrupt("not a JSON document: it is not UTF-8") from None
     except (ValueError, RecursionError) as error:
         raise Corrupt(f"not a JSON document: {str(error)[:200]}") from None
     if not isinstance(document, dict):
@@ -160,6 +169,8 @@ def _descriptor(value: object) -> Descriptor:
         raise Corrupt(f"a descriptor's size is {json.dumps(size)[:50]}")
     if not isinstance(text, str) or not isinstance(kind, str):
         raise Corrupt("a descriptor without digest or media type")
+    if len(kind) > _LONGEST_TYPE or not kind.isprintable():
+        raise Corrupt("a descriptor's media type is none")
     urls = value.get("urls") or []
     if not isinstance(urls, list) or not all(isinstance(url, str) for url in urls):
         raise Corrupt("a descriptor's urls are not a list of strings")

@@ -64,12 +64,18 @@ class Platform(NamedTuple):
         return document
 
 
+_LONGEST = 128
+"""Characters of a field that anybody may have meant."""
+
+
 def from_json(value: dict[str, Any]) -> Platform:
-    """Of an index's entry or a config; Corrupt where a field has the wrong type."""
+    """Of an index's entry or a config; Corrupt where a field has the wrong type or cannot be shown."""
     fields = [value.get(key) or "" for key in ("os", "architecture", "variant", "os.version")]
     features = value.get("os.features") or []
     if not isinstance(features, list) or not all(isinstance(field, str) for field in (*fields, *features)):
         raise Corrupt("a platform's field is not a string")
+    if not all(field.isprintable() and len(field) <= _LONGEST for field in (*fields, *features)):
+        raise Corrupt(f"a platform's field is not printable, or has more than {_LONGEST} characters")
     system, architecture, variant, version = fields
     return normalise(Platform(system, architecture, variant, version, tuple(features)))
 

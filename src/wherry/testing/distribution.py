@@ -72,7 +72,7 @@ def _put_manifest(state: State, request: Request, repository: str, name: str) ->
     state.add_manifest(repository, name, request.body, request.headers.get("content-type", ""))
     headers = [("Docker-Content-Digest", digest), ("Location", f"/v2/{repository}/manifests/{digest}")]
     subject = document.get("subject")
-    if subject and state.referrers:
+    if isinstance(subject, dict) and state.referrers:
         headers.append(("OCI-Subject", subject["digest"]))
     return Answer(201, tuple(headers))
 
