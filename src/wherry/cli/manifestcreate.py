@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from wherry.base.errors import WherryError
 from wherry.cli.parser import add_tls_verify
+
+if TYPE_CHECKING:
+    from wherry.oci.reference import Reference
+    from wherry.transfer.lists import Lists
 
 
 def register(parser: argparse.ArgumentParser) -> None:
@@ -27,14 +32,19 @@ def run(args: argparse.Namespace) -> int:
     wanted = [places.parse(text) for text in args.images]
     with Opening(args.tls_verify) as opening:
         lists = Lists(opening.store())
-        if not args.amend and lists.find(name):
-            raise WherryError(
-                f"there is a list {name.familiar} already",
-                hint=f"add to it with --amend, or remove it: `wherry manifest rm {name.familiar}`",
-            )
+        _check(lists, name, args.amend)
         items = [item for place in wanted for item in items_of(opening.source(place), place)]
         with lists.alone():
-            old = lists.find(name) if args.amend else None
+            _check(lists, name, args.amend)  # somebody may have been faster
+            old = lists.find(name)
             lists.put(ImageList(name, joined(old.items if old else (), items)))
     print(f"Created manifest list {name}")
     return 0
+
+
+def _check(lists: Lists, name: Reference, amend: bool) -> None:
+    if not amend and lists.find(name):
+        raise WherryError(
+            f"there is a list {name.familiar} already",
+            hint=f"add to it with --amend, or remove it: `wherry manifest rm {name.familiar}`",
+        )

@@ -62,20 +62,20 @@ class RegistryTarget:
         self._client = client
         self._source = source
         self._reference: Reference = client.reference
+        self._lacking: set[Digest] = set()
 
     def begin(self, tree: Tree, source: Source) -> Sequence[Node]:
         """A manifest is there with its blobs; an index may be there without its members."""
         del source
         _check_digest(self._reference, tree)
-        lacking: set[Digest] = set()
 
         def ask(node: Node, stop: Stop) -> None:
             stop.check()
             if not self._client.has_manifest(node.document.digest):
-                lacking.add(node.document.digest)
+                self._lacking.add(node.document.digest)
 
         each(ask, [node for node in tree.all if node.blobs], _THREADS)
-        return [node for node in tree.all if node.document.digest in lacking]
+        return [node for node in tree.all if node.document.digest in self._lacking]
 
     def blob(self, blob: Descriptor, open_blob: Opener, report: Report) -> None:
         send(self._client, blob, open_blob, report, self._source)
@@ -83,7 +83,8 @@ class RegistryTarget:
     def finish(self, tree: Tree) -> None:
         """By digest what the root names, the root by its tag, then what refers to them."""
         for node in tree.nodes[:-1]:
-            self._put(node.document.digest, node)
+            if node.children or node.document.digest in self._lacking:
+                self._put(node.document.digest, node)
         self._put(self._reference.tag or tree.root.document.digest, tree.root)
         for node in tree.referrers:
             self._put(node.tag or node.document.digest, node)

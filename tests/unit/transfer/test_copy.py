@@ -151,6 +151,7 @@ def test_what_is_there_is_not_sent_again(run: Copy, server: Registry) -> None:
     run("oci:layout:x", "HOST/to/app:y")
     assert not server.asked("POST", "/blobs/uploads/")
     assert not server.asked("HEAD", "/blobs/")
+    assert len(server.asked("PUT", "/manifests/")) == 1
     assert server.manifests["to/app", "y"] == server.manifests["to/app", "x"]
 
 
