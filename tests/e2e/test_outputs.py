@@ -200,6 +200,9 @@ def test_mistakes_are_told_before_the_work(wherry: Wherry, app: Path, tmp_path: 
         f"type=oci,dest={tmp_path}/a,annotation-manifest[linux/s390x].a=b": "which is not built",
         "type=image,annotation-manifest-descriptor.a=b": "-o type=oci takes them",
         "type=image,unpack=true": "unpack=true is not supported",
+        f"type=oci,dest={tmp_path}/no/a.tar": f"there is no folder {tmp_path}/no",
+        f"type=tar,dest={tmp_path}": "it is a folder",
+        f"type=local,dest={app}/Dockerfile": "it is not a folder",
     }.items():
         done = wherry("build", "-o", output, app)
         assert done.code != 0, output

@@ -61,7 +61,8 @@ def groups(members: Members, platform: Platform | None = None) -> list[Group]:
         ]
     raise Corrupt(
         "not an image archive: it has neither manifest.json nor index.json",
-        hint="`wherry load` takes what `docker save`, `podman save` and `skopeo copy` write",
+        hint="`wherry load` takes what `docker save`, `podman save` and `skopeo copy` write; a root"
+        " file system is for `wherry import`",
     )
 
 

@@ -6,12 +6,13 @@ places, and the store's names move last: where one fails, the others leave what 
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from wherry.base.errors import Unsupported, UsageError
+from wherry.base.errors import Unsupported, UsageError, WherryError
 from wherry.base.events import Emit, Output, ignore
 from wherry.base.tuples import NamedTuple
 from wherry.layer.packing import AS_IT_IS, Form, Packing, Pairs, index_over
@@ -98,28 +99,45 @@ def check(result: Result, outputs: Sequence[Spec]) -> None:
             shown = "standard output" if dest == "-" else dest
             raise UsageError(f"two outputs are to be written to {shown}", hint="give each its own dest=")
     for spec in outputs:
-        annotated = annotating.applied(result, spec.annotations)
-        if spec.kind == specs.DOCKER and result.is_index:
-            raise Unsupported(
-                "a docker archive has one platform, and this image has several",
-                hint="-o type=oci has room for all of them",
-            )
-        if spec.push and not (result.names or spec.names):
-            raise UsageError(
-                "a push needs a name", hint="give it one: -t HOST/NAME:TAG, or name=HOST/NAME:TAG"
-            )
-        if spec.rewrites and result.epoch is None:
-            raise UsageError(
-                "rewrite-timestamp=true: there is no time to limit others to", hint="set SOURCE_DATE_EPOCH"
-            )
-        has_described = annotated.described or (
-            not result.is_index and any(part.described for part in annotated.parts)
+        _check_place(spec)
+        _check_wishes(result, spec)
+        _check_annotations(result, spec)
+
+
+def _check_place(spec: Spec) -> None:
+    if spec.kind == specs.LOCAL or not spec.tar:
+        if os.path.exists(spec.dest) and not os.path.isdir(spec.dest):
+            raise WherryError(f"cannot write {spec.dest}: it is not a folder")
+    elif spec.dest:
+        from wherry.output import target
+
+        target.check(spec.dest)
+
+
+def _check_wishes(result: Result, spec: Spec) -> None:
+    if spec.kind == specs.DOCKER and result.is_index and spec.dest:
+        raise Unsupported(
+            "a docker archive has one platform, and this image has several",
+            hint="-o type=oci has room for all of them",
         )
-        if spec.kind == specs.IMAGE and has_described:
-            raise Unsupported(
-                "a descriptor's annotations have a place in a layout, and in an index for its manifests",
-                hint="-o type=oci takes them",
-            )
+    if spec.push and not (result.names or spec.names):
+        raise UsageError("a push needs a name", hint="give it one: -t HOST/NAME:TAG, or name=HOST/NAME:TAG")
+    if spec.rewrites and result.epoch is None:
+        raise UsageError(
+            "rewrite-timestamp=true: there is no time to limit others to", hint="set SOURCE_DATE_EPOCH"
+        )
+
+
+def _check_annotations(result: Result, spec: Spec) -> None:
+    annotated = annotating.applied(result, spec.annotations)
+    has_described = annotated.described or (
+        not result.is_index and any(part.described for part in annotated.parts)
+    )
+    if spec.kind == specs.IMAGE and has_described:
+        raise Unsupported(
+            "a descriptor's annotations have a place in a layout, and in an index for its manifests",
+            hint="-o type=oci takes them",
+        )
 
 
 def _turn(spec: Spec) -> int:

@@ -59,6 +59,16 @@ class _Beside(Sink):
                     pass
 
 
+def check(path: str) -> None:
+    """WherryError for what `target` would refuse, as far as it can be told now."""
+    if path == STDOUT:
+        _standard_output()
+    elif os.path.isdir(path):
+        raise _is_folder(path)
+    elif not os.path.isdir(folder := os.path.dirname(os.path.realpath(path))):
+        raise WherryError(f"cannot write {path}: there is no folder {folder}")
+
+
 @contextmanager
 def target(path: str) -> Iterator[Sink]:
     """A sink for `path`, or for standard output where it is `-`; a terminal is refused.
@@ -89,7 +99,7 @@ def _standard_output() -> Sink:
 
 def _special(path: str) -> Iterator[Sink]:
     if os.path.isdir(path):
-        raise WherryError(f"cannot write an archive to {path}: it is a folder")
+        raise _is_folder(path)
     with _named(path):
         file = open(path, "wb")  # noqa: SIM115 - closed below
     try:
@@ -97,6 +107,10 @@ def _special(path: str) -> Iterator[Sink]:
     finally:
         with _named(path):
             file.close()
+
+
+def _is_folder(path: str) -> WherryError:
+    return WherryError(f"cannot write an archive to {path}: it is a folder")
 
 
 @contextmanager
