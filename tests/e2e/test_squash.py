@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from support import trees
-from support.cli import Wherry
+from support import busybox, ordinary, trees
+from support.cli import Wherry, write_files
 from wherry.oci import reference as references
 from wherry.oci.config import ImageConfig
 from wherry.oci.platform import Platform
@@ -150,3 +150,23 @@ def test_what_a_run_removed_is_gone(shared: Wherry, context: Context) -> None:
             "ls /usr/share/doc; stat -c %h /usr/share/doc/same",
         )
         assert listed == "new\nsame\n2\n"
+
+
+@pytest.mark.needs("root", "newuidmap", "busybox")
+@pytest.mark.parametrize("subordinate", [True, False], ids=["userns", "single-id"])
+def test_a_user_without_rights_gets_the_same(wherry: Wherry, tmp_path: Path, subordinate: bool) -> None:
+    """Owners stand in the layers' indexes, whoever may read the files."""
+    lines = (
+        "FROM busybox\nRUN mkdir -m 700 /p && echo x > /p/x && chown -R 7:8 /p\nRUN echo y >> /p/x && rm /bin/vi\n"
+    )
+    busybox.put(wherry.root, "busybox")
+    context = write_files(tmp_path / "context", {"Dockerfile": lines})
+    wherry.ok("build", "-q", "-t", "app", context)
+    expected = wherry.ok("squash", "app")
+    with ordinary.user(subordinate=subordinate) as someone:
+        other = Wherry(someone.home / "wherry", someone.home / "docker", prefix=someone.prefix)
+        busybox.put(other.root, "busybox")
+        ordinary.hand_over(other.root)
+        context = write_files(someone.home / "context", {"Dockerfile": lines})
+        other.ok("build", "-q", "-t", "app", context)
+        assert other.ok("squash", "app") == expected
