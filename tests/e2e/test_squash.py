@@ -157,7 +157,7 @@ def test_what_a_run_removed_is_gone(shared: Wherry, context: Context) -> None:
 def test_a_user_without_rights_gets_the_same(wherry: Wherry, tmp_path: Path, subordinate: bool) -> None:
     """Owners stand in the layers' indexes, whoever may read the files."""
     lines = (
-        "FROM busybox\nRUN mkdir -m 700 /p && echo x > /p/x && chown -R 7:8 /p\nRUN echo y >> /p/x && rm /bin/vi\n"
+        "FROM busybox\nRUN mkdir -m 700 /p && echo x > /p/x; chown -R 7:8 /p\nRUN echo >> /p/x; rm /bin/vi\n"
     )
     busybox.put(wherry.root, "busybox")
     context = write_files(tmp_path / "context", {"Dockerfile": lines})
