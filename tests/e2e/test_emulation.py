@@ -14,6 +14,7 @@ from support import busybox, foreign, ordinary
 from support.cli import Wherry, write_files
 from support.progress import words
 from wherry.oci import platform as platforms
+from wherry.runtime import emulation
 
 pytestmark = [
     pytest.mark.needs("root", "newuidmap", "setpriv", foreign.EMULATOR),
@@ -171,3 +172,23 @@ def test_info_says_what_can_be_executed(as_root: Place, tmp_path: Path) -> None:
     assert here not in facts["Emulated"]
     without = as_root.wherry("info", env={"PATH": str(tmp_path)}).out
     assert "by qemu:    none (docs/platforms.md)\n" in without
+
+
+REGISTERED = """
+mount -t binfmt_misc none /proc/sys/fs/binfmt_misc
+/bin/printf %s "$1" > /proc/sys/fs/binfmt_misc/register
+shift
+PATH=/nowhere exec "$@"
+"""
+
+
+def test_one_that_the_machine_has_registered_will_do(tmp_path: Path) -> None:
+    """The machine is a user namespace with registrations of its own, and has no qemu to be found."""
+    found = emulation.find(foreign.ARM64, own=True)
+    assert found is not None
+    line = found.registration.decode().replace(":aarch64:", ":qemu-aarch64:", 1)
+    prefix = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-ec", REGISTERED, "machine", line]
+    wherry = Wherry(tmp_path / "wherry", tmp_path / "docker", prefix=prefix)
+    busybox.put(wherry.root, "arm", platform=foreign.ARM64)
+    place = Place(wherry, tmp_path / "context")
+    assert place.built("RUN uname -m | grep aarch64") == "DONE"
