@@ -262,7 +262,20 @@ def test_annotations_of_one_platform_belong_to_its_name(place: Place) -> None:
         assert (name.annotations, name.index_id) == ((("a", "b"),), None)
     place.wherry.ok("build", "-q", "-t", "app", place.context)
     with Store.open(str(place.wherry.root)) as store:
-        assert store.images.find("app").id == name.image
+        again = store.images.name(name.reference)
+        assert again is not None
+        assert (again.image, again.annotations) == (name.image, ())
+
+
+def test_a_name_means_what_was_built_last(place: Place) -> None:
+    """One image of an index under the same name is another thing than the index."""
+    place.write("FROM base\nLABEL a=b\n")
+    images = place.ids(*BOTH)
+    for platform in (HERE, "linux/arm64"):
+        place.wherry.ok("build", "-q", "--platform", platform, "-t", "app", place.context)
+        assert place.index("app") is None
+        assert place.wherry.ok("inspect", "-f", "{{.Id}}", "app").strip() == images[platform]
+        assert place.ids(*BOTH) == images
 
 
 def test_a_failure_names_its_platform_and_its_step_can_be_entered(place: Place) -> None:

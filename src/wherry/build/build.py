@@ -371,7 +371,7 @@ def _export(
     if _is_plain(options):
         exported = _Exported(found[0], found)
         for tag in options.tags:
-            if store.images.id_of(tag) != found[0]:
+            if not store.images.means(tag, found[0]):
                 store.images.tag(tag, found[0])
             _say(f"naming to {tag}", vertex, emit)
     else:
