@@ -83,7 +83,7 @@ class RegistryTarget:
     def finish(self, tree: Tree) -> None:
         """By digest what the root names, the root by its tag, then what refers to them."""
         for node in tree.nodes[:-1]:
-            if node.children or node.document.digest in self._lacking:
+            if not node.blobs or node.document.digest in self._lacking:
                 self._put(node.document.digest, node)
         self._put(self._reference.tag or tree.root.document.digest, tree.root)
         for node in tree.referrers:

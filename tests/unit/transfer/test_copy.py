@@ -564,3 +564,14 @@ def test_an_index_is_changed_by_one_at_a_time(run: Copy, server: Registry) -> No
         assert second.is_alive()
     second.join(20)
     assert run("oci:layout:all", "HOST/to/app:x") == SEVERAL.digest
+
+
+def test_an_empty_index_within_an_index(run: Copy, server: Registry) -> None:
+    empty = severalplatforms.index([])
+    server.add_manifest("from/app", "empty", empty, media.INDEX)
+    raw = severalplatforms.index([described(empty, media.INDEX), described(IMAGE.manifest, media.MANIFEST)])
+    server.add_manifest("from/app", "odd", raw, media.INDEX)
+    assert run("HOST/from/app:odd", "HOST/to/app:x") == sha256(raw)
+    assert run("HOST/from/app:empty", "oci:layout:x") == sha256(empty)
+    with pytest.raises(Unsupported, match="is no container image"):
+        run("oci:layout:x", "store:app")
