@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from types import TracebackType
@@ -45,6 +46,13 @@ def copy_image(
         return copy(opening.source(one), opening.target(other, one), platforms, referrers, emit)
 
 
+def _layout(place: Place) -> Layout:
+    if os.path.isdir(place.path):
+        return Layout(place.path)
+    hint = f"a layout in a tar is named oci-archive:{place.path}" if os.path.exists(place.path) else ""
+    raise NotFound(f"there is no folder {place.path}", hint=hint)
+
+
 class Opening:
     """The places of one command, closed together at the end of a `with` block.
 
@@ -73,7 +81,7 @@ class Opening:
         from wherry.transfer.layouts import LayoutSource
 
         if place.kind == places.LAYOUT:
-            return LayoutSource(Layout(place.path), place)
+            return LayoutSource(_layout(place), place)
         return self._archive(place)
 
     def target(self, place: Place, source: Place) -> Target:
@@ -127,8 +135,6 @@ class Opening:
         return self._stack.enter_context(client)
 
     def _archive(self, place: Place) -> Source:
-        import os
-
         from wherry.transfer.archives import TarLayout
         from wherry.transfer.dockerarchives import DockerArchiveSource
         from wherry.transfer.layouts import LayoutSource

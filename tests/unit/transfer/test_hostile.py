@@ -127,6 +127,29 @@ def test_layouts_that_lie(lie: Callable[[Files], None], kind: str, target: str, 
     assert set(os.listdir(tmp_path)) <= before
 
 
+def test_places_that_there_are_not(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / "folder").mkdir()
+    for source, said, hint in (
+        ("oci:none:x", "there is no folder none", ""),
+        ("oci:file", "there is no folder file", "a layout in a tar is named oci-archive:file"),
+        ("oci:folder", "folder is no OCI layout: it has no index.json", ""),
+        ("oci-archive:none", "there is no file none", ""),
+        ("docker-archive:folder", "folder is a folder", "a layout in a folder is named oci:folder"),
+        (
+            "oci-archive:file",
+            "oci-archive:file is no OCI archive: it has no index.json",
+            "an archive of `docker",
+        ),
+        ("store:none", "no such image: none", "`wherry images` lists"),
+    ):
+        with pytest.raises(WherryError) as caught:
+            run(source)
+        assert caught.value.message == said
+        assert caught.value.hint.startswith(hint)
+    assert not os.path.exists("out")
+
+
 def test_a_blob_that_is_a_link_or_a_pipe(tmp_path: Path) -> None:
     folder = write_files(tmp_path / "layout", files())
     (tmp_path / "secret").write_bytes(b"s" * len(IMAGE.layers[0]))
