@@ -50,10 +50,14 @@ def succeeded(
 
 
 def blueprint(store: Store, image: Digest, drawn: Blueprint) -> None:
-    """Keep what an image of the store was built from; where that cannot be, the build is no worse."""
+    """Keep what an image of the store was built from; where that cannot be, the build is no worse.
+
+    A Dockerfile or an argument with a password in a URL is not written to the disk.
+    """
     from wherry.store import blueprints
 
-    if store.images.has(image):
+    texts = (drawn.text, *(value for _, value in drawn.arguments))
+    if store.images.has(image) and all(redacted(text) == text for text in texts):
         try:
             blueprints.keep(store, image, values.encode(drawn))
         except OSError:

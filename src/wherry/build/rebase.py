@@ -82,7 +82,8 @@ def _blueprint(store: Store, image: Image) -> Blueprint:
     if document is None:
         raise NotFound(
             "it is not known how this image was built",
-            hint="build it in this store, without --build-context: then it can be moved from base to base",
+            hint="build it in this store, without --build-context and passwords in URLs: then it can be moved"
+            " from base to base",
         )
     return blueprint.read(document)
 
