@@ -54,7 +54,7 @@ def serve(folder: str, scratch: str, extra: str = "") -> Iterator[str]:
 def _address(process: subprocess.Popen[bytes], log: str) -> str:
     import time
 
-    for _ in range(300):
+    for _ in range(3000):  # a minute: the machine may be busy with other tests
         with open(log, encoding="utf-8", errors="replace") as file:
             text = file.read()
         if found := re.search(r"listening on (127\.0\.0\.1:\d+)", text):

@@ -60,6 +60,12 @@ def _family() -> Family:
 
 
 FAMILY = _family()
+SOME = [
+    *("status 503", "429", "404", "no body", "206 unasked", "a web page that says JSON", "17 MiB of JSON"),
+    *("another length", "no length, and more", "other bytes", "cut short", "one more byte", "lost"),
+    *("dropped in the middle", "a drip", "a loop"),
+]
+"""One of each kind: the others are tried with one image."""
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +111,7 @@ def _rounds(fault: str) -> Iterator[tuple[Fault, str]]:
     yield Fault("GET", FAMILY.steps["a layer"], row.what), f"{row.once}|^$" if row.once else ""
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", SOME)
 def test_all_platforms_into_the_store_with(store: Store, server: Registry, fault: str) -> None:
     before = storage.content(store)
     for trouble, pattern in _rounds(fault):
@@ -120,7 +126,7 @@ def test_all_platforms_into_the_store_with(store: Store, server: Registry, fault
     assert retrieve_all(store, server.reference("app:v1"), retries=QUICK).digest == FAMILY.digest
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", SOME)
 def test_a_copy_to_a_layout_with(server: Registry, fault: str, tmp_path: Path) -> None:
     remote.publish(server, "old:v1", FAMILY.images[1])
     _copy(f"{server.host}/old:v1", f"oci:{tmp_path}/layout:old")
@@ -138,7 +144,7 @@ def test_a_copy_to_a_layout_with(server: Registry, fault: str, tmp_path: Path) -
         shutil.rmtree(layout)
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", SOME)
 def test_a_copy_between_registries_with(server: Registry, other: Registry, fault: str) -> None:
     for trouble, pattern in _rounds(fault):
         server.faults.append(trouble)
