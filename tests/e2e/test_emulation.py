@@ -174,6 +174,24 @@ def test_info_says_what_can_be_executed(as_root: Place, tmp_path: Path) -> None:
     assert "by qemu:    none (docs/platforms.md)\n" in without
 
 
+FORBIDDEN = """
+echo 1 > /proc/sys/user/max_user_namespaces
+exec "$@"
+"""
+
+
+def test_where_no_namespace_is_to_be_had_it_says_so(tmp_path: Path) -> None:
+    """The one that it may have is that of the mode single-id."""
+    prefix = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-ec", FORBIDDEN, "machine"]
+    wherry = Wherry(tmp_path / "wherry", tmp_path / "docker", prefix=prefix)
+    busybox.put(wherry.root, "arm", platform=foreign.ARM64)
+    write_files(tmp_path / "context", {"Dockerfile": "FROM arm\nRUN true\n"})
+    result = wherry("build", *FOR_ARM64, tmp_path / "context")
+    assert result.code == 1
+    assert "cannot emulate another machine's programs: cannot make a user namespace: No space" in result.err
+    assert "hint: register emulators for all of the machine" in result.err
+
+
 REGISTERED = """
 mount -t binfmt_misc none /proc/sys/fs/binfmt_misc
 /bin/printf %s "$1" > /proc/sys/fs/binfmt_misc/register

@@ -65,14 +65,14 @@ def find(
     machine = _MACHINES.get(platform.architecture)
     if machine is None:
         raise Unsupported(f"wherry knows no emulator for {platform}")
-    problem, hint = _RUNTIME, _REGISTER
+    problem, hint = _RUNTIME, REGISTER
     if own:
         problem, hint = "there is no static qemu for it", _INSTALL
         program = _program(machine, path)
         if program and linux.release() >= _HAS_NAMESPACES:
             return Emulator(program, _registration(machine, program))
         if program:
-            problem, hint = "this kernel is older than 6.7, and has no emulator registered", _REGISTER
+            problem, hint = "this kernel is older than 6.7, and has no emulator registered", REGISTER
     if _is_registered(machine, folder):
         return None
     raise Unsupported(
@@ -101,7 +101,7 @@ def _native() -> tuple[str, ...]:
 
 _RUNTIME = "here this needs an emulator that is registered with the kernel"
 _INSTALL = "sudo apt-get install qemu-user-static"
-_REGISTER = "register emulators for all of the machine: sudo apt-get install qemu-user-static binfmt-support"
+REGISTER = "register emulators for all of the machine: sudo apt-get install qemu-user-static binfmt-support"
 
 
 def _program(machine: Machine, path: str | None) -> str:

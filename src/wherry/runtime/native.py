@@ -8,10 +8,12 @@ from functools import partial
 from typing import Any
 
 from wherry.base import settings
+from wherry.base.errors import WherryError
 from wherry.oci.platform import Platform
 from wherry.runtime import bundle, emulation, idcalls, idmap, joining, observed, seccomp
 from wherry.runtime.helper import ExecFailed, Helper, Running, Server
 from wherry.runtime.init import linux
+from wherry.runtime.init.emulator import CANNOT
 from wherry.runtime.runtime import Runtime, Serve
 from wherry.runtime.sockets import Sockets
 from wherry.runtime.spec import Container, Emulator, Process
@@ -46,7 +48,12 @@ class Native(Runtime):
             document["linux"]["wherry.first_pid"] = container.first_pid
         # Not that of cgroups: the child makes it when it is in the cgroup that it is to see as the top.
         flags = joining.kinds(document) & ~linux.CLONE_NEWCGROUP
-        return self._helper.run(document, flags, (stdin, stdout, stderr), ready, serve)
+        try:
+            return self._helper.run(document, flags, (stdin, stdout, stderr), ready, serve)
+        except WherryError as error:
+            if error.message.startswith(CANNOT):
+                error.hint = emulation.REGISTER
+            raise
 
     def emulator(self, platform: Platform) -> Emulator | None:
         return emulation.find(platform, own=True)

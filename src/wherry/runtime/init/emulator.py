@@ -21,6 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
+CANNOT = "cannot emulate another machine's programs"
 _TOO_OLD = (errno.EPERM, errno.ENODEV)
 _MOST_BYTES = 4096
 
@@ -69,7 +70,7 @@ def _register(order: dict[str, Any], container: _socket.socket) -> NoReturn:
         container.sendmsg([b"ready"], rights)
     except OSError as error:
         more = " (Linux has it since 6.7)" if "binfmt_misc" in what and error.errno in _TOO_OLD else ""
-        container.send(f"cannot {what}: {error.strerror}{more}".encode(errors="replace"))
+        container.send(f"{CANNOT}: cannot {what}: {error.strerror}{more}".encode(errors="replace"))
     finally:
         os._exit(0)
 
@@ -94,7 +95,7 @@ def _keep_ids(proc: int, pid: int) -> None:
         try:
             os.write(file, text)
         except OSError as error:
-            raise Failed(f"cannot map ids for an emulator: {error.strerror}") from None
+            raise Failed(f"{CANNOT}: cannot map ids: {error.strerror}") from None
         finally:
             os.close(file)
 
@@ -103,7 +104,7 @@ def _expect(process: _socket.socket) -> int:
     """The descriptor that came with a message of the process, or -1; Failed with what it says went wrong."""
     data, ancillary, _, _ = process.recvmsg(_MOST_BYTES, _socket.CMSG_SPACE(4))
     if data != b"ready":
-        raise Failed(data.decode() or "cannot register an emulator: its process was killed")
+        raise Failed(data.decode() or f"{CANNOT}: what registers an emulator was killed")
     for _, _, value in ancillary:
         descriptor: int = struct.unpack("=i", value)[0]
         return descriptor
