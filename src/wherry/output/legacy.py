@@ -77,7 +77,7 @@ def _chain(described: dict[str, dict[str, Any]], top: str) -> list[str]:
     """The layers that `top` stands on and itself, the lowest first."""
     chain: list[str] = []
     layer: object = top
-    while layer:
+    while layer or not chain:
         if not isinstance(layer, str) or layer not in described:
             raise Corrupt(f"the archive has no layer {str(layer)[:100]!r}, which it speaks of")
         if len(chain) == _MAX_LAYERS:

@@ -295,6 +295,7 @@ def _described(**changes: object) -> bytes:
         (_legacy(repositories=b'{"a": {"b": 1}}'), "repositories"),
         (_legacy(repositories=b'{"a": {"b": "../../etc"}}'), "no layer"),
         (_legacy(repositories=b'{"A": {"b": "' + LAYERS[2].encode() + b'"}}'), "names an image wrongly"),
+        (_legacy(repositories=b'{"a": {"b": ""}}'), "no layer ''"),
         (_legacy(repositories=b"{"), "not JSON"),
         ({"repositories": b"{}"}, "no image"),
     ],
