@@ -28,6 +28,7 @@ from wherry.store.store import Store
 AMD64, ARM64, S390X, RISCV = (
     platforms.parse(f"linux/{name}") for name in ("amd64", "arm64", "s390x", "riscv64")
 )
+HERE = platforms.host()
 APP = references.parse("app:v1")
 
 
@@ -266,6 +267,7 @@ _OPERATION = st.one_of(
     st.tuples(st.just("index"), _NAME, _INDEX, st.booleans()),
     st.tuples(st.just("copy"), _NAME, _NAME),
     st.tuples(st.just("digest"), _NAME, _INDEX),
+    st.tuples(st.just("pull"), _NAME, st.sampled_from([b"1", b"2"]), st.sampled_from([HERE, S390X]), _IMAGE),
     st.tuples(st.just("untag"), _NAME),
     st.tuples(st.just("delete"), _IMAGE),
     st.tuples(st.just("prune")),
@@ -278,6 +280,8 @@ class _World:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.names: dict[references.Reference, tuple[Digest, tuple[Digest, ...], Digest | None]] = {}
+        self.pulled: dict[tuple[str, bytes], dict[platforms.Platform, Digest]] = {}
+        """By repository and index what is here of that."""
 
     def images(self, numbers: list[int]) -> list[Digest]:
         return [image(self.store, AMD64, str(number)) for number in numbers]
@@ -307,6 +311,17 @@ class _World:
         digest = digests.of(repr(numbers).encode())
         self.store.images.add_repo_digest(name.name, digest, found[0].image, index_id)
 
+    def pull(
+        self, name: references.Reference, index: bytes, platform: platforms.Platform, number: int
+    ) -> None:
+        (member,) = self._members([number])
+        self.store.images.add_platform(name, digests.of(index), member._replace(platform=platform))
+        here = self.pulled.setdefault((name.name, index), {})
+        here.pop(platform, None)
+        here[platform] = member.image
+        main = here.get(HERE) or next(iter(here.values()))
+        self.names[name] = (main, tuple(here.values()) if len(here) > 1 else (), None)
+
     def copy(self, source: references.Reference, target: references.Reference) -> None:
         if meant := self.store.images.name(source):
             self.store.images.tag(target, meant.image, meant.index_id, meant.annotations)
@@ -324,9 +339,15 @@ class _World:
                 del self.names[name]
             elif one in index:
                 self.names[name] = (main, (), None)
+        self._forget({one})
+
+    def _forget(self, gone: set[Digest]) -> None:
+        for here in self.pulled.values():
+            if gone & set(here.values()):
+                here.clear()
 
     def prune(self) -> None:
-        collect(self.store, Scope())
+        self._forget(set(collect(self.store, Scope()).images))
         expected = {one for main, index, _ in self.names.values() for one in (main, *index)}
         assert {one.id for one in self.store.images.all()} == expected
         raws = {raw for _, _, raw in self.names.values() if raw}
@@ -349,7 +370,7 @@ class _World:
 
 
 @given(st.lists(_OPERATION, max_size=25))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_what_a_name_reaches_stays_and_nothing_else(
     tmp_path_factory: pytest.TempPathFactory, operations: list[tuple[object, ...]]
 ) -> None:
