@@ -18,7 +18,6 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from wherry.base.text import one_line
 from wherry.base.tuples import NamedTuple
 from wherry.oci import digest as digests
 from wherry.oci import match
@@ -72,8 +71,8 @@ class ImageIndex(NamedTuple):
 
     @property
     def platforms(self) -> list[str]:
-        """To be shown: an index may name them as it likes."""
-        return [one_line(str(member.platform)) for member in self.members]
+        """To be shown."""
+        return [str(member.platform) for member in self.members]
 
 
 class Indexes:
