@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from wherry.base.errors import NotFound, WherryError
+from wherry.base.text import clipped
 from wherry.base.tuples import NamedTuple
 from wherry.build import blueprint, comparing, keeping, misses
 from wherry.build.account import Change, Miss
@@ -32,6 +33,8 @@ from wherry.store.images import Image
 from wherry.store.store import Store
 from wherry.store.traces import Trace
 
+_LONGEST = 100
+"""Characters of a step's name in a message."""
 _AGAIN = "build it on the new base: all steps that hold there are reused"
 
 Images = Mapping[tuple[str, Platform], Image]
@@ -191,7 +194,7 @@ class _Tests:
         try:
             gathered = with_digests(gather(operation, trees), trees)
         except WherryError as error:
-            raise Refused(f"{step.name} would fail there: {error.message}", hint=_AGAIN) from None
+            raise Refused(f"{_named(step)} would fail there: {error.message}", hint=_AGAIN) from None
         return content_of(gathered, operation.unpack, self._drawn.times)
 
     def _check(
@@ -210,10 +213,10 @@ class _Tests:
             raise _differs(step, told[0])
         if traces:
             raise Refused(
-                f"the layers on which {step.name} was made are gone: nothing can be compared", hint=_AGAIN
+                f"the layers on which {_named(step)} was made are gone: nothing can be compared", hint=_AGAIN
             )
         if isinstance(step.operation, Copy) and step.inputs:
-            raise Refused(f"{step.name} would copy other files than it has", hint=_AGAIN)
+            raise Refused(f"{_named(step)} would copy other files than it has", hint=_AGAIN)
         raise _unknown(self._store, step, self._keys)
 
     def _traces(self, step: Step, contents: tuple[str, ...]) -> Iterator[Trace]:
@@ -232,12 +235,16 @@ class _Tests:
         )
 
 
+def _named(step: Step) -> str:
+    return clipped(step.name, _LONGEST)
+
+
 def _changed(old: Step, new: Step, before: Sequence[Outcome], after: Sequence[Outcome]) -> Refused:
     """The step itself is another one: the new base sets something that it sees."""
     places = keeping.place(old, before), keeping.place(new, after)
     texts = [_change(change) for change in comparing.changes(*places)]
     return Refused(
-        f"{new.name} would be executed with other settings: the new base has others",
+        f"{_named(new)} would be executed with other settings: the new base has others",
         excerpt="\n".join(texts),
         hint=_AGAIN,
     )
@@ -252,7 +259,9 @@ def _differs(step: Step, miss: Miss) -> Refused:
     lines = [f"/{item.path}: {', '.join(item.how)}" for item in miss.differences]
     lines += [f"... and {miss.more} more"] if miss.more else []
     return Refused(
-        f"{step.name} looked at what is not the same on the new base", excerpt="\n".join(lines), hint=_AGAIN
+        f"{_named(step)} looked at what is not the same on the new base",
+        excerpt="\n".join(lines),
+        hint=_AGAIN,
     )
 
 
@@ -260,7 +269,7 @@ def _unknown(store: Store, step: Step, keys: Keys) -> Refused:
     record = store.records.of_recipe(keys.recipe(step))
     why = record.result.unobserved if record else ""
     return Refused(
-        f"it is not known what {step.name} looked at" + (f": {why}" if why else ""),
+        f"it is not known what {_named(step)} looked at" + (f": {why}" if why else ""),
         hint="build it once more with --no-cache --observe=all: then it is known"
         if isinstance(step.operation, Run)
         else _AGAIN,

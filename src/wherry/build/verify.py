@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from wherry.base.errors import WherryError
 from wherry.base.events import Cached, Done, Emit, Event, Failed, Note, Output, Started, Transfer
+from wherry.base.text import clipped
 from wherry.base.tuples import NamedTuple
 from wherry.build.account import EXECUTED, counts
 from wherry.build.differing import Differing, differing
@@ -30,6 +31,8 @@ _APART = 2.0
 """Seconds from the first executions to the second ones: times in zip archives are of two."""
 _LISTED = 20
 """Paths of a step that are told one by one."""
+_LONGEST = 120
+"""Characters of a step's name."""
 _PIDS = 20_000
 """Numbers of processes, which begin at 2 otherwise, begin beyond it."""
 
@@ -157,7 +160,7 @@ def _verdict(steps: Sequence[Step], found: dict[int, list[Differing]], count: in
 
 
 def _lines(step: Step, found: list[Differing]) -> list[str]:
-    lines = [step.name]
+    lines = [clipped(step.name, _LONGEST)]
     told = ""
     for item in found[:_LISTED]:
         lines.append(f"  /{item.path}: {'; '.join(item.what)}")
