@@ -575,3 +575,21 @@ def test_an_empty_index_within_an_index(run: Copy, server: Registry) -> None:
     assert run("HOST/from/app:empty", "oci:layout:x") == sha256(empty)
     with pytest.raises(Unsupported, match="is no container image"):
         run("oci:layout:x", "store:app")
+
+
+def test_short_names_and_mirrors(
+    run: Copy, server: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As registries.conf has them: a source may come from a mirror, a target is what it is called."""
+    conf = tmp_path / "registries.conf"
+    conf.write_text(
+        f'[[registry]]\nlocation = "127.0.0.1:1"\n[[registry.mirror]]\nlocation = "{server.host}"\n'
+        f'[aliases]\n"short" = "{server.host}/from/app"\n'
+    )
+    monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", str(conf))
+    assert run("short:one", "oci:short:x") == IMAGE.digest
+    assert run("127.0.0.1:1/from/app:all", "oci:mirrored:x") == SEVERAL.digest
+    asked = len(server.log)
+    with pytest.raises(WherryError, match="cannot reach 127"):
+        run("oci:short:x", "127.0.0.1:1/from/app:new")
+    assert len(server.log) == asked
