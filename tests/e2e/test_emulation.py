@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -97,6 +98,26 @@ def test_programs_and_interpreters_are_looked_at(as_root: Place) -> None:
     assert as_root.built(*lines, files=files) == "DONE"
     assert as_root.built(*lines, files={"other": "2"}).startswith("CACHED, REUSED")
     assert as_root.built(*lines, files={"shell": "#!/bin/sh\necho 3\n"}) == "DONE"
+
+
+HELLO = '#include <stdio.h>\nint main(void) { puts("hello"); return 0; }\n'
+
+
+@pytest.mark.parametrize("flags", [(), ("-static",)], ids=["with libraries", "static"])
+def test_a_programs_loader_and_libraries_are_looked_at(as_root: Place, flags: tuple[str, ...]) -> None:
+    libraries = as_root.folder / "lib"
+    libraries.mkdir(parents=True)
+    foreign.compiled(HELLO, as_root.folder / "hello", *flags)
+    for name in ("ld-linux-aarch64.so.1", "libc.so.6"):
+        shutil.copy(foreign.LIBRARIES / name, libraries)
+    lines = ("COPY . /", "RUN /hello | grep hello > /out")
+    assert as_root.built(*lines, files={"other": "1"}) == "DONE"
+    assert as_root.built(*lines, files={"other": "2"}).startswith("CACHED, REUSED")
+    for name in ("ld-linux-aarch64.so.1", "libc.so.6"):
+        with (libraries / name).open("ab") as file:
+            file.write(b"more")
+        again = as_root.built(*lines)
+        assert again.startswith("CACHED, REUSED") if flags else again == "DONE"
 
 
 def test_a_place_where_the_emulator_looks_counts_too(as_root: Place) -> None:

@@ -36,10 +36,14 @@ def busybox() -> Path:
     return place
 
 
+LIBRARIES = Path("/usr/aarch64-linux-gnu/lib")
+"""Of the package libc6-arm64-cross."""
+
+
 def compiled(source: str, target: Path, *flags: str) -> Path:
-    """A static program for arm64 out of a text in C."""
+    """A program for arm64 out of a text in C."""
     programs.require(COMPILER)
-    command = [COMPILER, "-O1", "-static", *flags, "-x", "c", "-", "-o", str(target)]
+    command = [COMPILER, "-O1", *flags, "-x", "c", "-", "-o", str(target)]
     subprocess.run(command, input=source, text=True, check=True)
     return target
 
