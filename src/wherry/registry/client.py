@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import BinaryIO
 
-from wherry.base.errors import Corrupt, Denied, NotFound, WherryError
+from wherry.base.errors import Corrupt, Denied, NotFound
 from wherry.base.events import Emit, ignore
 from wherry.base.tuples import NamedTuple
 from wherry.oci import digest as digests
@@ -114,23 +114,19 @@ class Client:
     def has_manifest(self, digest: Digest) -> bool:
         return self._has(f"manifests/{digest}", {"Accept": _ACCEPT})
 
-    def get(self, path: str, accept: str, missing: str = "", also: Sequence[int] = ()) -> Response:
-        """What the registry has at `path`: beneath this repository, or the URL of a next page.
+    def page(
+        self, path: str, accept: str, missing: str = "", also: Sequence[int] = ()
+    ) -> tuple[Response, bytes]:
+        """What the registry has at `path`, with its body: beneath this repository, or the URL of a next page.
 
-        Statuses of `also` are returned as 200 is; else 404 is NotFound, in the words of `missing`. To be used
-        in a `with` block. Denied for a URL of another server: nobody has asked us to speak to that one.
+        Statuses of `also` are returned as 200 is; else 404 is NotFound, in the words of `missing`. Denied for
+        a URL of another server: nobody has asked us to speak to that one.
         """
         place = self._places.home
         url = path if "://" in path else place.url(path)
         if origin(url) != origin(place.url("")):
             raise Denied(f"{place.registry} continues its list at another server, {host_of(url)}: refused")
-        response = place.ask("GET", url, {"Accept": accept})
-        try:
-            place.expect(response, (200, *also), missing)
-        except WherryError:
-            response.close()
-            raise
-        return response
+        return _document(place, url, accept, missing, also)
 
     def redirected(self, response: Response, location: str) -> str:
         """The absolute form of a URL that an answer of `get` leads on to; WherryError for one not to use."""
@@ -232,7 +228,8 @@ def _hasty(retries: Retries) -> Retries:
 
 def _manifest(place: Place, tag_or_digest: str) -> Document:
     shown = place.shown(tag_or_digest)
-    response, raw = _document(place, f"manifests/{tag_or_digest}", f"no such image: {shown}")
+    url = place.url(f"manifests/{tag_or_digest}")
+    response, raw = _document(place, url, _ACCEPT, f"no such image: {shown}")
     kind, promised = response.content_type, response.header("Docker-Content-Digest")
     if kind in ("text/html", "application/xhtml+xml") or raw.lstrip()[:1] == b"<":
         raise place.web_page()
@@ -255,12 +252,14 @@ def _small_blob(place: Place, blob: Descriptor) -> bytes:
     return data
 
 
-def _document(place: Place, path: str, missing: str) -> tuple[Response, bytes]:
+def _document(
+    place: Place, url: str, accept: str, missing: str, also: Sequence[int] = ()
+) -> tuple[Response, bytes]:
     """An answer, with its whole body; asked for again where the connection breaks within that."""
     attempts = place.transport.retries.attempts
     for attempt in range(1, attempts + 1):
-        with place.ask("GET", place.url(path), {"Accept": _ACCEPT}) as response:
-            place.expect(response, (200,), missing)
+        with place.ask("GET", url, {"Accept": accept}) as response:
+            place.expect(response, (200, *also), missing)
             try:
                 return response, response.body(MAX_DOCUMENT)
             except Broken:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from wherry.base.errors import Corrupt
 from wherry.base.text import one_line
 from wherry.oci import reference as references
-from wherry.oci.descriptor import MAX_DOCUMENT, decode
+from wherry.oci.descriptor import decode
 from wherry.registry.client import Client
 
 _PAGE = 1000
@@ -39,13 +39,12 @@ def pages(
         if path in seen or len(seen) == _MAX_PAGES:
             raise Corrupt(f"{client.registry} gives a list without end for {client.reference.familiar_name}")
         seen.add(path)
-        with client.get(path, accept, missing, unknown) as response:
-            if response.status in unknown:
-                yield None
-                return
-            match = _NEXT.search(response.header("Link"))
-            path = client.redirected(response, match[1]) if match else ""
-            raw = response.body(MAX_DOCUMENT)
+        response, raw = client.page(path, accept, missing, unknown)
+        if response.status in unknown:
+            yield None
+            return
+        match = _NEXT.search(response.header("Link"))
+        path = client.redirected(response, match[1]) if match else ""
         yield raw
 
 

@@ -15,10 +15,11 @@ from wherry.oci import media
 from wherry.oci import reference as references
 from wherry.oci.digest import Digest
 from wherry.registry.client import Client
+from wherry.registry.failures import Broken
 from wherry.registry.lists import tags
 from wherry.registry.referrers import fallback_tag, put, referrers, subject_of
 from wherry.registry.transport import Retries
-from wherry.testing.registry import Answer, Change, Fault, Registry
+from wherry.testing.registry import Answer, Change, Drop, Fault, Registry
 
 QUICK = Retries(attempts=2, first=0.001)
 IMAGE = remote.make({"a": b"1"})
@@ -70,6 +71,14 @@ def test_tags_come_by_pages_and_are_sorted_by_number(server: Registry, client: C
         remote.publish(server, f"app:{tag}", IMAGE)
     assert tags(client) == ["1", "9", "10", "latest", "v1", "v1.9", "v1.10"]
     assert len(server.asked("GET", "/tags/list")) == {0: 1, 1: 7, 3: 3}[page]
+
+
+def test_a_page_that_breaks_off_is_asked_for_again(server: Registry, client: Client) -> None:
+    server.faults.append(Fault("GET", "/tags/list", Drop(5)))
+    assert "v1" in tags(client)
+    server.faults.append(Fault("GET", "/tags/list", Drop(5), times=100))
+    with pytest.raises(Broken, match=server.host):
+        tags(client)
 
 
 def test_a_list_that_leads_to_another_host_is_refused(server: Registry, client: Client) -> None:
