@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 import json
 import os
+import select
 import shutil
+import signal
 import subprocess
 import tarfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ import pytest
 
 from support import readers
 from support.cli import Wherry, write_files
+from support.ports import until
 from support.readers import READERS
 from support.realtrees import Tree, loose, tree_of
 from support.registry import serve
@@ -335,3 +339,39 @@ def _exported(wherry: Wherry, name: str) -> bytes:
         [*wherry.command, "export", name], env=wherry.environment, capture_output=True, check=True
     )
     return done.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_build_that_is_ended_leaves_what_was_there(
+    wherry: Wherry, app: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    """In the midst of writing: one file is whole and has not its name yet, another waits for its reader."""
+    (tmp_path / "a.tar").write_text("old")
+    (tmp_path / "out").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    kinds = {"a.tar": "oci", "out": "local", "pipe": "tar"}
+    outputs = [f"type={kind},dest={tmp_path}/{name}" for name, kind in kinds.items()]
+    words = [word for output in outputs for word in ("-o", output)]
+    build = wherry.start("build", *words, "-o", "type=image,name=app:new", app)
+
+    def is_at_the_pipe() -> bool:
+        waits = bool(select.select([reader], [], [], 0)[0])
+        return waits and len(list(tmp_path.glob(".a.tar.*.new"))) == 1
+
+    until(is_at_the_pipe)
+    build.send_signal(number)
+    time.sleep(0.2)
+    os.close(reader)  # as a shell's pipeline does, which gets the signal too
+    build.communicate(timeout=60)
+    assert build.returncode != 0
+    os.unlink(tmp_path / "pipe")
+    assert (tmp_path / "a.tar").read_text() == "old"
+    assert [path for path in (tmp_path / "out").rglob("*") if ".wherry-" not in str(path)] == []
+    if number != signal.SIGKILL:
+        assert sorted(os.listdir(tmp_path)) == ["a.tar", "context", "out", "wherry"]
+        assert os.listdir(tmp_path / "out") == []
+    assert wherry.ok("images", "-q", "app:new") == ""
+    wherry.ok("build", *words[:4], "-o", "type=image,name=app:new", app)
+    assert "data" in os.listdir(tmp_path / "out")
+    assert (tmp_path / "a.tar").stat().st_size > 1000
