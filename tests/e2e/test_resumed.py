@@ -65,9 +65,9 @@ def test_a_pull_that_is_killed_again_and_again(wherry: Wherry, made: Made) -> No
                 assert store.images.all() == []
         assert there[-1] < len(made.layers[0])
         size, reclaimable = _upkeep(wherry)
-        assert size >= reclaimable >= there[-1]
+        assert size >= reclaimable >= there[-1] * 0.99  # shown in three digits
         wherry.ok("pull", name)
-        assert _upkeep(wherry)[1] < there[-1]
+        assert _upkeep(wherry)[1] < there[-1] * 0.99
         ranges = [item.headers.get("Range") for item in server.asked("GET", digest)]
         assert ranges == [None, *(f"bytes={start}-" for start in there[1:])]
         assert list(wherry.root.glob("blobs/partial/*")) == []
