@@ -220,6 +220,8 @@ class TestHolding:
         store.images.delete(found[1].image)
         assert store.images.index_of("app:v1") is None and store.indexes.all() == []
         assert store.images.find("app:v1").id == found[0].image
+        tagged(store, members(store, AMD64, ARM64), "other")
+        assert store.images.index_of("app:v1") is None, "the same one under another name is none of its"
         store.images.delete(found[0].image)
         assert store.images.all_names() == []
 
