@@ -346,6 +346,16 @@ def test_a_cache_that_is_carried(place: Place, tmp_path: Path) -> None:
     assert set(found.values()) == {"CACHED"}
 
 
+def test_a_cache_that_the_images_carry(place: Place, registry: str, tmp_path: Path) -> None:
+    """Each carries the layers of its own."""
+    place.write("FROM base\nRUN uname -m > /machine\nCOPY a /\n", a="1")
+    name = f"{registry}/carrying:1"
+    place.wherry.ok("build", "-q", *BOTH, "-t", name, "--push", "--cache-to", "type=inline", place.context)
+    other = Place(tmp_path / "other")
+    result = other.wherry("build", "--progress", "plain", *BOTH, "--cache-from", name, place.context)
+    assert "4 steps: all reused" in result.err
+
+
 BASES = ("base", "--platform=$BUILDPLATFORM base", "s0", "s1", "scratch")
 STEPS = (
     "COPY . /app",

@@ -37,7 +37,6 @@ from wherry.oci import digest as digests
 from wherry.oci import platform as platforms
 from wherry.oci.config import ImageConfig
 from wherry.oci.digest import Digest
-from wherry.oci.platform import Platform
 from wherry.runtime.spec import Conditions
 from wherry.store.store import Store
 
@@ -103,7 +102,7 @@ def build(store: Store, options: Options, emit: Emit = ignore) -> Built:
             store.lease(),
             _sources_shown(dockerfile),
             linting.warned(store, options, emit) as check,
-            _imports(store, places, options.platform, emit) as imports,
+            _imports(store, places, options, emit) as imports,
         ):
             named = sources.contexts(options.contexts)
             bases = Bases(store, options.pull, emit, options.tls_verify)
@@ -228,14 +227,14 @@ def _caches(options: Options) -> tuple[tuple[Place, ...], tuple[Target, ...]]:
 
 @contextmanager
 def _imports(
-    store: Store, places: tuple[Place, ...], platform: Platform, emit: Emit
+    store: Store, places: tuple[Place, ...], options: Options, emit: Emit
 ) -> Iterator[Imports | None]:
     if not places:
         yield None
         return
     from wherry.build.carry.imports import Imports
 
-    with closing(Imports(store, places, platform, emit)) as imports:
+    with closing(Imports(store, places, options.platforms or (options.platform,), emit)) as imports:
         yield imports
 
 

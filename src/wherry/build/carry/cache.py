@@ -147,14 +147,42 @@ class Cache:
         self._origin.close()
 
 
-def read(store: Store, layers: Layers, origin: Origin, platform: Platform) -> Cache:
-    """The cache that `origin` has: one of its own, or what an image carries."""
-    manifest = origin.manifest(platform)
+def read(store: Store, layers: Layers, origin: Origin, platforms: Sequence[Platform]) -> Cache:
+    """The cache that `origin` has: one of its own, or what the images for these platforms carry."""
+    manifests: dict[Digest, Manifest] = {}
+    found: list[Document] = []
+    problems: list[WherryError] = []
+    for platform in platforms:
+        try:
+            manifest = origin.manifest(platform)
+            if manifest.digest not in manifests:
+                manifests[manifest.digest] = manifest
+                found.append(_document(origin, manifest))
+        except WherryError as error:
+            problems.append(error)
+    if not found:
+        raise problems[0]
+    return Cache(store, layers, origin, _joined(found))
+
+
+def _joined(found: Sequence[Document]) -> Document:
+    """What images of one build carry: each names the layers of all, and has its own."""
+    layers: dict[Digest, Content] = {}
+    for document in found:
+        for diff_id, content in document.layers.items():
+            if content.blob is not None or diff_id not in layers:
+                layers[diff_id] = content
+    records = {key: result for document in found for key, result in document.records.items()}
+    traces = {key: looked for document in found for key, looked in document.traces.items()}
+    return Document(layers, records, traces)
+
+
+def _document(origin: Origin, manifest: Manifest) -> Document:
     kind = manifest.config.media_type
     if kind == documents.RESULTS:
-        return Cache(store, layers, origin, documents.decode(origin.small(manifest.config)))
+        return documents.decode(origin.small(manifest.config))
     if kind in (media.CONFIG, media.DOCKER_CONFIG):
-        return Cache(store, layers, origin, _inline(manifest, origin.small(manifest.config)))
+        return _inline(manifest, origin.small(manifest.config))
     raise Unsupported(f"it is no cache that wherry wrote: its config is of type {kind or 'unknown'}")
 
 

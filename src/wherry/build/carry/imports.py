@@ -39,11 +39,13 @@ _TRANSFERS = 4
 class Imports:
     """For several threads. A cache that cannot be read is a warning and not asked again."""
 
-    def __init__(self, store: Store, places: Sequence[Place], platform: Platform, emit: Emit) -> None:
+    def __init__(
+        self, store: Store, places: Sequence[Place], platforms: Sequence[Platform], emit: Emit
+    ) -> None:
         self._store = store
         self._layers = Layers(store)
         self._places = places
-        self._platform = platform
+        self._platforms = platforms
         self._emit = emit
         self._caches: dict[Place, Cache] | None = None
         self._pending: dict[Digest, list[Callable[[], None]]] = {}
@@ -121,7 +123,7 @@ class Imports:
                 try:
                     with vertex(self._emit, _VERTEX, f"importing cache from {place}"):
                         opened = origin(self._store, place)
-                        self._caches[place] = caches.read(self._store, self._layers, opened, self._platform)
+                        self._caches[place] = caches.read(self._store, self._layers, opened, self._platforms)
                 except WherryError as error:
                     self._warn(place, error)
         return self._caches
