@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import BinaryIO
 
-from wherry.base.errors import WherryError
+from wherry.base.errors import Corrupt, WherryError
 from wherry.base.tuples import NamedTuple
 from wherry.layer.entry import DIRECTORY, FILE, HARDLINK, Entry
+from wherry.layer.header import END, header, padding
 from wherry.layer.layers import Layers
-from wherry.layer.writer import LayerWriter
+from wherry.layer.pipe import BLOCK
 from wherry.output.result import Result
 from wherry.output.tarball import Writable
 from wherry.snapshot.kept import Vanished
@@ -42,22 +44,46 @@ def placed(store: Store, result: Result, split: bool | None = None) -> list[Plac
 def write_tar(trees: Sequence[Placed], sink: Writable) -> None:
     """Everything with its owner, mode, times and attributes; the root folder itself is left out, and what
     vanishes while it is read."""
+    # From this thread, unlike a layer's stream: whoever waits for a reader can be interrupted.
+    parts: list[bytes] = []
+    size = 0
+    for part in _parts(trees):
+        parts.append(part)
+        size += len(part)
+        if size >= BLOCK:
+            sink.write(b"".join(parts))
+            parts, size = [], 0
+    sink.write(b"".join(parts))
+
+
+def _parts(trees: Sequence[Placed]) -> Iterator[bytes]:
     vanished: set[str] = set()
-    with LayerWriter(sink.write) as writer:
-        for tree, found, entry in entries(trees):
-            if entry.kind == HARDLINK and entry.link in vanished:
-                entry = found.entry._replace(path=entry.path)
-            if entry.kind == FILE:
-                try:
-                    content = tree.view.open(found)
-                except Vanished:
-                    vanished.add(entry.path)
-                    continue
-                with content:
-                    writer.add(entry, content)
-            else:
-                writer.add(entry)
-        writer.finish()
+    for tree, found, entry in entries(trees):
+        if entry.kind == HARDLINK and entry.link in vanished:
+            entry = found.entry._replace(path=entry.path)
+        if entry.kind != FILE:
+            yield header(entry)
+            continue
+        try:
+            content = tree.view.open(found)
+        except Vanished:
+            vanished.add(entry.path)
+            continue
+        with content:
+            yield header(entry)
+            yield from _content(entry, content)
+        yield padding(entry.size)
+    yield END
+
+
+def _content(entry: Entry, content: BinaryIO) -> Iterator[bytes]:
+    left = entry.size
+    while left:
+        data = content.read(min(left, BLOCK))
+        if not data:
+            raise Corrupt(f"{entry.path!r} has {entry.size - left} bytes, not {entry.size}")
+        yield data
+        left -= len(data)
 
 
 def write_image(store: Store, image: Image, sink: Writable) -> None:

@@ -22,7 +22,9 @@ class Sink:
 
     def write(self, data: bytes) -> None:
         with _named(self._name):
-            self._file.write(data)
+            view = memoryview(data)
+            while view:
+                view = view[self._file.write(view) :]
 
     def flush(self) -> None:
         with _named(self._name):
@@ -94,14 +96,15 @@ def _standard_output() -> Sink:
             "refusing to write an archive to a terminal", hint="name a file with -o, or redirect it"
         )
     sys.stdout.flush()
-    return Sink(sys.stdout.buffer, "standard output")
+    # Unbuffered: what nobody reads must not keep the process from its end.
+    return Sink(getattr(sys.stdout.buffer, "raw", sys.stdout.buffer), "standard output")
 
 
 def _special(path: str) -> Iterator[Sink]:
     if os.path.isdir(path):
         raise _is_folder(path)
     with _named(path):
-        file = open(path, "wb")  # noqa: SIM115 - closed below
+        file = open(path, "wb", buffering=0)  # noqa: SIM115 - closed below
     try:
         yield Sink(file, path)
     finally:
