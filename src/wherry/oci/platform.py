@@ -29,7 +29,7 @@ _ARCHITECTURES = {
 _PLAIN_VARIANTS = {("arm64", "v8"), ("arm64", "8"), ("arm64", "v8.0"), ("amd64", "v1")}
 """What goes without saying."""
 
-_SYSTEM = re.compile(r"([\w.-]+)\(([\w.-]*)((?:\+[\w.-]+)*)\)", re.ASCII)
+_SYSTEM = r"([\w.-]+)\(([\w.-]*)((?:\+[\w.-]+)*)\)"
 """`windows(10.0.17763+win32k)`"""
 
 
@@ -124,6 +124,6 @@ def host() -> Platform:
 
 def _system(text: str) -> tuple[str, str, tuple[str, ...]]:
     """Operating system, its version and features."""
-    if found := _SYSTEM.fullmatch(text):
+    if "(" in text and (found := re.fullmatch(_SYSTEM, text, re.ASCII)):
         return found[1], found[2], tuple(found[3].split("+")[1:])
     return text, "", ()

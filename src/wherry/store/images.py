@@ -20,7 +20,7 @@ from wherry.oci.digest import Digest
 from wherry.oci.platform import Platform
 from wherry.oci.reference import Reference
 from wherry.store.blobs import Blobs
-from wherry.store.database import Database, Pairs, decode_pairs, encode_pairs
+from wherry.store.database import Database, Pairs, decode_pairs, encode, encode_pairs
 
 if TYPE_CHECKING:  # most commands need neither indexes nor what chooses from them
     from wherry.store.indexes import ImageIndex, Indexes, Member
@@ -90,11 +90,23 @@ class Images:
         image_id = self.resolve_id(text, shortest)
         if image_id is None or platform is None:
             return self.get(image_id) if image_id else None
+        name = self.named(text)
+        if name and name.index_id and (exact := self._exactly_for(platform, name.index_id)):
+            return self.get(exact)
         if index := self._index(text):
             member = index.member(platform)
             return self.get(member.image) if member else None
         image = self.get(image_id)
         return image if _runs(image, platform) else None
+
+    def _exactly_for(self, platform: Platform, index_id: Digest) -> Digest | None:
+        """The usual case, told without the modules that know indexes: a build with nothing to do asks this.
+        Of Windows there may be a newer one that is for the platform too."""
+        row = self._database.row(
+            "SELECT image FROM index_members WHERE index_id = ? AND platform = ? ORDER BY position",
+            (index_id, encode(platform.to_json())),
+        )
+        return row[0] if row and platform.os != "windows" else None
 
     def resolve_id(self, text: str, shortest: int = 1) -> Digest | None:
         """As `resolve`, without reading the config."""

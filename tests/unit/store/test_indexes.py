@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import shutil
 import sqlite3
+import subprocess
+import sys
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -110,6 +112,22 @@ class TestMeaning:
         with pytest.raises(NotFound, match="app:v1 has no image for linux/s390x") as caught:
             store.images.find("app:v1", S390X)
         assert caught.value.hint == "it is here for: linux/amd64, linux/arm64"
+
+    def test_the_newest_windows_goes_before_one_without_a_version(self, store: Store) -> None:
+        texts = ("windows/amd64", "windows(10.0.17763.1)/amd64", "windows(10.0.20348.1)/amd64")
+        found = [Member(platforms.parse(text), image(store, AMD64, text)) for text in texts]
+        tagged(store, found)
+        assert store.images.find("app:v1", platforms.parse(texts[0])).id == found[2].image
+
+    def test_a_name_is_looked_up_without_what_knows_indexes(self, store: Store) -> None:
+        tagged(store, members(store, AMD64, ARM64))
+        words = (
+            "import sys; from wherry.oci import platform; from wherry.store.store import Store;"
+            f"store = Store.open({store.root!r});"
+            "assert store.images.resolve('app:v1', platform=platform.parse('linux/arm64'));"
+            "assert not {'wherry.store.indexes', 'wherry.oci.match'} & set(sys.modules)"
+        )
+        subprocess.run([sys.executable, "-c", words], check=True)
 
     def test_the_indexes_word_goes_before_the_configs(self, store: Store) -> None:
         """A config may say less than the index, or nothing that is true."""
