@@ -357,18 +357,7 @@ def test_terminal(box: Wherry) -> None:
     """A shell on a real terminal: its size, its resizing, keys, and the local terminal as it was before."""
     words = [*COMMAND, "run", "--rm", "-it", "--network", "none", "busybox", "sh"]
     with terminal(words, box.environment) as shell:
-        shell.read_until(b"/ # ")
-        shell.type(b"stty size; echo $TERM; tty\n")
-        shell.read_until(b"33 77\r\nxterm\r\n/dev/pts/0")
-        shell.resize(44, 88)
-        shell.process.send_signal(signal.SIGWINCH)
-        time.sleep(0.3)
-        shell.type(b"stty size; sleep 100\n")
-        shell.read_until(b"44 88")
-        time.sleep(0.3)
-        shell.type(b"\x03")
-        shell.read_until(b"/ # ")
-        shell.type(b"exit 9\n")
+        shell.try_out()
         assert shell.end(10) == 9
         assert shell.settings_now() == shell.settings
 

@@ -178,19 +178,9 @@ def test_arguments_of_any_length(web: Wherry) -> None:
 
 def test_a_terminal_with_its_size_and_its_keys(web: Wherry) -> None:
     with terminal([*COMMAND, "exec", "-it", "web", "sh"], web.environment) as shell:
-        shell.read_until(b"/ # ")
-        shell.type(b"stty size; echo $TERM; tty\n")
-        shell.read_until(b"33 77\r\nxterm\r\n/dev/pts/")
-        shell.resize(44, 88)
-        shell.process.send_signal(signal.SIGWINCH)
-        time.sleep(0.3)
-        shell.type(b"stty size; sleep 100\n")
-        shell.read_until(b"44 88")
-        time.sleep(0.3)
-        shell.type(b"\x03")
-        shell.read_until(b"/ # ")
-        shell.type(b"exit 9\n")
-        assert shell.process.wait(20) == 9
+        shell.try_out()
+        assert shell.end(20) == 9
+        assert shell.settings_now() == shell.settings
 
 
 def test_left_by_its_keys_it_goes_on(web: Wherry) -> None:

@@ -6,6 +6,7 @@ import fcntl
 import os
 import pty
 import select
+import signal
 import struct
 import subprocess
 import termios
@@ -50,6 +51,21 @@ class Terminal:
             assert readable, f"{what!r} was not shown:\n{self.seen.decode(errors='replace')}"
             self.seen += os.read(self._master, 4096)
         return self.seen[self._mark :]
+
+    def try_out(self) -> None:
+        """A shell of a container with its size, its resizing and its keys; it ends with exit code 9."""
+        self.read_until(b"/ # ")
+        self.type(b"stty size; echo $TERM; tty\n")
+        self.read_until(b"33 77\r\nxterm\r\n/dev/pts/")
+        self.resize(44, 88)
+        self.process.send_signal(signal.SIGWINCH)
+        time.sleep(0.3)
+        self.type(b"stty size; sleep 100\n")
+        self.read_until(b"44 88")
+        time.sleep(0.3)
+        self.type(b"\x03")
+        self.read_until(b"/ # ")
+        self.type(b"exit 9\n")
 
     def end(self, seconds: float = 30) -> int:
         """The exit code; what is shown up to the end is read."""

@@ -17,6 +17,7 @@ from wherry.base.events import Emit, Note, ignore
 from wherry.base.paths import Root
 from wherry.layer.entry import BLOCK, CHARACTER, DIRECTORY, FIFO, HARDLINK, SYMLINK, Entry
 from wherry.output.rootfs import Placed, entries
+from wherry.output.writing import writing
 from wherry.snapshot.view import Found, View
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
@@ -32,14 +33,14 @@ def folder(trees: Sequence[Placed], path: str, emit: Emit = ignore) -> Iterator[
     No link in it is followed. Files belong to the user who exports. Devices are left out with a warning.
     All comes to its place by `finish`; without it, nothing stays.
     """
-    with _named(path):
+    with writing(path):
         is_new = not os.path.isdir(path)
         os.makedirs(path, exist_ok=True)
         root = Root(path)
     unfinished = f".wherry-{os.getpid()}-{os.urandom(4).hex()}.new"
     with root:
         try:
-            with _named(path):
+            with writing(path):
                 root.mkdir(unfinished, 0o700)
                 aside = Root(f"{path}/{unfinished}")
             with aside:
@@ -68,7 +69,7 @@ class Folder:
         """The number of devices that were left out."""
         left_out = 0
         for tree, found, entry in entries(trees):
-            with _named(f"{self._name}/{entry.path}"):
+            with writing(f"{self._name}/{entry.path}"):
                 if entry.kind in (CHARACTER, BLOCK):
                     left_out += 1
                 elif entry.kind != DIRECTORY:
@@ -81,7 +82,7 @@ class Folder:
 
     def check(self) -> None:
         """WherryError where a file is to come to a place at which a folder lies: it may be the user's own."""
-        with _named(self._name):
+        with writing(self._name):
             for path, _ in self._moves():
                 if path not in self._folders and self._has_folder(path):
                     raise WherryError(f"cannot write {self._name}/{path}: Is a directory")
@@ -89,13 +90,13 @@ class Folder:
     def finish(self) -> None:
         """Move everything to its place."""
         for path, is_there in self._moves():
-            with _named(f"{self._name}/{path}"):
+            with writing(f"{self._name}/{path}"):
                 if is_there:
                     self._target.chmod(path, 0o700)  # such a folder may be closed to its own owner
                 else:
                     self._move(path)
         for path, entry in reversed(self._folders.items()):
-            with _named(f"{self._name}/{path}"):
+            with writing(f"{self._name}/{path}"):
                 self._target.chmod(path, entry.mode & _PLAIN_MODE)
                 self._target.utime(path, entry.mtime)
 
@@ -141,11 +142,3 @@ class Folder:
                 view = memoryview(data)
                 while view:
                     view = view[file.write(view) :]
-
-
-@contextmanager
-def _named(path: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise WherryError(f"cannot write {path}: {error.strerror or error}") from None

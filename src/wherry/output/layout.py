@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Protocol
 
-from wherry.base.errors import WherryError
 from wherry.layer.layers import Layers
 from wherry.layer.packing import AS_IT_IS, Form, Packing
 from wherry.oci import media
@@ -15,6 +14,7 @@ from wherry.oci.descriptor import Descriptor, Index, make_index
 from wherry.output.archive import FULL_NAME, LAYOUT, REF_NAME, blob_name, blocks, named
 from wherry.output.result import Part, Result, built
 from wherry.output.tarball import Tarball, Writable
+from wherry.output.writing import writing
 from wherry.store.store import Store
 
 
@@ -41,7 +41,7 @@ def folder(store: Store, result: Result, path: str, form: Form = AS_IT_IS) -> It
     """
     files = Folder(path)
     try:
-        with _failing(path):
+        with writing(path):
             files.make()
             files.top = _write(store, result, form, files)
             _write_index(files, _merged(path, named(files.top, result.names)))
@@ -78,7 +78,7 @@ class Folder:
             file.writelines(blocks)
 
     def finish(self) -> None:
-        with _failing(self._path):
+        with writing(self._path):
             for path, unfinished in self._unfinished.items():
                 os.rename(unfinished, path)
         self._unfinished = {}
@@ -149,11 +149,3 @@ def _name(entry: Descriptor) -> str:
     """Entries without a name have "" in common: the last one without a name is the one that counts."""
     annotations = dict(entry.annotations)
     return annotations.get(FULL_NAME) or annotations.get(REF_NAME, "")
-
-
-@contextmanager
-def _failing(path: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise WherryError(f"cannot write {path}: {error.strerror or error}") from None

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import BinaryIO
 
 from wherry.base.errors import WherryError
+from wherry.output.writing import writing
 
 STDOUT = "-"
 
@@ -21,13 +22,13 @@ class Sink:
         self._name = name
 
     def write(self, data: bytes) -> None:
-        with _named(self._name):
+        with writing(self._name):
             view = memoryview(data)
             while view:
                 view = view[self._file.write(view) :]
 
     def flush(self) -> None:
-        with _named(self._name):
+        with writing(self._name):
             self._file.flush()
 
     def finish(self) -> None:
@@ -41,17 +42,17 @@ class _Beside(Sink):
     def __init__(self, path: str) -> None:
         self._path = path
         self._unfinished = f"{os.path.dirname(path)}/.{os.path.basename(path)[:200]}.{os.getpid()}.new"
-        with _named(path):
+        with writing(path):
             descriptor = os.open(self._unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         super().__init__(open(descriptor, "wb"), path)  # noqa: SIM115 - closed by `close`
 
     def finish(self) -> None:
-        with _named(self._path):
+        with writing(self._path):
             self._file.close()
             os.rename(self._unfinished, self._path)
 
     def close(self) -> None:
-        with _named(self._path):
+        with writing(self._path):
             try:
                 self._file.close()
             finally:
@@ -103,24 +104,14 @@ def _standard_output() -> Sink:
 def _special(path: str) -> Iterator[Sink]:
     if os.path.isdir(path):
         raise _is_folder(path)
-    with _named(path):
+    with writing(path):
         file = open(path, "wb", buffering=0)  # noqa: SIM115 - closed below
     try:
         yield Sink(file, path)
     finally:
-        with _named(path):
+        with writing(path):
             file.close()
 
 
 def _is_folder(path: str) -> WherryError:
     return WherryError(f"cannot write an archive to {path}: it is a folder")
-
-
-@contextmanager
-def _named(name: str) -> Iterator[None]:
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise WherryError(f"cannot write {name}: {error.strerror or error}") from None

@@ -18,6 +18,7 @@ from wherry.oci.descriptor import Descriptor, decode, encode
 from wherry.oci.digest import Digest
 from wherry.output.archive import FULL_NAME, LAYOUT, REF_NAME, blob_name
 from wherry.output.layoutimage import Layout
+from wherry.output.writing import writing
 from wherry.registry.client import Document, Report
 from wherry.registry.lists import by_numbers
 from wherry.registry.referrers import Referrer, artifact_type_of, subject_of
@@ -138,7 +139,7 @@ class LayoutTarget:
                 f"cannot copy to {self._place.text}: what is copied has the digest"
                 f" {tree.root.document.digest}"
             )
-        with _named(self.folder):
+        with writing(self.folder):
             os.makedirs(f"{self.folder}/blobs/sha256", exist_ok=True)
         return tree.all
 
@@ -161,16 +162,16 @@ class LayoutTarget:
         entries = index_entries(tree, self._place.name)
         enter(self.folder, entries)
         if self._final:
-            with _named(self._final):
+            with writing(self._final):
                 _bring(self.folder, self._final, entries)
 
     @contextmanager
     def _written(self, path: str) -> Iterator[BinaryIO]:
         unfinished = f"{path}.{os.getpid()}.{get_ident()}.new"
         try:
-            with _named(path), open(unfinished, "wb") as file:
+            with writing(path), open(unfinished, "wb") as file:
                 yield file
-            with _named(path):
+            with writing(path):
                 os.rename(unfinished, path)
         finally:
             with suppress(FileNotFoundError):
@@ -186,7 +187,7 @@ def layout_target(place: Place) -> Iterator[LayoutTarget]:
         return
     parent, name = os.path.split(path)
     beside = f"{parent}/.{name[:200]}.{os.getpid()}-{os.urandom(4).hex()}.new"
-    with _named(place.path):
+    with writing(place.path):
         os.makedirs(parent, exist_ok=True)
         os.mkdir(beside)
     try:
@@ -223,7 +224,7 @@ def _bring(folder: str, path: str, entries: Sequence[Entry]) -> None:
 
 def enter(folder: str, entries: Sequence[Entry]) -> None:
     """Add `entries` to a layout's index, in the place of those of their names or digests."""
-    with _named(f"{folder}/index.json"), locked(folder):
+    with writing(f"{folder}/index.json"), locked(folder):
         document: Entry = {"schemaVersion": 2, "mediaType": media.INDEX, "manifests": []}
         if os.path.exists(f"{folder}/index.json"):
             document = decode(Layout(folder).index().raw)
@@ -288,11 +289,3 @@ def _offered(entries: Sequence[Descriptor]) -> str:
     if not found:
         return "its images have no names: write a digest behind the path, @sha256:..."
     return f"it has: {', '.join(found[:20])}{', ...' if len(found) > 20 else ''}"
-
-
-@contextmanager
-def _named(path: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise WherryError(f"cannot write {path}: {error.strerror or error}") from None

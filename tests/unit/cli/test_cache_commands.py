@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from wherry.cli.main import main
 from wherry.oci import digest as digests
 from wherry.oci import reference as references
 from wherry.oci.config import ImageConfig
@@ -21,22 +20,6 @@ from wherry.store.records import Result
 from wherry.store.store import Store
 
 Run = Callable[..., str]
-
-
-@pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    monkeypatch.setenv("WHERRY_ROOT", str(tmp_path / "store"))
-    return Store.open()
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def command(*words: str, code: int = 0) -> str:
-        """stdout, and stderr behind it."""
-        assert main(words) == code
-        return "".join(capsys.readouterr())
-
-    return command
 
 
 def layer(store: Store, name: str, blocks: int = 10) -> Digest:

@@ -8,12 +8,10 @@ import os
 import re
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from wherry.cli.images import matches
-from wherry.cli.main import main
 from wherry.container.containers import Containers
 from wherry.container.state import Spec
 from wherry.oci import digest as digests
@@ -30,22 +28,6 @@ Run = Callable[..., str]
 BASE = digests.of(b"base layer")
 TOP = digests.of(b"top layer")
 MANIFEST = digests.of(b"manifest")
-
-
-@pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    monkeypatch.setenv("WHERRY_ROOT", str(tmp_path / "store"))
-    return Store.open()
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def command(*words: str, code: int = 0) -> str:
-        """stdout, and stderr behind it."""
-        assert main(words) == code
-        return "".join(capsys.readouterr())
-
-    return command
 
 
 def add(

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from support.families import entry, index, platform, publish
 from support.remote import Made, make
-from wherry.cli.main import main
 from wherry.container.containers import Containers
 from wherry.container.state import Spec
 from wherry.oci import platform as platforms
@@ -23,22 +21,6 @@ from wherry.testing.registry import Registry
 Run = Callable[..., str]
 HERE = str(platforms.host())
 OTHER = "linux/s390x"
-
-
-@pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    monkeypatch.setenv("WHERRY_ROOT", str(tmp_path / "store"))
-    return Store.open()
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def command(*words: str, code: int = 0) -> str:
-        """stdout, and stderr behind it."""
-        assert main(words) == code
-        return "".join(capsys.readouterr())
-
-    return command
 
 
 class Pulled:

@@ -36,17 +36,6 @@ AMD64 = platforms.parse("linux/amd64")
 SECRET = "s3cret of ann"
 
 
-@pytest.fixture(scope="module")
-def shared_server() -> Iterator[Registry]:
-    with Registry() as registry:
-        yield registry
-
-
-@pytest.fixture
-def server(shared_server: Registry) -> Registry:
-    return faulty.reset(shared_server)
-
-
 @cache
 def _made() -> Made:
     """Its first layer is large enough to be kept when only a part of it came."""

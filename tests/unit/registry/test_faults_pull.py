@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from support import faulty, remote, storage
+from support import remote, storage
 from support.faulty import FAULTS, QUICK, assert_expected
 from support.remote import Made
 from wherry.base.errors import WherryError
@@ -51,17 +51,6 @@ def _publish(registry: Registry) -> dict[str, str]:
         "config": f"/blobs/{made.id}",
         "layer": f"/blobs/{remote.sha256(made.layers[0])}",
     }
-
-
-@pytest.fixture(scope="module")
-def shared_server() -> Iterator[Registry]:
-    with Registry() as registry:
-        yield registry
-
-
-@pytest.fixture
-def server(shared_server: Registry) -> Registry:
-    return faulty.reset(shared_server)
 
 
 @pytest.fixture(scope="module")

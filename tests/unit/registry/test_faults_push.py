@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import io
 import random
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
 
-from support import faulty, remote, storage
+from support import remote, storage
 from support.faulty import PASSES, QUICK, assert_expected
 from wherry.base.errors import WherryError
 from wherry.layer.layers import Layers
@@ -90,17 +89,6 @@ FAULTS = {
 CASES = [
     (fault, step, times) for fault, row in FAULTS.items() for step in row.steps.split() for times in (1, 1000)
 ]
-
-
-@pytest.fixture(scope="module")
-def shared_server() -> Iterator[Registry]:
-    with Registry() as registry:
-        yield registry
-
-
-@pytest.fixture
-def server(shared_server: Registry) -> Registry:
-    return faulty.reset(shared_server)
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from wherry.oci.reference import Reference
 from wherry.output.archive import LAYOUT, REF_NAME, blob_name, blocks
 from wherry.output.layout import Folder
 from wherry.output.layoutimage import Layout
+from wherry.output.writing import writing
 from wherry.store.store import Store
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def destination(store: Store, place: Place, layers: Sequence[Digest]) -> Iterato
         with _repository(store, place.reference, layers, place.tls_verify) as repository:
             yield repository
         return
-    try:
+    with writing(place.folder):
         os.makedirs(f"{place.folder}/blobs/sha256", exist_ok=True)
         # Who writes a manifest may take away blobs that the one before it had: no other writer's new ones.
         with locked(place.folder):
@@ -56,8 +57,6 @@ def destination(store: Store, place: Place, layers: Sequence[Digest]) -> Iterato
                 yield layout
             finally:
                 layout.close()
-    except OSError as error:
-        raise WherryError(f"cannot write {place.folder}: {error.strerror or error}") from None
 
 
 class _Layout:
