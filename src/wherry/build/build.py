@@ -10,11 +10,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from wherry.base.errors import UsageError, WherryError
-from wherry.base.events import Done, Emit, Note, Output, Started, ignore
+from wherry.base.events import Emit, Note, ignore
 from wherry.base.tuples import NamedTuple
 from wherry.build import account as accounts
 from wherry.build import definition as definitions
-from wherry.build import keeping, linting, scope, sources, times
+from wherry.build import exporting, keeping, linting, scope, sources, times
 from wherry.build import plan as planning
 from wherry.build.bases import Bases
 from wherry.build.context import Context
@@ -33,14 +33,14 @@ from wherry.dockerfile import parser
 from wherry.dockerfile.errors import DockerfileError
 from wherry.dockerfile.ignore import Patterns
 from wherry.dockerfile.parser import Dockerfile
-from wherry.oci import digest as digests
 from wherry.oci import platform as platforms
-from wherry.oci.config import ImageConfig
 from wherry.oci.digest import Digest
+from wherry.oci.platform import Platform
 from wherry.runtime.spec import Conditions
 from wherry.store.store import Store
 
 if TYPE_CHECKING:
+    from wherry.build.blueprint import Blueprint
     from wherry.build.carry.export import Exports
     from wherry.build.carry.imports import Imports
     from wherry.build.carry.spec import Place, Target
@@ -66,21 +66,6 @@ class Built(NamedTuple):
     images: tuple[Digest, ...] = ()
 
 
-class Made(NamedTuple):
-    """An image that is to be entered: `own` of its layers, the highest, are not its base's."""
-
-    config: ImageConfig
-    own: int
-
-
-class _Exported(NamedTuple):
-    """See `Built`."""
-
-    image: Digest
-    images: tuple[Digest, ...]
-    top: Descriptor | None = None
-
-
 def build(store: Store, options: Options, emit: Emit = ignore) -> Built:
     """Build the image that `options` ask for and give it its names.
 
@@ -95,7 +80,7 @@ def build(store: Store, options: Options, emit: Emit = ignore) -> Built:
         options = options._replace(conditions=checked(options.conditions))
     given = scope.given(options.arguments, os.environ)
     given_times = times.times(given.get("SOURCE_DATE_EPOCH"), options.timestamps)
-    _check_outputs(options, given_times)
+    exporting.check(options, given_times)
     with definitions.opened(store, options, emit) as definition:
         dockerfile = parser.parse(definition.text, definition.name)
         with (
@@ -118,21 +103,13 @@ def build(store: Store, options: Options, emit: Emit = ignore) -> Built:
                 if options.verify:
                     _verify(store, plan, outcomes, options, executor, emit)
             exports = _exports(store, plan, outcomes, recorder, targets, emit)
-            made = _images(store, plan, outcomes, options, given_times.epoch, exports)
-            exported = _export(store, made, options, given_times, len(plan.steps) + 1, emit)
+            made = exporting.images(store, plan, outcomes, options, given_times.epoch, exports)
+            exported = exporting.export(store, made, options, given_times, len(plan.steps) + 1, emit)
             account = accounts.account(outcomes, time.monotonic() - began, given_times)
             keeping.succeeded(store, plan, outcomes, options, exported.image, account)
-            wanted = options.platforms or (options.platform,)
-            for platform, image in zip(wanted, exported.images, strict=True):
-                if not (options.contexts or os.path.exists(store.blueprint(image))):
-                    from wherry.build import blueprint
-
-                    drawn = blueprint.drawn(definition, options, platform, given, given_times)
-                    drawn = drawn._replace(
-                        origins=blueprint.origins(bases.found, store.blobs.read),
-                        steps=blueprint.known(plan.steps, outcomes, recorder.taken, given_times),
-                    )
-                    keeping.blueprint(store, image, drawn)
+            if not options.contexts:
+                draw = partial(_blueprint, store, definition, options, bases, plan, outcomes, recorder, given)
+                _keep_blueprints(store, options, exported.images, draw)
             if exports:
                 exports.write()
             emit(accounts.tally([step.name for step in plan.steps], account))
@@ -323,80 +300,30 @@ def _verify(
     verify.verify(store, plan.steps, outcomes, again, options.jobs, emit)
 
 
-def _check_outputs(options: Options, given_times: Times) -> None:
-    """A mistake in `-o` and the like is told before the work, not behind it."""
-    if not _is_plain(options):
-        from wherry.build import outputs
+def _keep_blueprints(
+    store: Store, options: Options, images: Sequence[Digest], draw: Callable[[Platform], Blueprint]
+) -> None:
+    """Of the images that have none yet."""
+    for platform, image in zip(options.platforms or (options.platform,), images, strict=True):
+        if not os.path.exists(store.blueprint(image)):
+            keeping.blueprint(store, image, draw(platform))
 
-        outputs.check(options, given_times)
 
-
-def _images(
+def _blueprint(
     store: Store,
+    definition: Definition,
+    options: Options,
+    bases: Bases,
     plan: Plan,
     outcomes: Sequence[Outcome],
-    options: Options,
-    epoch: int,
-    carried: Exports | None,
-) -> list[Made]:
-    """One for each platform, with the cache in it that `carried` has for it."""
-    made = []
-    for aim in plan.aims:
-        config = planning.config_of(aim, outcomes, options.labels, epoch)
-        below = len(aim.base.diff_ids) if aim.base else 0
-        if options.squash:
-            from wherry.image.squash import squash
-            from wherry.runtime import modes
+    recorder: Recorder,
+    given: dict[str, str],
+    platform: Platform,
+) -> Blueprint:
+    from wherry.build import blueprint
 
-            modes.enter_as_user()
-            config = squash(store, config, below)
-        if carried:
-            config = carried.inlined(config)
-        made.append(Made(config, len(config.diff_ids) - below))
-    return made
-
-
-def _export(
-    store: Store, made: Sequence[Made], options: Options, given_times: Times, vertex: int, emit: Emit
-) -> _Exported:
-    """Enter the images, write what `-o` asks for, and name them last of all."""
-    began = time.monotonic()
-    emit(Started(vertex, "exporting to image", began))
-    entered = [_enter(store, each.config) for each in made]
-    found = tuple(image for image, _ in entered)
-    for image, each in zip(found, made, strict=True):
-        platform = f" for {each.config.platform}" if len(made) > 1 else ""
-        _say(f"writing image {image}{platform}", vertex, emit)
-    if _is_plain(options):
-        exported = _Exported(found[0], found)
-        for tag in options.tags:
-            if not store.images.means(tag, found[0]):
-                store.images.tag(tag, found[0])
-            _say(f"naming to {tag}", vertex, emit)
-    else:
-        from wherry.build import outputs
-
-        new = [image for image, is_new in entered if is_new]
-        written = outputs.write(store, made, found, new, options, given_times, emit, vertex)
-        exported = _Exported(written.result.primary, written.result.images, written.top)
-    emit(Done(vertex, time.monotonic() - began))
-    return exported
-
-
-def _is_plain(options: Options) -> bool:
-    """Whether it is one image that goes into the store, with nothing said of it but its names."""
-    return not options.outputs and not options.annotations and len(options.platforms) < 2
-
-
-def _enter(store: Store, config: ImageConfig) -> tuple[Digest, bool]:
-    """The image's ID, and whether the store did not have it."""
-    raw = config.encode()
-    image = digests.of(raw)
-    if store.images.has(image):
-        return image, False
-    store.images.put(raw)
-    return image, True
-
-
-def _say(line: str, vertex: int, emit: Emit) -> None:
-    emit(Output(vertex, 1, f"{line}\n".encode(), time.monotonic()))
+    drawn = blueprint.drawn(definition, options, platform, given, recorder.times)
+    return drawn._replace(
+        origins=blueprint.origins(bases.found, store.blobs.read),
+        steps=blueprint.known(plan.steps, outcomes, recorder.taken, recorder.times),
+    )

@@ -18,7 +18,7 @@ from wherry.output.spec import Spec
 from wherry.store.store import Store
 
 if TYPE_CHECKING:
-    from wherry.build.build import Made
+    from wherry.build.exporting import Made
 
 
 def check(options: Options, times: Times) -> None:
