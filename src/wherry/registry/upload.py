@@ -96,7 +96,7 @@ class Upload:
                 # It takes blobs whole and in no other way.
                 self._in_one, self._location = True, ""
                 raise Broken(f"{self._place.registry} takes no blobs in pieces")
-            self._take(response, (200, 201, 202, 204))
+            self._take(response, (201, 202, 204))
             told = self._told(response)
             if told is not None and told <= start:
                 raise Broken(f"{self._place.registry} received nothing of the bytes from {start} on")

@@ -130,3 +130,11 @@ def test_a_registry_that_breaks_each_time(server: Registry) -> None:
     with pytest.raises(WherryError, match="broke"):
         upload(server)
     assert len(server.asked("PATCH", "")) == QUICK.attempts
+
+
+def test_a_page_that_takes_a_piece_is_no_registry(server: Registry) -> None:
+    """A proxy's page comes with 200, which no registry answers to a piece (distribution-spec: 202)."""
+    page = Answer(200, (("Content-Type", "text/html"),), b"<html>Sign in</html>")
+    server.faults.append(Fault("PATCH", "/uploads/", page))
+    with pytest.raises(WherryError, match="answered 200"):
+        upload(server)
