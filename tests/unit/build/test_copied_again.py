@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from wherry.build.build import build
@@ -34,6 +34,8 @@ def write(root: Path, name: str, size: int, seed: int) -> None:
     path = root / name
     if path.is_dir():
         shutil.rmtree(path)
+    if path.parent.is_file():
+        path.parent.unlink()
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(bytes([seed % 256]) * size)
 
@@ -108,6 +110,7 @@ def edit(root: Path, kind: str, name: str, number: int, seed: int) -> None:
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.lists(edits, max_size=3), min_size=1, max_size=3))
+@example([[("write", "d/f", 1), ("write", "d/f/g", 2)]])
 def test_the_layer_is_the_one_that_is_made_from_nothing(
     tmp_path_factory: pytest.TempPathFactory, rounds: list[list[tuple[str, str, int]]]
 ) -> None:
