@@ -21,6 +21,7 @@ from wherry.build.account import EXECUTED, counts
 from wherry.build.differing import Differing, differing
 from wherry.build.solve import Cancelled, Chain, Made, Outcome, solve
 from wherry.build.step import Run, Step
+from wherry.build.worker import Executing
 from wherry.layer.layers import Layers
 from wherry.store.store import Store
 
@@ -88,14 +89,13 @@ def verify(
     emit(Note("info", f"reproducible: {count} step{'' if count == 1 else 's'} gave the same twice"))
 
 
-class _Again:
+class _Again(Executing):
     """A worker that takes nothing from anywhere; what comes next stands on the first results."""
 
     def __init__(self, store: Store, outcomes: Sequence[Outcome], executor: Callable[[], Executor]) -> None:
+        super().__init__(executor)
         self._layers = Layers(store)
         self._outcomes = outcomes
-        self._make_executor = executor
-        self._executor: Executor | None = None
         self._lock = threading.Lock()
         self.found: dict[int, list[Differing]] = {}
         """What differs, by the steps' numbers."""
@@ -106,9 +106,6 @@ class _Again:
     def duration(self, step: Step) -> float:
         return self._outcomes[step.number].went.seconds
 
-    def prepare(self) -> None:
-        self._executor = self._make_executor()
-
     def execute(self, step: Step, parent: Chain, inputs: list[Chain]) -> Made:
         assert self._executor is not None
         first = self._outcomes[step.number].layer
@@ -118,14 +115,6 @@ class _Again:
             with self._lock:
                 self.found[step.number] = found
         return Made(first)
-
-    def cancel(self) -> None:
-        if self._executor is not None:
-            self._executor.cancel()
-
-    def close(self) -> None:
-        if self._executor is not None:
-            self._executor.close()
 
 
 def _has_secrets(step: Step) -> bool:

@@ -17,14 +17,31 @@ if TYPE_CHECKING:
     from wherry.build.left import Left
 
 
-class Worker:
-    """`executor` is called once, by `prepare`. Records are always written; whether one is
-    looked up says the recorder's `control`."""
+class Executing:
+    """Executes steps by an executor, which is made when the first of them has to be: by `prepare`."""
 
-    def __init__(self, recorder: Recorder, executor: Callable[[], Executor]) -> None:
-        self._recorder = recorder
+    def __init__(self, executor: Callable[[], Executor]) -> None:
         self._make_executor = executor
         self._executor: Executor | None = None
+
+    def prepare(self) -> None:
+        self._executor = self._make_executor()
+
+    def cancel(self) -> None:
+        if self._executor is not None:
+            self._executor.cancel()
+
+    def close(self) -> None:
+        if self._executor is not None:
+            self._executor.close()
+
+
+class Worker(Executing):
+    """Records are always written; whether one is looked up says the recorder's `control`."""
+
+    def __init__(self, recorder: Recorder, executor: Callable[[], Executor]) -> None:
+        super().__init__(executor)
+        self._recorder = recorder
         self._failures: list[tuple[Step, WherryError]] = []
         self._failed: dict[int, float] = {}
 
@@ -37,9 +54,6 @@ class Worker:
             error.where = error.where or step.where
             self._failures.append((step, error))
             raise
-
-    def prepare(self) -> None:
-        self._executor = self._make_executor()
 
     def duration(self, step: Step) -> float:
         return self._recorder.duration(step)
@@ -68,11 +82,3 @@ class Worker:
     def left_by(self, step: Step) -> Left | None:
         """What the failed process of a step left; None where there is nothing."""
         return self._executor.left.get(step.number) if self._executor is not None else None
-
-    def cancel(self) -> None:
-        if self._executor is not None:
-            self._executor.cancel()
-
-    def close(self) -> None:
-        if self._executor is not None:
-            self._executor.close()

@@ -1,5 +1,9 @@
 """Media types of the OCI image-spec (media-types.md) and of docker's schema 2."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
@@ -32,3 +36,8 @@ def is_layer(media_type: str) -> bool:
     """Whether it is that of a part of a root filesystem, in whatever compression."""
     families = ("application/vnd.oci.image.layer.", "application/vnd.docker.image.rootfs.")
     return media_type.startswith(families) and not media_type.endswith("+encrypted")
+
+
+def is_image(config: str, layers: Iterable[str]) -> bool:
+    """Whether a manifest with a config and layers of these types is a container image's."""
+    return config in CONFIGS and all(map(is_layer, layers))

@@ -120,8 +120,5 @@ def _entries(
 
 def _is_image(entry: Descriptor, manifest: Manifest) -> bool:
     """Whether it has layers that a root filesystem is made of."""
-    return (
-        not is_attestation(entry)
-        and manifest.config.media_type in media.CONFIGS
-        and all(media.is_layer(layer.media_type) for layer in manifest.layers)
-    )
+    layers = (layer.media_type for layer in manifest.layers)
+    return not is_attestation(entry) and media.is_image(manifest.config.media_type, layers)

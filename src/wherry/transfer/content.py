@@ -34,11 +34,21 @@ class Source(Protocol):
 
     def open(self, blob: Descriptor) -> BinaryIO: ...
 
-    def referrers(self, digest: Digest) -> Sequence[Referrer]:
+    def referrers(self, digest: Digest, /) -> Sequence[Referrer]:
         """Manifests whose subject `digest` is."""
 
-    def tagged(self, tag: str) -> Document | None:
+    def tagged(self, tag: str, /) -> Document | None:
         """What has that tag beside the image, if anything."""
+
+
+class Unreferred:
+    """A `Source` without what refers to its image, and without other tags beside it."""
+
+    def referrers(self, _digest: Digest, /) -> Sequence[Referrer]:
+        return ()
+
+    def tagged(self, _tag: str, /) -> Document | None:
+        return None
 
 
 class Node(NamedTuple):

@@ -23,7 +23,7 @@ from wherry.oci import reference as references
 from wherry.oci.descriptor import MAX_DOCUMENT, Descriptor, make_manifest
 from wherry.oci.digest import Digest
 from wherry.registry.client import Document
-from wherry.registry.referrers import Referrer
+from wherry.transfer.content import Unreferred
 from wherry.transfer.places import Place
 from wherry.transfer.tarfiles import TarFiles
 
@@ -31,7 +31,7 @@ _BLOCK = 1 << 20
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
 
-class DockerArchiveSource:
+class DockerArchiveSource(Unreferred):
     """`scratch` makes a folder for layers that have to be compressed; the caller deletes it."""
 
     def __init__(self, files: TarFiles, place: Place, scratch: Callable[[], str]) -> None:
@@ -77,16 +77,6 @@ class DockerArchiveSource:
         if blob.digest in self._packed_at:
             return open(self._packed_at[blob.digest], "rb")
         return self._files.open(self._in_archive[blob.digest])
-
-    def referrers(self, digest: Digest) -> Sequence[Referrer]:
-        """A docker archive has none."""
-        del digest
-        return ()
-
-    def tagged(self, tag: str) -> Document | None:
-        """Nor such as have a tag."""
-        del tag
-        return None
 
     def _items(self) -> list[dict[str, Any]]:
         if not self._files.has("manifest.json"):

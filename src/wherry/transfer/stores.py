@@ -18,18 +18,17 @@ from wherry.oci.digest import Digest
 from wherry.oci.platform import Platform
 from wherry.oci.reference import Reference
 from wherry.registry.client import Document, Report
-from wherry.registry.referrers import Referrer
 from wherry.store.images import Image
 from wherry.store.indexes import ImageIndex, Member
 from wherry.store.store import Store
-from wherry.transfer.content import Node, Opener, Source, Tree, copy_blocks, small, verified
+from wherry.transfer.content import Node, Opener, Source, Tree, Unreferred, copy_blocks, small, verified
 from wherry.transfer.places import Place, store_name
 from wherry.transfer.trees import is_image
 
 _THREADS = 4
 
 
-class StoreSource:
+class StoreSource(Unreferred):
     """An image or an index of the store, as a push would send it: pulled ones byte for byte as they came."""
 
     def __init__(self, store: Store, place: Place) -> None:
@@ -58,16 +57,6 @@ class StoreSource:
 
     def open(self, blob: Descriptor) -> BinaryIO:
         return self._store.blobs.open(blob.digest)
-
-    def referrers(self, digest: Digest) -> Sequence[Referrer]:
-        """The store keeps none."""
-        del digest
-        return ()
-
-    def tagged(self, tag: str) -> Document | None:
-        """Nor such as have a tag."""
-        del tag
-        return None
 
     def _annotations(self, image: Image) -> tuple[tuple[str, str], ...]:
         """Those that a push under the name would set."""

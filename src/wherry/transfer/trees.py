@@ -217,6 +217,5 @@ def is_index(source: Source) -> bool:
 
 def is_image(node: Node) -> bool:
     """Whether it has layers that a root filesystem is made of."""
-    if node.config is None or node.config.media_type not in media.CONFIGS:
-        return False
-    return all(media.is_layer(blob.media_type) for blob in node.blobs if blob != node.config)
+    layers = (blob.media_type for blob in node.blobs if blob != node.config)
+    return node.config is not None and media.is_image(node.config.media_type, layers)
