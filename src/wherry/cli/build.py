@@ -96,13 +96,13 @@ def register(parser: argparse.ArgumentParser) -> None:
         "--cache",
         default="observed",
         choices=("observed", "exact", "off"),
-        help="observed: a result holds where all that its step looked at is the same; exact; off",
+        help="when a result holds: observed, where all that its step looked at is the same; exact; off",
     )
     add(
         "--observe",
         default="copied",
         choices=("copied", "all"),
-        help="copied: RUNs with something copied below them are observed; all: every RUN",
+        help="which RUNs are observed: copied, those with something copied below them; all",
     )
     add(
         "--cache-from",
@@ -131,7 +131,7 @@ def register(parser: argparse.ArgumentParser) -> None:
         "--progress",
         default=os.environ.get("BUILDKIT_PROGRESS", "auto"),
         metavar="MODE",
-        help=", ".join(MODES),
+        help=f"how progress is shown: {', '.join(MODES)}",
     )
     add("--iidfile", metavar="FILE", help="write the image ID to a file")
     add("--metadata-file", metavar="FILE", help="write what was built to a file, as JSON")
@@ -141,7 +141,8 @@ def register(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="DEST",
-        help="type=image|registry|local|tar|oci|docker|cacheonly,KEY=VALUE...; may be repeated",
+        help="where the result goes: "
+        "type=image|registry|local|tar|oci|docker|cacheonly,KEY=VALUE...; may be repeated",
     )
     add(
         "--push", action="store_true", help="push the image to the registries of its names (-o type=registry)"
@@ -154,15 +155,20 @@ def register(parser: argparse.ArgumentParser) -> None:
     add("--network", metavar="NETWORK", choices=NETWORKS, help=f"the network of RUN: {', '.join(NETWORKS)}")
     conditions.register(parser)
     add("--host-ca", action="store_true", help="let RUN trust the certificate authorities of this machine")
-    add("--isolation", metavar="MODE", choices=ISOLATIONS, help=", ".join(ISOLATIONS))
-    add("--snapshotter", metavar="NAME", choices=SNAPSHOTTERS, help=", ".join(SNAPSHOTTERS))
+    add("--isolation", metavar="MODE", choices=ISOLATIONS, help=f"the mode: {', '.join(ISOLATIONS)}")
+    add(
+        "--snapshotter",
+        metavar="NAME",
+        choices=SNAPSHOTTERS,
+        help=f"how root filesystems are made: {', '.join(SNAPSHOTTERS)}",
+    )
     add("--jobs", type=int, metavar="N", help="steps to execute at once (default: the processors)")
     add(
         "--on-failure",
         default="error",
         choices=("error", "shell"),
         metavar="ACTION",
-        help="error; or shell: a shell where a step fails, before the build ends",
+        help="what follows a failure: error; or shell, a shell in the step, before the build ends",
     )
     add(
         "--provenance",
@@ -174,7 +180,11 @@ def register(parser: argparse.ArgumentParser) -> None:
     add("--attest", action="append", default=[], metavar="type=TYPE,disabled=true", help="as --provenance")
     add("--squash", action="store_true", help="merge the layers that are built into one")
     add("--verify", action="store_true", help="execute every step twice and name the files that differ")
-    add("--call", metavar="METHOD[,format=FORMAT]", help="build, check, outline or targets; text or json")
+    add(
+        "--call",
+        metavar="METHOD[,format=FORMAT]",
+        help="what is done: build, check, outline or targets; in text or json",
+    )
     add("--check", action="store_true", help="lint the Dockerfile and build nothing (--call=check)")
     add("--strict", action="store_true", help="with --check: advice counts as a warning does")
     add("--format", metavar="FORMAT", help="with --check: text, json or sarif")

@@ -20,7 +20,12 @@ _PERIOD = 100_000
 
 def register(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--runtime", metavar="NAME|PATH", default="", help="native, crun, runc or a path (default native)")
+    add(
+        "--runtime",
+        metavar="NAME|PATH",
+        default="",
+        help="what executes it: native, crun, runc or a path (default native)",
+    )
     add("--add-host", action="append", default=[], metavar="NAME:IP", help="add a line to /etc/hosts")
     add("--shm-size", default="", metavar="SIZE", help="the size of /dev/shm (default 64m)")
     add("--ulimit", action="append", default=[], metavar="NAME=SOFT[:HARD]", help="set a resource limit")

@@ -32,7 +32,9 @@ def register(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="print the digest and nothing else")
     parser.add_argument(
-        "--referrers", action="store_true", help="signatures, SBOMs and what else refers to the image, too"
+        "--referrers",
+        action="store_true",
+        help="copy signatures, SBOMs and what else refers to the image, too",
     )
     add_tls_verify(parser)
     parser.add_argument("source", metavar="SOURCE")

@@ -9,8 +9,10 @@ from wherry.layer.packing import Form, checked
 
 
 def register(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--compression", default="", metavar="KIND", help="gzip, zstd or uncompressed")
-    parser.add_argument("--compression-level", metavar="N", help="gzip 0 to 9, zstd 0 to 22")
+    parser.add_argument(
+        "--compression", default="", metavar="KIND", help="how layers are packed: gzip, zstd or uncompressed"
+    )
+    parser.add_argument("--compression-level", metavar="N", help="how much: gzip 0 to 9, zstd 0 to 22")
     parser.add_argument(
         "--force-compression", action="store_true", help="compress layers anew that came in another way"
     )

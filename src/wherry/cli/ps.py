@@ -34,7 +34,7 @@ def register(parser: Parser) -> None:
     add = parser.add_argument
     add("-a", "--all", action="store_true", help="show those that have ended too")
     add("-f", "--filter", metavar="KEY=VALUE", action="append", help="only those: name=, status=, label= ...")
-    add("--format", default="", help="table, json, or a Go template")
+    add("--format", default="", help="'table', 'table TEMPLATE', 'json' or a Go template")
     add("-n", "--last", metavar="N", type=int, default=-1, help="the last N that were created, ended or not")
     add("-l", "--latest", action="store_true", help="the last one that was created")
     add("--no-trunc", action="store_true", help="cut nothing off")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
+from wherry.base.errors import UsageError
 from wherry.cli.parser import add_tls_verify
 from wherry.oci import digest as digests
 from wherry.oci import platform as platforms
-from wherry.oci import reference as references
 from wherry.ui import format, units
 
 HEADERS = {
@@ -25,7 +25,7 @@ def register(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", default="", help="'table', 'table TEMPLATE', 'json' or a Go template")
     parser.add_argument("--no-trunc", action="store_true", help="do not shorten digests")
     parser.add_argument(
-        "--platform", metavar="OS/ARCH", help="those of the image for a platform, not those of the index"
+        "--platform", metavar="OS/ARCH", help="show those of the image for a platform, not those of the index"
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="print digests and nothing else")
     add_tls_verify(parser)
@@ -37,8 +37,15 @@ def run(args: argparse.Namespace) -> int:
     from wherry.registry.client import Client
     from wherry.registry.referrers import referrers
     from wherry.registry.resolve import resolve
+    from wherry.transfer import places
 
-    reference = references.parse(args.name).with_default_tag()
+    place = places.parse(args.name)
+    if place.reference is None:
+        raise UsageError(
+            f"{args.name}: `referrers` asks registries",
+            hint="`wherry copy --referrers` brings an image there, with what refers to it",
+        )
+    reference = place.reference.with_default_tag()
     with Client(reference, registries=config.load(args.tls_verify, args.name)) as client:
         if args.platform:
             digest = resolve(client, reference, platforms.parse(args.platform))[1].digest

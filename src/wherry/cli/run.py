@@ -29,19 +29,29 @@ def register(parser: Parser) -> None:
     add("--env-file", metavar="FILE", action="append", help="read environment variables from a file")
     add("--host-ca", action="store_true", help="let the container trust the host's certificate bundle")
     add("-h", "--hostname", metavar="NAME", default="", help="the container's host name")
-    add("--isolation", metavar="MODE", choices=ISOLATIONS, help=", ".join(ISOLATIONS))
-    add("--snapshotter", metavar="NAME", choices=SNAPSHOTTERS, help=", ".join(SNAPSHOTTERS))
+    add("--isolation", metavar="MODE", choices=ISOLATIONS, help=f"the mode: {', '.join(ISOLATIONS)}")
+    add(
+        "--snapshotter",
+        metavar="NAME",
+        choices=SNAPSHOTTERS,
+        help=f"how the root filesystem is made: {', '.join(SNAPSHOTTERS)}",
+    )
     add("-i", "--interactive", action="store_true", help="keep stdin open")
     add("-l", "--label", metavar="KEY[=VALUE]", action="append", help="set a label")
     add("--name", metavar="NAME", default="", help="name the container")
-    add("--network", "--net", metavar="NETWORK", default="default", help="default, host or none")
+    add("--network", "--net", metavar="NETWORK", default="default", help="the network: default, host or none")
     add("--platform", metavar="OS/ARCH", help="run the image for this platform")
     add("-p", "--publish", metavar="[IP:][HOST:]PORT", action="append", help="publish a port on the host")
-    add("--pull", metavar="POLICY", default="missing", help="always, missing or never (default missing)")
+    add("--pull", metavar="POLICY", default="missing", help="pull always, missing or never (default missing)")
     add("-q", "--quiet", action="store_true", help="do not show the progress of a pull")
     add("--read-only", action="store_true", help="mount the root filesystem read-only")
     add("--rm", action="store_true", help="remove the container and its anonymous volumes when it ends")
-    add("--security-opt", metavar="OPTION", action="append", help="no-new-privileges, seccomp=unconfined")
+    add(
+        "--security-opt",
+        metavar="OPTION",
+        action="append",
+        help="one of no-new-privileges, seccomp=unconfined",
+    )
     add("-t", "--tty", action="store_true", help="give the process a terminal")
     add("-u", "--user", metavar="NAME|UID[:GROUP]", default="", help="the user to run as")
     add("-v", "--volume", metavar="SOURCE:TARGET[:ro]", action="append", help="mount a host path or a volume")

@@ -26,6 +26,12 @@ _ARCHITECTURES = {
     "i486": ("386", ""),
     "i686": ("386", ""),
 }
+_KNOWN = {
+    "386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle", "ppc64", "ppc64le",
+    "riscv64", "s390x", "wasm",
+}  # fmt: skip
+"""Architectures that may be written alone; with an operating system before it, any word is one."""
+
 _PLAIN_VARIANTS = {("arm64", "v8"), ("arm64", "8"), ("arm64", "v8.0"), ("amd64", "v1")}
 """What goes without saying."""
 
@@ -108,7 +114,13 @@ def parse(text: str) -> Platform:
         here = host()
         if system.lower() in {"linux", "windows", "darwin", "freebsd"}:
             return normalise(Platform(system, here.architecture, here.variant, version, features))
-        return normalise(Platform(here.os, parts[0]))
+        alone = normalise(Platform(here.os, parts[0]))
+        if alone.architecture not in _KNOWN | {here.architecture}:
+            raise WherryError(
+                f"not a platform: {text!r} is neither an operating system nor an architecture",
+                hint="write os/architecture, such as linux/amd64",
+            )
+        return alone
     return normalise(Platform(system, parts[1], "".join(parts[2:]), version, features))
 
 

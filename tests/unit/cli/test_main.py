@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -145,6 +146,16 @@ def test_help_of_a_command_has_docker_s_shape(capsys: pytest.CaptureFixture[str]
     assert "\n      --digests  " in text
     assert main(["image", "ls", "-h"]) == 0
     assert "Usage:  wherry image ls [OPTIONS]" in capsys.readouterr().out
+
+
+def test_no_value_is_capitalised_in_help() -> None:
+    """The first letter of a flag's help is made a capital: a value at its beginning could not be typed so."""
+    members = [command for _, family in commands.FAMILIES.values() for command in family.values()]
+    for command in [*commands.COMMANDS.values(), *members]:
+        parser = Parser([command.module], "")
+        importlib.import_module(f"wherry.cli.{command.module}").register(parser)
+        for flag in parser._actions:
+            assert not re.match(r"[a-z=-]+(?:[,|;:]| or )", flag.help or ""), (command.module, flag.help)
 
 
 def test_help_of_a_family(capsys: pytest.CaptureFixture[str]) -> None:

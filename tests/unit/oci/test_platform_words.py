@@ -19,6 +19,8 @@ from wherry.oci.platform import Platform
         ("linux/arm64/v8", Platform("linux", "arm64")),
         ("linux/arm", Platform("linux", "arm", "v7")),
         ("aarch64", Platform("linux", "arm64")),
+        ("s390x", Platform("linux", "s390x")),
+        ("linux/new", Platform("linux", "new")),
         ("linux/arm64/v9.0", Platform("linux", "arm64", "v9")),
         ("windows(10.0.17763)/amd64", Platform("windows", "amd64", "", "10.0.17763")),
         ("windows(+b+a+b)/arm/v7", Platform("windows", "arm", "v7", "", ("a", "b"))),
@@ -34,7 +36,7 @@ def test_several_platforms_are_refused_by_name() -> None:
         platforms.parse("linux/amd64,linux/arm64")
 
 
-@pytest.mark.parametrize("text", ["", "/", "linux//v7", "linux/arm/v7/x"])
+@pytest.mark.parametrize("text", ["", "/", "linux//v7", "linux/arm/v7/x", "arm46", "foo"])
 def test_other_words_are_refused(text: str) -> None:
     with pytest.raises(WherryError, match="not a platform"):
         platforms.parse(text)

@@ -234,3 +234,9 @@ def test_the_command_referrers(server: Registry, client: Client, run: Callable[.
         "Annotations": {"note": SBOM},
         "Name": f"{server.host}/app@{sbom}",
     }
+
+
+@pytest.mark.parametrize("place", ["oci:layout:v1", "store:app"])
+def test_referrers_asks_registries_alone(wherry: Wherry, place: str) -> None:
+    found = wherry("referrers", place)
+    assert (found.code, found.err.splitlines()[0]) == (125, f"error: {place}: `referrers` asks registries")
