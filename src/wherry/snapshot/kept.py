@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import BinaryIO, cast
@@ -80,14 +81,28 @@ class _WithChanges:
         if diff_id != _TOP:
             return self._layers.open_file(diff_id, entry)
         folder, name = self._folders.parent(entry.path)
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
-            file = open(os.open(name, flags, dir_fd=folder), "rb", buffering=0)  # noqa: SIM115 - the caller's
+            file = open(_opened(folder, name), "rb", buffering=0)  # noqa: SIM115 - the caller's
         except FileNotFoundError:
             raise Vanished(f"{entry.path!r} has been removed meanwhile") from None
         except OSError as error:
             raise WherryError(f"cannot read {entry.path!r}: {error.strerror}") from None
         return cast(BinaryIO, _Exactly(file, entry.size))
+
+
+def _opened(folder: int, name: str) -> int:
+    """FileNotFoundError where there is no file any more.
+
+    A container's root may put a node there, of a disk or of a watchdog. On this side of its mounts such a node
+    is the device, and to open it is enough for some to act.
+    """
+    held = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        if not stat.S_ISREG(os.fstat(held).st_mode):
+            raise FileNotFoundError(name)
+        return os.open(f"/proc/self/fd/{held}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    finally:
+        os.close(held)
 
 
 class _Exactly(Reading):

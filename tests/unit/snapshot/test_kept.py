@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import stat
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -114,3 +115,25 @@ def test_a_file_that_is_changed_while_it_is_read(store: Store, tmp_path: object)
     assert exported.read("grown") == b"12345678"
     assert exported.read("gone-too") == b"12345678"
     assert exported.read("cut") == b"123" + bytes(5)
+
+
+@pytest.mark.parametrize("kind", [stat.S_IFIFO, stat.S_IFCHR])
+def test_a_device_in_the_place_of_a_file_is_not_opened(store: Store, tmp_path: object, kind: int) -> None:
+    """The container's root can make one at any time; here, outside of its mounts, it would be the device."""
+    upper = f"{tmp_path}/scratch/upper"
+    os.makedirs(upper)
+    with open(f"{upper}/disk", "w") as file:
+        file.write("12345678")
+    sink = io.BytesIO()
+    layers = Layers(store)
+    with kept_view(layers, (), f"{tmp_path}/scratch") as view:
+        os.unlink(f"{upper}/disk")
+        os.mknod(f"{upper}/disk", kind | 0o600, os.makedev(1, 9))
+        found = view.lookup("disk")
+        assert found is not None
+        with pytest.raises(Vanished):
+            view.open(found)
+        write_tar([Placed(view)], sink)
+    sink.seek(0)
+    exported = View(layers, (layers.add_stream(sink, extract=False).diff_id,))
+    assert [entry.path for entry, _ in exported.walk()] == [""]
