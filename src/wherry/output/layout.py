@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Protocol
 
+from wherry.base.errors import Corrupt
 from wherry.layer.layers import Layers
 from wherry.layer.packing import AS_IT_IS, Form, Packing
 from wherry.oci import media
@@ -14,7 +16,7 @@ from wherry.oci.descriptor import Descriptor, Index, make_index
 from wherry.output.archive import FULL_NAME, LAYOUT, REF_NAME, blob_name, blocks, named
 from wherry.output.result import Part, Result, built
 from wherry.output.tarball import Tarball, Writable
-from wherry.output.writing import writing
+from wherry.output.writing import aside, writing
 from wherry.store.store import Store
 
 
@@ -63,18 +65,18 @@ class Folder:
     def make(self) -> None:
         """The folders of a layout, where they are not there."""
         os.makedirs(os.path.dirname(os.path.abspath(self._path)), exist_ok=True)
-        for folder in (self._path, f"{self._path}/blobs", f"{self._path}/blobs/sha256"):
+        refuse_links(self._path)
+        for folder in (self._path, *_folders(self._path)):
             if not os.path.isdir(folder):
                 os.mkdir(folder)
                 self._made.append(folder)
 
     def file(self, name: str, size: int, blocks: Iterable[bytes]) -> None:
         path = f"{self._path}/{name}"
-        is_there = name.startswith("blobs/") and os.path.exists(path) and os.path.getsize(path) == size
-        if is_there or path in self._unfinished:
+        if (name.startswith("blobs/") and has_file(path, size)) or path in self._unfinished:
             return
-        unfinished = self._unfinished[path] = f"{path}.{os.getpid()}.new"
-        with open(unfinished, "wb") as file:
+        unfinished = self._unfinished[path] = aside(path)
+        with open(unfinished, "xb") as file:
             file.writelines(blocks)
 
     def finish(self) -> None:
@@ -90,6 +92,26 @@ class Folder:
         for folder in reversed(self._made):
             with suppress(OSError):
                 os.rmdir(folder)  # only where nothing has come to lie in it
+
+
+def _folders(layout: str) -> tuple[str, str]:
+    return f"{layout}/blobs", f"{layout}/blobs/sha256"
+
+
+def refuse_links(layout: str) -> None:
+    """Corrupt where blobs would be written elsewhere: a layout that is added to may be a stranger's."""
+    for folder in _folders(layout):
+        if os.path.islink(folder):
+            raise Corrupt(f"{folder} is a link: the blobs of a layout are in the layout")
+
+
+def has_file(path: str, size: int) -> bool:
+    """Whether a file, and no link, lies there with so many bytes."""
+    try:
+        state = os.lstat(path)
+    except FileNotFoundError:
+        return False
+    return stat.S_ISREG(state.st_mode) and state.st_size == size
 
 
 def _write(store: Store, result: Result, form: Form, files: _Files) -> Descriptor:

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from threading import Lock, get_ident
+from threading import Lock
 from typing import Any, BinaryIO
 
 from wherry.base.errors import NotFound, Unsupported, UsageError, WherryError
@@ -17,8 +17,9 @@ from wherry.oci import media
 from wherry.oci.descriptor import Descriptor, decode, encode
 from wherry.oci.digest import Digest
 from wherry.output.archive import FULL_NAME, LAYOUT, REF_NAME, blob_name
+from wherry.output.layout import has_file, refuse_links
 from wherry.output.layoutimage import Layout
-from wherry.output.writing import writing
+from wherry.output.writing import aside, writing
 from wherry.registry.client import Document, Report
 from wherry.registry.lists import by_numbers
 from wherry.registry.referrers import Referrer, artifact_type_of, subject_of
@@ -139,13 +140,14 @@ class LayoutTarget:
                 f"cannot copy to {self._place.text}: what is copied has the digest"
                 f" {tree.root.document.digest}"
             )
+        refuse_links(self.folder)
         with writing(self.folder):
             os.makedirs(f"{self.folder}/blobs/sha256", exist_ok=True)
         return tree.all
 
     def blob(self, blob: Descriptor, open_blob: Opener, report: Report) -> None:
         path = f"{self.folder}/{blob_name(blob.digest)}"
-        if os.path.exists(path) and os.path.getsize(path) == blob.size:
+        if has_file(path, blob.size):
             report(blob.size)
             return
         report(0)
@@ -167,9 +169,9 @@ class LayoutTarget:
 
     @contextmanager
     def _written(self, path: str) -> Iterator[BinaryIO]:
-        unfinished = f"{path}.{os.getpid()}.{get_ident()}.new"
+        unfinished = aside(path)
         try:
-            with writing(path), open(unfinished, "wb") as file:
+            with writing(path), open(unfinished, "xb") as file:
                 yield file
             with writing(path):
                 os.rename(unfinished, path)
@@ -236,8 +238,8 @@ def enter(folder: str, entries: Sequence[Entry]) -> None:
             if _named_as(item) not in taken and (item["digest"], _named_as(item)) not in new
         ]
         document["manifests"] = kept + list(entries)
-        unfinished = f"{folder}/index.json.{os.getpid()}.new"
-        with open(unfinished, "wb") as file:
+        unfinished = aside(f"{folder}/index.json")
+        with open(unfinished, "xb") as file:
             file.write(encode(document))
         os.rename(unfinished, f"{folder}/index.json")
 

@@ -15,7 +15,7 @@ import pytest
 
 from support import remote
 from wherry.base import removal
-from wherry.base.errors import Unsupported, UsageError, WherryError
+from wherry.base.errors import Corrupt, Unsupported, UsageError, WherryError
 from wherry.base.events import Emit, Event, Note, ignore
 from wherry.layer.layers import Layers
 from wherry.oci import platform as platforms
@@ -181,6 +181,37 @@ def test_a_layout_in_a_folder_grows(store: Store, image_id: Digest, tmp_path: Pa
     for name in before:
         data = (tmp_path / "layout" / "blobs" / "sha256" / name).read_bytes()
         assert remote.sha256(data) == f"sha256:{name}"
+
+
+def test_links_in_a_layout_are_not_followed(store: Store, image_id: Digest, tmp_path: Path) -> None:
+    output = f"type=oci,dest={tmp_path}/layout,tar=false"
+    written(store, image_id, output, names="app:v1")
+    blobs = tmp_path / "layout" / "blobs" / "sha256"
+    content = {name: (blobs / name).read_bytes() for name in os.listdir(blobs)}
+    outside = tmp_path / "outside"
+    for name, data in content.items():
+        (blobs / name).unlink()
+        outside.write_bytes(b"x" * len(data))
+        (blobs / name).symlink_to(outside)
+        (blobs / f"{name}.{os.getpid()}.new").symlink_to(outside)
+    (tmp_path / "layout" / f"index.json.{os.getpid()}.new").symlink_to(outside)
+    before = outside.read_bytes()
+    written(store, image_id, output, names="app:v2")
+    assert outside.read_bytes() == before
+    for name, data in content.items():
+        assert not (blobs / name).is_symlink()
+        assert (blobs / name).read_bytes() == data
+
+
+@pytest.mark.parametrize("name", ["blobs", "blobs/sha256"])
+def test_blobs_that_would_lie_elsewhere(store: Store, image_id: Digest, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "layout" / name
+    folder.parent.mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    folder.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(Corrupt, match="is a link: the blobs of a layout are in the layout"):
+        written(store, image_id, f"type=oci,dest={tmp_path}/layout,tar=false")
+    assert not os.listdir(tmp_path / "elsewhere")
 
 
 @pytest.mark.parametrize("output", ["type=image,name=app:v2", "type=docker,name=app:v2"])

@@ -6,7 +6,9 @@ import gzip
 import io
 import json
 import os
+import shutil
 import tarfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -161,6 +163,47 @@ def test_a_blob_that_is_a_link_or_a_pipe(tmp_path: Path) -> None:
     os.mkfifo(folder / LAYER)
     with pytest.raises(Corrupt, match="is not a file"):
         run("oci:layout:v1")
+
+
+def _victim(tmp_path: Path) -> Path:
+    victim = tmp_path / "mine"
+    victim.write_text("kept")
+    return victim
+
+
+def test_links_at_the_names_that_are_written_aside(tmp_path: Path) -> None:
+    """A stranger's layout, which is added to, may have links wherever something is about to be written."""
+    write_files(tmp_path / "layout", files())
+    folder, victim = write_files(tmp_path / "out", files()), _victim(tmp_path)
+    (folder / LAYER).unlink()
+    for name in ("index.json", "oci-layout", LAYER, MANIFEST):
+        for ending in (f"{os.getpid()}", f"{os.getpid()}.{threading.get_ident()}"):
+            (folder / f"{name}.{ending}.new").symlink_to(victim)
+    run("oci:layout:v1")
+    assert victim.read_text() == "kept"
+
+
+def test_a_blob_of_the_target_that_is_a_link(tmp_path: Path) -> None:
+    write_files(tmp_path / "layout", files())
+    folder, victim = write_files(tmp_path / "out", files()), _victim(tmp_path)
+    victim.write_bytes(b"s" * len(IMAGE.layers[0]))
+    (folder / LAYER).unlink()
+    (folder / LAYER).symlink_to(victim)
+    run("oci:layout:v1")
+    assert (folder / LAYER).read_bytes() == IMAGE.layers[0]
+    assert victim.read_bytes() == b"s" * len(IMAGE.layers[0])
+
+
+@pytest.mark.parametrize("name", ["blobs", "blobs/sha256"])
+def test_blobs_that_would_come_to_lie_elsewhere(tmp_path: Path, name: str) -> None:
+    write_files(tmp_path / "layout", files())
+    folder = write_files(tmp_path / "out", files())
+    shutil.rmtree(folder / name)
+    (tmp_path / "elsewhere").mkdir()
+    (folder / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(Corrupt, match="is a link: the blobs of a layout are in the layout"):
+        run("oci:layout:v1")
+    assert not os.listdir(tmp_path / "elsewhere")
 
 
 @pytest.mark.parametrize(
