@@ -74,7 +74,9 @@ def _read(rootfs: str, path: str) -> bytes:
             try:
                 if not stat.S_ISREG(os.fstat(held).st_mode):
                     raise WherryError(f"/{path} of the container is not a file")
-                with open(f"/proc/self/fd/{held}", "rb") as file:
+                # O_NONBLOCK: one that a process has a lease of would keep the monitor waiting (fcntl(2)).
+                flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+                with open(os.open(f"/proc/self/fd/{held}", flags), "rb") as file:
                     return file.read(_LARGEST)
             finally:
                 os.close(held)
