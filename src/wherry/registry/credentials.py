@@ -200,16 +200,21 @@ class _File:
     def _write(self, document: dict[str, Any]) -> None:
         """In one move, readable by its owner alone; behind a link, what it points to is replaced."""
         path = os.path.realpath(self.path)
-        unfinished = f"{path}.{os.getpid()}.new"
+        unfinished = f"{path}.{os.getpid()}-{os.urandom(4).hex()}.new"
         data = json.dumps(document, indent="\t").encode() + b"\n"
         try:
             os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-            descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            with open(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.rename(unfinished, path)
+            # Others may write to the folder, as to /tmp: what lies there is neither followed nor filled.
+            descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                with open(descriptor, "wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.rename(unfinished, path)
+            except BaseException:
+                os.unlink(unfinished)
+                raise
         except OSError as error:
             raise WherryError(f"cannot write {self.path}: {error.strerror}") from None
 

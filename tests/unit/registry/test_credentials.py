@@ -99,6 +99,16 @@ def test_put_makes_the_folder_and_follows_a_link(tmp_path: Path) -> None:
     assert set(json.loads((tmp_path / "real" / "config.json").read_text())["auths"]) == {HUB_KEY}
 
 
+def test_put_fills_nothing_that_others_have_laid_there(tmp_path: Path) -> None:
+    """$REGISTRY_AUTH_FILE may lie in /tmp, where others make files too."""
+    path, theirs = tmp_path / "auth.json", tmp_path / "theirs"
+    theirs.write_text("")
+    os.link(theirs, f"{path}.{os.getpid()}.new")
+    Credentials(str(path)).put("example.com", Credential("me", "secret"))
+    assert theirs.read_text() == ""
+    assert "example.com" in path.read_text()
+
+
 def test_erase(tmp_path: Path) -> None:
     credentials = _file(tmp_path, {"auths": {"https://r.example/v1/": _auth("a", "b"), "s": _auth("c", "d")}})
     assert credentials.erase("r.example")
