@@ -93,7 +93,7 @@ class _WithChanges:
 def _opened(folder: int, name: str) -> int:
     """FileNotFoundError where there is no file any more.
 
-    A container's root may put a node there, of a disk or of a watchdog. On this side of its mounts such a node
+    A container's root may put a node there, of a disk or of a watchdog. Outside of its mounts such a node
     is the device, and to open it is enough for some to act.
     """
     held = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
