@@ -75,10 +75,13 @@ class Place:
                 return [member.read().decode().strip() for member in members if member]
 
     def write_tar(self, image: str, file: Any) -> None:
-        from wherry.output import rootfs
+        from wherry.layer.layers import Layers
+        from wherry.output.rootfs import Placed, write_tar
+        from wherry.snapshot.view import View
 
         with Store.open(str(self.wherry.root)) as store:
-            rootfs.write_image(store, store.images.find(image), file)
+            view = View(Layers(store), store.images.find(image).config.diff_ids)
+            write_tar([Placed(view)], file)
 
 
 @pytest.fixture

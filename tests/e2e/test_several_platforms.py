@@ -55,7 +55,8 @@ def pushed(registry: str, tmp_path_factory: pytest.TempPathFactory) -> Pushed:
     ]
     name = f"{registry}/team/box:v1"
     with Store.open(str(maker.root)) as store:
-        store.images.tag_index(references.parse(name), store.indexes.put(members, {"a": "b"}))
+        index = store.indexes.put(members, {"a": "b"})
+        store.images.tag(references.parse(name), members[1].image, index)
     said = maker.ok("push", name)
     found = Pushed(name, raw(name))
     assert said.endswith(f"v1: digest: {found.digest}\n")
@@ -123,7 +124,7 @@ def _without_annotations(wherry: Wherry, name: str, plain: str) -> str:
     with Store.open(str(wherry.root)) as store:
         index = store.images.index_of(name)
         assert index
-        store.images.tag_index(references.parse(plain), store.indexes.put(index.members))
+        store.images.tag(references.parse(plain), index.primary, store.indexes.put(index.members))
     wherry.ok("push", "-q", plain)
     return plain
 

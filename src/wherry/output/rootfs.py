@@ -16,7 +16,6 @@ from wherry.output.tarball import Writable
 from wherry.snapshot.kept import Vanished
 from wherry.snapshot.linked import linked
 from wherry.snapshot.view import Found, View
-from wherry.store.images import Image
 from wherry.store.store import Store
 
 
@@ -84,10 +83,6 @@ def _content(entry: Entry, content: BinaryIO) -> Iterator[bytes]:
             raise Corrupt(f"{entry.path!r} has {entry.size - left} bytes, not {entry.size}")
         yield data
         left -= len(data)
-
-
-def write_image(store: Store, image: Image, sink: Writable) -> None:
-    write_tar([Placed(View(Layers(store), image.config.diff_ids))], sink)
 
 
 def entries(trees: Sequence[Placed]) -> Iterator[tuple[Placed, Found, Entry]]:

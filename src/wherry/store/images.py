@@ -223,13 +223,6 @@ class Images:
             (name, image_id, time.time(), index, encode_pairs(annotations)),
         )
 
-    def tag_index(self, reference: Reference, index_id: Digest) -> None:
-        """Point a name at an index, and at the image of it that is taken where no platform is asked for."""
-        index = self._indexes.get(index_id)
-        if index is None:
-            raise NotFound(f"no index {index_id}")
-        self.tag(reference, index.primary, index_id)
-
     def means(
         self, reference: Reference, image_id: Digest, index: Digest | None = None, annotations: Pairs = ()
     ) -> bool:
