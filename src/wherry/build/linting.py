@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from wherry.base.errors import WherryError
 from wherry.base.events import Emit, Summary
+from wherry.base.text import counted
 from wherry.build import scope, sources, verdicts
 from wherry.build.bases import SHORTEST_ID
 from wherry.build.definition import Definition
@@ -190,6 +191,6 @@ def summary(report: Report) -> tuple[str, ...]:
     count = len(report.findings)
     if not count:
         return ()
-    head = f"{count} warning{'' if count == 1 else 's'} found (use --check to expand):"
+    head = f"{counted(count, 'warning')} found (use --check to expand):"
     lines = (f"- {item.rule.name}: {item.message} (line {item.where.line})" for item in report.findings)
     return (head, *lines)

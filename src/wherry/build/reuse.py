@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from wherry.base.errors import WherryError
+from wherry.base.text import counted
 from wherry.base.tuples import NamedTuple
 from wherry.build.solve import Chain
 from wherry.layer.entry import FILE
@@ -51,7 +52,7 @@ class Found(NamedTuple):
         if not self.copied:
             return ""
         names = f": {', '.join(self.names)}; unchanged" if self.names else ""
-        return f"(read {len(self.read)} of {self.copied} file{'' if self.copied == 1 else 's'} copied{names})"
+        return f"(read {len(self.read)} of {counted(self.copied, 'file')} copied{names})"
 
 
 class Traces(Protocol):

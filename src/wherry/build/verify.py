@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from wherry.base.errors import WherryError
 from wherry.base.events import Cached, Done, Emit, Event, Failed, Note, Output, Started, Transfer
-from wherry.base.text import clipped
+from wherry.base.text import clipped, counted
 from wherry.base.tuples import NamedTuple
 from wherry.build.account import EXECUTED, counts
 from wherry.build.differing import Differing, differing
@@ -86,7 +86,7 @@ def verify(
     count = sum(counts(step.name) for step in steps)
     if again.found:
         raise _verdict(steps, again.found, count)
-    emit(Note("info", f"reproducible: {count} step{'' if count == 1 else 's'} gave the same twice"))
+    emit(Note("info", f"reproducible: {counted(count, 'step')} gave the same twice"))
 
 
 class _Again(Executing):

@@ -13,7 +13,7 @@ from wherry.base.settings import ISOLATIONS, NETWORKS, SNAPSHOTTERS, Settings, l
 from wherry.build.build import Built, build
 from wherry.build.options import Options
 from wherry.cli import conditions, ends
-from wherry.cli.parser import add_tls_verify
+from wherry.cli.parser import add_tags, add_tls_verify
 from wherry.oci import platform as platforms
 from wherry.oci import reference as references
 from wherry.oci.reference import Reference
@@ -27,14 +27,7 @@ if TYPE_CHECKING:
 
 def register(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add(
-        "-t",
-        "--tag",
-        action="append",
-        default=[],
-        metavar="NAME[:TAG]",
-        help="name the image; may be repeated",
-    )
+    add_tags(parser)
     add(
         "-f",
         "--file",

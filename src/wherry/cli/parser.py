@@ -41,6 +41,18 @@ def add_tls_verify(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_tags(parser: argparse.ArgumentParser) -> None:
+    """`-t`, the names that a new image gets, for a command that makes one."""
+    parser.add_argument(
+        "-t",
+        "--tag",
+        action="append",
+        default=[],
+        metavar="NAME[:TAG]",
+        help="name the image; may be repeated",
+    )
+
+
 class Parser(argparse.ArgumentParser):
     """The parser of one command. `interspersed` is set to False by commands whose arguments are a command
     line themselves (`run`): there, flags end at the first argument. `behind` is set to a name by commands

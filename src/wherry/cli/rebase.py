@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 
+from wherry.base.text import counted
 from wherry.build.bases import Bases
 from wherry.build.rebase import rebase
+from wherry.cli.parser import add_tags
 from wherry.cli.tag import name
 from wherry.runtime import modes
 from wherry.store.store import Store
@@ -21,14 +23,7 @@ def register(parser: argparse.ArgumentParser) -> None:
         metavar="BASE",
         help="the base to move to: an image, pulled if it is not here",
     )
-    add(
-        "-t",
-        "--tag",
-        action="append",
-        default=[],
-        metavar="NAME[:TAG]",
-        help="name the image; may be repeated",
-    )
+    add_tags(parser)
     add("-q", "--quiet", action="store_true", help="print the image ID and nothing else")
     add("image", metavar="IMAGE")
 
@@ -44,7 +39,6 @@ def run(args: argparse.Namespace) -> int:
         for tag in tags:
             store.images.tag(tag, moved.image)
     if not args.quiet:
-        count = f"{moved.layers} layer{'' if moved.layers == 1 else 's'}"
-        print(f"{count} moved from {moved.base} to {args.onto}", file=sys.stderr)
+        print(f"{counted(moved.layers, 'layer')} moved from {moved.base} to {args.onto}", file=sys.stderr)
     print(moved.image)
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from wherry.cli.parser import add_tags
 from wherry.cli.tag import name
 from wherry.image.squash import layers_below, squash
 from wherry.runtime import modes
@@ -12,14 +13,7 @@ from wherry.store.store import Store
 
 def register(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add(
-        "-t",
-        "--tag",
-        action="append",
-        default=[],
-        metavar="NAME[:TAG]",
-        help="name the image; may be repeated",
-    )
+    add_tags(parser)
     add("--from", dest="base", default="", metavar="IMAGE|LAYER", help="merge only what lies above this")
     add("image", metavar="IMAGE")
 

@@ -51,9 +51,7 @@ def push(
     that the registry has already is told once, as whole. Layers that may not be passed on are not sent,
     unless `foreign`.
     """
-    reference = reference.with_default_tag()
-    if reference.digest:
-        raise WherryError(f"cannot push to {reference.familiar}: a digest cannot be chosen, only a tag")
+    reference = with_tag(reference)
     with store.lease():
         sources = known_sources(store, image.config.diff_ids, reference)
         mounted = sorted(set(sources.values()))
@@ -133,6 +131,14 @@ def send(
         client.upload(blob.digest, blob.size, open_blob, report, location)
     else:
         report(blob.size)
+
+
+def with_tag(reference: Reference) -> Reference:
+    """Where a push goes: a registry lets a tag be chosen, and no digest."""
+    reference = reference.with_default_tag()
+    if reference.digest:
+        raise WherryError(f"cannot push to {reference.familiar}: a digest cannot be chosen, only a tag")
+    return reference
 
 
 def known_sources(store: Store, diff_ids: Collection[Digest], reference: Reference) -> dict[Digest, str]:

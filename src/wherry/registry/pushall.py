@@ -6,7 +6,7 @@ its members, each of which goes out as it would alone (push.py).
 
 from __future__ import annotations
 
-from wherry.base.errors import Corrupt, WherryError
+from wherry.base.errors import Corrupt
 from wherry.base.events import Emit, ignore
 from wherry.layer.layers import Layers
 from wherry.layer.packing import AS_IT_IS, Form, Packing, index_over
@@ -17,7 +17,7 @@ from wherry.oci.reference import Reference
 from wherry.registry.client import Client
 from wherry.registry.config import Registries
 from wherry.registry.credentials import Credentials
-from wherry.registry.push import Pushing, known_sources
+from wherry.registry.push import Pushing, known_sources, with_tag
 from wherry.registry.transport import Retries
 from wherry.store.indexes import ImageIndex, Member
 from wherry.store.store import Store
@@ -42,9 +42,7 @@ def push_all(
     With a `form` an index that was pulled whole is made anew too, of its images alone: what else it had, such
     as attestations, speaks of manifests that are not sent. Bytes are told, and `foreign` means, as in `push`.
     """
-    reference = reference.with_default_tag()
-    if reference.digest:
-        raise WherryError(f"cannot push to {reference.familiar}: a digest cannot be chosen, only a tag")
+    reference = with_tag(reference)
     tag = "" if by_digest else reference.tag
     with store.lease():
         layers = {
@@ -61,14 +59,7 @@ def push_all(
 
 
 class _Sender:
-    def __init__(
-        self,
-        store: Store,
-        client: Client,
-        index: ImageIndex,
-        pushing: Pushing,
-        form: Form,
-    ) -> None:
+    def __init__(self, store: Store, client: Client, index: ImageIndex, pushing: Pushing, form: Form) -> None:
         self._store = store
         self._layers = Layers(store)
         self._client = client
