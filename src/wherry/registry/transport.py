@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from threading import Lock
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from wherry.base.errors import Corrupt
 from wherry.base.tuples import NamedTuple
@@ -271,7 +271,7 @@ class Transport:
 
         from wherry import __version__
 
-        settings: dict[str, object] = {
+        settings: dict[str, Any] = {
             "maxsize": self._connections,
             "timeout": urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
             "blocksize": _BLOCK,
@@ -284,12 +284,12 @@ class Transport:
         if tls.unverified:
             urllib3.disable_warnings(InsecureRequestWarning)  # the user has said so, or it is loopback
         if proxy is None:
-            return urllib3.PoolManager(**settings)  # type: ignore[arg-type]
+            return urllib3.PoolManager(**settings)
         if by_tls:
             settings["proxy_ssl_context"] = certificates.context(Settings())
         settings["proxy_headers"] = dict(proxy.headers)
         try:
-            return urllib3.ProxyManager(proxy.url, **settings)  # type: ignore[arg-type]
+            return urllib3.ProxyManager(proxy.url, **settings)
         except (HTTPError, AssertionError, ValueError):
             raise not_a_url(host) from None
 

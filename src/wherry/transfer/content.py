@@ -110,7 +110,7 @@ class _Checked(Reading):
         self._start()
 
     def _start(self) -> None:
-        self.close_inner()
+        self._close_stream()
         self._stream = None
         self._hash = hashlib.sha256()
         self._position = 0
@@ -142,12 +142,12 @@ class _Checked(Reading):
             pass
         return self._position
 
-    def close_inner(self) -> None:
+    def _close_stream(self) -> None:
         if self._stream is not None:
             self._stream.close()
 
     def close(self) -> None:
-        self.close_inner()
+        self._close_stream()
         super().close()
 
     def _wrong(self) -> Corrupt:
