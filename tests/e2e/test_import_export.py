@@ -197,6 +197,7 @@ def test_from_a_url(wherry: Wherry, tmp_path: Path) -> None:
     (tmp_path / "www").mkdir()
     data = _tar(_root(tmp_path / "root"))
     (tmp_path / "www" / "root.tar.gz").write_bytes(gzip.compress(data))
+    (tmp_path / "www" / "notes.txt").write_text("no archive")
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         def __init__(self, *args: object) -> None:
@@ -210,10 +211,13 @@ def test_from_a_url(wherry: Wherry, tmp_path: Path) -> None:
         url = f"http://127.0.0.1:{server.server_address[1]}/"
         image = wherry.ok("import", f"{url}root.tar.gz", "fetched")
         missing = wherry("import", f"{url}no.tar")
+        damaged = wherry("import", f"http://me:secret@{url[7:]}notes.txt")
         server.shutdown()
     assert image == wherry.ok("import", tmp_path / "www" / "root.tar.gz")
     assert missing.code == 1
     assert "404" in missing.err
+    assert "notes.txt is not a tar archive" in damaged.err
+    assert "secret" not in damaged.err
 
 
 SCRIPT = (

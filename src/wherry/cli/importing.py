@@ -34,6 +34,7 @@ def register(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from wherry.build.imported import import_tar
+    from wherry.build.legible import redacted
 
     tag = name(args.name) if args.name else None
     platform = platforms.parse(args.platform) if args.platform else None
@@ -41,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
         image_id = import_tar(
             store,
             stream,
-            "standard input" if args.source == "-" else args.source,
+            "standard input" if args.source == "-" else redacted(args.source),
             changes=args.change,
             message=args.message,
             platform=platform,
