@@ -86,6 +86,8 @@ class _Relay:
     def _output(self, descriptor: int) -> None:
         stream = self._streams.outputs[descriptor]
         data = self._streams.read(descriptor)
+        if data is None:
+            return
         if not data:
             self._events.unregister(descriptor)
         while data:

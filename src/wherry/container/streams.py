@@ -31,6 +31,7 @@ class Streams:
     def _make_pipes(self) -> None:
         for stream in (1, 2):
             outer, inner = os.pipe()
+            os.set_blocking(outer, False)
             os.close(self.inner[stream])
             self.inner[stream] = inner
             self.outputs[outer] = stream
@@ -46,17 +47,21 @@ class Streams:
             os.close(descriptor)
         self._console = console
         if console >= 0:
+            os.set_blocking(console, False)
             self.outputs = {console: 1}
             if self._interactive:
                 # A descriptor of its own: an event loop watches each one for one thing only.
                 self._set_input(os.dup(console))
 
-    def read(self, descriptor: int) -> bytes:
-        """What the process wrote; b"" at the end, after which `descriptor` is closed."""
+    def read(self, descriptor: int) -> bytes | None:
+        """What the process wrote; b"" at the end, after which `descriptor` is closed.
+
+        None where nothing is there after all: a process may open its own stdout and be the first to read.
+        """
         try:
             data = os.read(descriptor, _CHUNK)
         except BlockingIOError:
-            raise
+            return None
         except OSError:
             # A terminal whose last user is gone says EIO, which is its end of file.
             data = b""

@@ -235,6 +235,8 @@ class Switchboard:
     def _output(self, session: Session, descriptor: int, _mask: int) -> None:
         stream = session.streams.outputs[descriptor]
         data = session.streams.read(descriptor)
+        if data is None:
+            return
         if not data:
             self._events.unregister(descriptor)
             return
