@@ -29,7 +29,12 @@ from wherry.store.store import Store
 os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", folders.fast())
 
 # A slow machine is no failure; and what CI says of a commit does not depend on luck.
-hypothesis.settings.register_profile("wherry", deadline=None, derandomize="CI" in os.environ)
+hypothesis.settings.register_profile(
+    "wherry",
+    deadline=None,
+    derandomize="CI" in os.environ,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
 hypothesis.settings.load_profile("wherry")
 
 # A shell starts what it puts into the background with Ctrl-C ignored, and so would run what tests interrupt.

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -89,7 +90,7 @@ def test_detached_life(box: Wherry) -> None:
     container_id = started.strip()
     assert state(box, "web").startswith("Up ")
     until(lambda: box.ok("logs", "web") == "one\n")
-    assert box("logs", container_id[:6]).err == "two\n"
+    until(lambda: box("logs", container_id[:6]).err == "two\n")
     assert box("logs", "-t", "web").out.endswith("Z one\n")
 
     refused = box("rm", "web")
@@ -97,7 +98,7 @@ def test_detached_life(box: Wherry) -> None:
     assert "is running" in refused.err
     begin = time.monotonic()
     assert box.ok("stop", "-t", "1", "web") == "web\n"
-    assert 0.9 < time.monotonic() - begin < 5
+    assert 0.9 < time.monotonic() - begin < 10  # which it would be without -t
     assert state(box, "web").startswith("Exited (137) ")
     assert box.ok("stop", "web") == "web\n"
     assert box.ok("rm", "web") == "web\n"
@@ -108,12 +109,12 @@ def test_detached_life(box: Wherry) -> None:
 
 def test_stop_signal_is_the_images(box: Wherry) -> None:
     busybox.put(box.root, "polite", Execution(stop_signal="SIGUSR1"))
-    script = "trap 'echo asked; exit 3' USR1; while :; do sleep 0.05; done"
+    script = "trap 'echo asked; exit 3' USR1; echo up; while :; do sleep 0.05; done"
     box.ok("run", "-d", "--name", "polite", "--network", "none", "polite", "sh", "-c", script)
-    time.sleep(0.2)
+    until(lambda: box.ok("logs", "polite") == "up\n")
     box.ok("stop", "polite")
     assert state(box, "polite").startswith("Exited (3) ")
-    assert box.ok("logs", "polite") == "asked\n"
+    assert box.ok("logs", "polite") == "up\nasked\n"
 
 
 def test_follow_ends_with_the_container(box: Wherry) -> None:
@@ -293,11 +294,18 @@ def test_signals_go_to_the_process(box: Wherry) -> None:
 
 @pytest.mark.parametrize("delay", [0.05, 0.1, 0.15, 0.2, 0.3, 0.6])
 def test_interrupted_at_any_time_nothing_is_left(box: Wherry, delay: float) -> None:
-    script = "trap 'exit 3' INT; while :; do sleep 0.05; done"
+    script = f"trap 'exit 3' INT; while :; do sleep 0.05; done # {box.root}"
     running = box.start("run", "--rm", "busybox", "sh", "-c", script)
     time.sleep(delay)
-    running.send_signal(signal.SIGINT)
-    running.communicate(timeout=20)
+
+    def has_ended() -> bool:
+        """A signal that comes before the trap is lost on a container's first process: then once more."""
+        running.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            running.communicate(timeout=5)
+        return running.poll() is not None
+
+    until(has_ended)
     until(lambda: box.ok("ps", "-aq") == "")
     until(lambda: not processes_with(script))
 
@@ -358,7 +366,7 @@ def test_terminal(box: Wherry) -> None:
     words = [*COMMAND, "run", "--rm", "-it", "--network", "none", "busybox", "sh"]
     with terminal(words, box.environment) as shell:
         shell.try_out()
-        assert shell.end(10) == 9
+        assert shell.end() == 9
         assert shell.settings_now() == shell.settings
 
 

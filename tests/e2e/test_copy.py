@@ -14,6 +14,7 @@ import pytest
 
 from support import busybox, remote, severalplatforms
 from support.cli import Wherry, write_files
+from support.ports import until
 from support.registry import serve
 from support.remote import described, sha256
 from wherry.oci import media
@@ -178,13 +179,10 @@ def test_interrupted(wherry: Wherry, here: Path) -> None:
         registry.faults.append(Fault("GET", sha256(image.layers[0]), Stall(1_000_000, 60)))
         for target in ("oci:new:v1", "oci-archive:new.tar"):
             process = wherry.start("copy", f"{registry.host}/app:v1", target, cwd=here)
-            for _ in range(500):
-                if registry.asked("GET", sha256(image.layers[0])):
-                    break
-                time.sleep(0.02)
-            time.sleep(0.2)
+            until(lambda: bool(registry.asked("GET", sha256(image.layers[0]))))
+            time.sleep(0.2)  # for what is sent to come
             process.send_signal(signal.SIGINT)
-            _, err = process.communicate(timeout=20)
+            _, err = process.communicate(timeout=60)
             assert (process.returncode, err) == (130, b"interrupted\n")
             assert list(here.iterdir()) == []
             registry.log.clear()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -50,8 +49,8 @@ def test_the_command_is_in_the_history_of_bash(shared: Wherry, context: Context)
         opened.read_until(b"code 9\r\nleft\r\n1000\r\nb xterm\r\n33 77\r\n/dev/pts/0\r\n")
         opened.resize(44, 88)
         opened.process.send_signal(signal.SIGWINCH)
-        time.sleep(0.3)
-        opened.type(b"stty size; sh -c 'echo in; exec sleep 100'\r")
+        resized = b'until [ "$(stty size)" = "44 88" ]; do sleep 0.05; done; '
+        opened.type(resized + b"stty size; sh -c 'echo in; exec sleep 100'\r")
         opened.read_until(b"44 88\r\nin\r\n")
         opened.type(b"\x03")
         opened.read_until(b":/tmp$ ")

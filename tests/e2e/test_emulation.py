@@ -144,8 +144,8 @@ def test_other_steps_and_the_machine_have_no_emulator(as_root: Place) -> None:
 
 def test_the_emulator_cannot_be_written_to(as_root: Place) -> None:
     """Its program is the host's, and the container's root has it open (CVE-2019-5736)."""
-    write = "sleep 1 & chmod 755 /proc/$!/exe 2>&1 | tee /dev/stderr | grep 'Read-only file system'"
-    assert as_root.built(f"RUN {write}") == "DONE"
+    write = "sleep 60 & chmod 755 /proc/$!/exe 2>&1 | tee /dev/stderr | grep 'Read-only file system'"
+    assert as_root.built(f"RUN {write} && kill $!") == "DONE"
 
 
 def test_a_step_comes_by_no_registrations(place: Place) -> None:

@@ -18,6 +18,7 @@ import pytest
 from support import ordinary, readers
 from support.cli import COMMAND, Wherry
 from support.containers import boxed
+from support.ports import until
 from support.realtrees import Tree, loose, tree_of
 
 pytestmark = pytest.mark.needs("root", "busybox")
@@ -260,12 +261,10 @@ def test_a_running_container_and_its_image_together(box: Wherry, tmp_path: Path)
         "busybox",
         "sh",
         "-c",
-        "echo x > /new; sleep 60",
+        "echo x > /new; echo up; sleep 60",
     )
-    for _ in range(100):
-        data = _bytes(box, "export", "busybox")
-        if b"new" in data:
-            break
+    until(lambda: box.ok("logs", "busybox") == "up\n")
+    data = _bytes(box, "export", "busybox")
     tree = _untarred(data, tmp_path / "back")
     assert tree["new"].kind == "f"
     box.ok("import", "-", "copied", stdin=data)

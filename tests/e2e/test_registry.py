@@ -19,6 +19,7 @@ import pytest
 
 from support import busybox, remote
 from support.cli import COMMAND, Wherry
+from support.ports import until
 from support.registry import serve
 from support.trees import tree
 from wherry.store.store import Store
@@ -296,13 +297,10 @@ def test_an_interrupted_pull_leaves_nothing(wherry: Wherry) -> None:
         for layer in image.layers[:2]:
             registry.faults.append(Fault("GET", remote.sha256(layer), Stall(300_000, 60)))
         process = wherry.start("pull", f"{registry.host}/app:v1")
-        for _ in range(500):
-            if len(registry.asked("GET", "/blobs/")) >= 4:
-                break
-            time.sleep(0.02)
-        time.sleep(0.2)
+        until(lambda: len(registry.asked("GET", "/blobs/")) >= 4)
+        time.sleep(0.2)  # for what is sent to come
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=60)
         assert process.returncode == 130, err
         assert b"Traceback" not in err
         with Store.open(str(wherry.root)) as store:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 
 from support import remote
 from support.cli import Wherry
+from support.ports import until
 from support.registry import serve
 from support.remote import Made
 from wherry.base import sizes
@@ -32,12 +32,16 @@ def made() -> Made:
 
 def _wait_for(root: Path, size: int) -> int:
     """Until the large layer's file has that many bytes: how many it has."""
-    for _ in range(500):
-        sizes = [path.stat().st_size for path in root.glob("blobs/partial/*")]
-        if max(sizes, default=0) >= size:
-            return max(sizes)
-        time.sleep(0.02)
-    raise AssertionError("nothing came")
+
+    def there() -> int:
+        found = [0]
+        for path in root.glob("blobs/partial/*"):
+            with suppress(FileNotFoundError):  # the small one is whole meanwhile
+                found.append(path.stat().st_size)
+        return max(found)
+
+    until(lambda: there() >= size)
+    return there()
 
 
 def _upkeep(wherry: Wherry) -> tuple[float, float]:
@@ -140,10 +144,7 @@ def test_a_killed_push_sends_no_layer_again(wherry: Wherry, made: Made) -> None:
         wherry.ok("tag", f"{server.host}/app:v1", name)
         target.faults.append(Fault("PUT", "/manifests/", Stall(0, 60)))
         with wherry.start("push", name) as push:
-            for _ in range(500):
-                if target.asked("PUT", "/manifests/"):
-                    break
-                time.sleep(0.02)
+            until(lambda: bool(target.asked("PUT", "/manifests/")))
             push.kill()
         target.manifests.clear()
         before = len(target.log)

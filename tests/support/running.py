@@ -98,7 +98,7 @@ def descendants(pid: int) -> list[int]:
     return direct + [deeper for child in direct for deeper in descendants(child)]
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline

@@ -43,7 +43,7 @@ class Terminal:
         self._mark = len(self.seen)
         os.write(self._master, keys)
 
-    def read_until(self, what: bytes, seconds: float = 30) -> bytes:
+    def read_until(self, what: bytes, seconds: float = 60) -> bytes:
         """Wait until `what` is shown after the last keys; all that was shown since."""
         deadline = time.monotonic() + seconds
         while what not in self.seen[self._mark :]:
@@ -59,15 +59,14 @@ class Terminal:
         self.read_until(b"33 77\r\nxterm\r\n/dev/pts/")
         self.resize(44, 88)
         self.process.send_signal(signal.SIGWINCH)
-        time.sleep(0.3)
-        self.type(b"stty size; sleep 100\n")
-        self.read_until(b"44 88")
-        time.sleep(0.3)
+        self.type(b'until [ "$(stty size)" = "44 88" ]; do sleep 0.05; done; echo resi""zed; sleep 100\n')
+        self.read_until(b"resized")
+        time.sleep(0.3)  # for `sleep` to begin; the shell ends the list of commands too if it has not
         self.type(b"\x03")
         self.read_until(b"/ # ")
         self.type(b"exit 9\n")
 
-    def end(self, seconds: float = 30) -> int:
+    def end(self, seconds: float = 60) -> int:
         """The exit code; what is shown up to the end is read."""
         deadline = time.monotonic() + seconds
         while self.process.poll() is None and time.monotonic() < deadline:

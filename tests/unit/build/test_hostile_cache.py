@@ -91,7 +91,11 @@ def test_a_true_cache_is_believed(world: World) -> None:
         assert not machine.warnings
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(data=st.data())
 def test_a_damaged_cache_does_no_harm(world: World, data: st.DataObject) -> None:
     files = sorted(path for path in world.cache.rglob("*") if path.is_file())

@@ -204,7 +204,11 @@ SITUATIONS = st.builds(
 
 
 @given(st.lists(SITUATIONS, min_size=2, max_size=3), st.lists(st.sampled_from(Situation._fields), max_size=5))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    max_examples=50,
+    deadline=None,
+)
 def test_what_is_told_is_what_is_found(
     store: Store, tmp_path: Path, situations: list[Situation], fields: list[str]
 ) -> None:

@@ -6,6 +6,7 @@ import io
 import os
 import shutil
 import stat
+import tempfile
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -53,8 +54,7 @@ def _without_root(tree: Tree) -> Tree:
 @pytest.mark.parametrize("user", [False, True], ids=["root", "user-namespace"])
 @pytest.mark.parametrize("name", [OVERLAY, COPY])
 def test_what_a_container_saw_is_exported(name: str, user: bool) -> None:
-    root = f"/dev/shm/wherry-test-{os.getpid()}"
-    os.mkdir(root)
+    root = tempfile.mkdtemp(prefix="wherry-test-", dir="/dev/shm")
     machines: list[Machine] = []
 
     @settings(max_examples=25, deadline=None, database=None, suppress_health_check=list(HealthCheck))
