@@ -210,11 +210,12 @@ def test_from_a_url(wherry: Wherry, tmp_path: Path) -> None:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_address[1]}/"
-        image = wherry.ok("import", f"{url}root.tar.gz", "fetched")
+        fetched = wherry("import", f"{url}root.tar.gz", "fetched")
         missing = wherry("import", f"{url}no.tar")
         damaged = wherry("import", f"http://me:secret@{url[7:]}notes.txt")
         server.shutdown()
-    assert image == wherry.ok("import", tmp_path / "www" / "root.tar.gz")
+    assert fetched.out == wherry.ok("import", tmp_path / "www" / "root.tar.gz")
+    assert fetched.err == "root.tar.gz: Download complete\n"  # small: it comes in one piece
     assert missing.code == 1
     assert "404" in missing.err
     assert "notes.txt is not a tar archive" in damaged.err

@@ -62,7 +62,8 @@ def _stream(store: Store, source: str) -> Iterator[BinaryIO]:
     from wherry.build.remote.web import Web
     from wherry.cli.transfers import Transfers, Words
 
-    words = Words("Downloading", "Download complete", "Already exists")
+    # What came in one piece has not been seen under way, and is downloaded all the same.
+    words = Words("Downloading", "Download complete", present="Download complete")
     with (
         Transfers(words, sys.stderr) as transfers,
         closing(Web(store, transfers)) as web,

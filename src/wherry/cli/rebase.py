@@ -26,6 +26,7 @@ def register(parser: argparse.ArgumentParser) -> None:
     add_tags(parser)
     add("-q", "--quiet", action="store_true", help="print the image ID and nothing else")
     add("image", metavar="IMAGE")
+    parser.usage = "wherry rebase [OPTIONS] IMAGE --onto BASE"
 
 
 def run(args: argparse.Namespace) -> int:

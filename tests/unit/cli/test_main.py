@@ -122,6 +122,13 @@ def test_what_is_no_command(words: str) -> None:
             "Run 'wherry tag --help' for more information\n",
         ),
         (
+            ["rebase", "app"],
+            125,
+            "the following arguments are required: --onto\n\n"
+            "Usage:  wherry rebase [OPTIONS] IMAGE --onto BASE\n\n"
+            "Run 'wherry rebase --help' for more information\n",
+        ),
+        (
             ["image", "ls", "a", "b"],
             1,
             "wherry: 'wherry image ls' requires at most 1 argument\n\n"
