@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 from wherry.base.errors import Corrupt, NotFound, Unsupported, WherryError
 from wherry.base.tuples import NamedTuple
@@ -22,6 +23,8 @@ from wherry.output.archive import FULL_NAME, REF_NAME, blob_name
 from wherry.output.members import Member, Members
 
 _MAX_INDEXES = 3
+_MAX_IMAGES = 1000
+"""Of one index: one that names another index again and again has more than any memory holds."""
 _HEX = re.compile(r"[0-9a-f]{64}")
 
 
@@ -103,7 +106,7 @@ def _top(members: Members) -> Index:
 
 def _layout(members: Members, platform: Platform | None) -> Iterator[Group]:
     for entries, names in _entries(_top(members)):
-        found = list(_manifests(members, entries))
+        found = _few(_manifests(members, entries))
         if platform and len(found) > 1:
             found = [_chosen(found, platform)]
         images = tuple(_image(members, entry, manifest) for entry, manifest in found)
@@ -146,13 +149,20 @@ def _manifests(
         if isinstance(document, Manifest):
             yield entry, document
         else:
-            below = list(_manifests(members, document.manifests, depth + 1))
+            below = _few(_manifests(members, document.manifests, depth + 1))
             if not below:
                 raise NotFound(
                     "the archive has none of the images that its index names",
                     hint=f"it speaks of: {', '.join(match.offered(document.manifests)) or 'none at all'}",
                 )
             yield from below
+
+
+def _few(found: Iterator[tuple[Descriptor, Manifest]]) -> list[tuple[Descriptor, Manifest]]:
+    images = list(islice(found, _MAX_IMAGES + 1))
+    if len(images) > _MAX_IMAGES:
+        raise Unsupported(f"the archive has an index with more than {_MAX_IMAGES} images")
+    return images
 
 
 def _chosen(found: Sequence[tuple[Descriptor, Manifest]], platform: Platform) -> tuple[Descriptor, Manifest]:

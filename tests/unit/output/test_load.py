@@ -368,6 +368,19 @@ def test_wrong_archives(store: Store, files: dict[str, bytes], message: str) -> 
     assert _nothing_named(store)
 
 
+def test_an_index_that_multiplies(store: Store) -> None:
+    files = remote.layout((IMAGE, {}))
+    entry = remote.described(IMAGE.manifest, media.MANIFEST)
+    for _ in range(2):
+        index = json.dumps({"schemaVersion": 2, "manifests": [entry] * 40}).encode()
+        entry = remote.described(index, media.INDEX)
+        files[f"blobs/sha256/{entry['digest'][7:]}"] = index
+    files["index.json"] = json.dumps({"schemaVersion": 2, "manifests": [entry]}).encode()
+    with pytest.raises(Unsupported, match="an index with more than 1000 images"):
+        _load(store, files)
+    assert _nothing_named(store)
+
+
 def test_a_wrong_size_in_the_index(store: Store) -> None:
     files = remote.layout((IMAGE, {}))
     index = json.loads(files["index.json"])
