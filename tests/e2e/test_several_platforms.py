@@ -11,9 +11,8 @@ from typing import NamedTuple
 
 import pytest
 
-from support import busybox, foreign, remote
+from support import busybox, foreign, interop, remote
 from support.cli import Wherry, write_files
-from support.readers import run
 from support.registry import serve
 from wherry.oci import media
 from wherry.oci import platform as platforms
@@ -43,6 +42,12 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     scratch = tmp_path_factory.mktemp("registry")
     with serve(str(scratch / "content"), str(scratch)) as address:
         yield address
+
+
+@pytest.fixture
+def podman() -> Iterator[interop.Podman]:
+    with interop.podman() as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module")
@@ -131,19 +136,17 @@ def _without_annotations(wherry: Wherry, name: str, plain: str) -> str:
 
 @pytest.mark.needs("podman")
 def test_podman_reads_and_writes_such_names(
-    pushed: Pushed, wherry: Wherry, registry: str, tmp_path_factory: pytest.TempPathFactory
+    pushed: Pushed, wherry: Wherry, registry: str, podman: interop.Podman
 ) -> None:
-    storage = tmp_path_factory.mktemp("p")
-    words = ("podman", "--root", f"{storage}/root", "--runroot", f"{storage}/run", "--storage-driver", "vfs")
-    no_tls = ("--tls-verify=false",)
-    image = run(*words, "pull", "-q", *no_tls, "--platform", "linux/arm64", pushed.name).split()[-1]
+    no_tls = "--tls-verify=false"
+    image = podman.podman("pull", "-q", no_tls, "--platform", "linux/arm64", pushed.name).split()[-1]
     wherry.ok("pull", "-q", "--all-platforms", pushed.name)
     ours = wherry.ok("inspect", "--platform", "linux/arm64", "--format", "{{.Id}}", pushed.name).strip()
     assert f"sha256:{image}" == ours
     theirs = f"{registry}/podman:v1"
-    run(*words, "manifest", "create", "list")
-    run(*words, "manifest", "add", "--all", *no_tls, "list", f"docker://{pushed.name}")
-    run(*words, "manifest", "push", "-q", "--all", *no_tls, "list", f"docker://{theirs}")
+    podman.podman("manifest", "create", "list")
+    podman.podman("manifest", "add", "--all", no_tls, "list", f"docker://{pushed.name}")
+    podman.podman("manifest", "push", "-q", "--all", no_tls, "list", f"docker://{theirs}")
     said = wherry.ok("pull", "--all-platforms", theirs)
     assert f"Digest: {remote.sha256(raw(theirs))}\n" in said
     assert wherry.ok("inspect", "--platform", "linux/arm64", "--format", "{{.Id}}", theirs).strip() == ours
