@@ -160,6 +160,7 @@ def _config(store: Store, client: Client, manifest: Manifest) -> bytes:
             f" {manifest.config.media_type or 'unknown'}"
         )
     if store.blobs.has(manifest.config.digest):
+        store.blobs.check_size(manifest.config)
         return store.blobs.read(manifest.config.digest)
     return client.small_blob(manifest.config)
 
@@ -206,6 +207,7 @@ class _Layers:
         tree that is extracted on the way."""
         missing = []
         for layer, diff_id in dict.fromkeys(layers):
+            self._store.blobs.check_size(layer)
             present = self._present(layer, diff_id)
             self._emit(
                 Transfer(self._vertex, digests.short(layer.digest), layer.size if present else 0, layer.size)
@@ -219,11 +221,12 @@ class _Layers:
 
     def keep(self, blobs: Iterable[Descriptor]) -> None:
         """Every blob that is not there yet, of what is no image: bytes, verified by their digest."""
-        each(
-            self._keep,
-            [blob for blob in dict.fromkeys(blobs) if not self._store.blobs.has(blob.digest)],
-            _TRANSFERS,
-        )
+        missing = []
+        for blob in dict.fromkeys(blobs):
+            self._store.blobs.check_size(blob)
+            if not self._store.blobs.has(blob.digest):
+                missing.append(blob)
+        each(self._keep, missing, _TRANSFERS)
 
     def _keep(self, blob: Descriptor, stop: Stop) -> None:
         with (

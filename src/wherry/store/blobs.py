@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from wherry.base.errors import Corrupt, NotFound, WherryError
 from wherry.oci import digest as digests
-from wherry.oci.descriptor import MAX_DOCUMENT
+from wherry.oci.descriptor import MAX_DOCUMENT, Descriptor
 from wherry.oci.digest import Digest
 
 
@@ -33,6 +33,14 @@ class Blobs:
             return os.stat(self.path(digest)).st_size
         except FileNotFoundError:
             raise NotFound(f"blob {digest} is not in the store") from None
+
+    def check_size(self, blob: Descriptor) -> None:
+        """Corrupt where a blob that is here has not the size that a manifest says.
+
+        Whoever got that manifest from us would wait for bytes that there are not.
+        """
+        if self.has(blob.digest) and (size := self.size(blob.digest)) != blob.size:
+            raise Corrupt(f"{blob.digest} has {size} bytes, not {blob.size} as its manifest says")
 
     def open(self, digest: Digest) -> BinaryIO:
         try:

@@ -132,6 +132,7 @@ class StoreTarget:
 
     def blob(self, blob: Descriptor, open_blob: Opener, report: Report) -> None:
         diff_id = self._diff_ids.get(blob.digest)
+        self._store.blobs.check_size(blob)
         if self._store.blobs.has(blob.digest) and (diff_id is None or self._is_known(blob, diff_id)):
             report(blob.size)
             return

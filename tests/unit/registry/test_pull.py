@@ -364,3 +364,15 @@ class TestIndexes:
         server.add_manifest("deep", "v1", raw, media.INDEX)
         with pytest.raises(Unsupported, match="index of indexes"):
             _pull(store, server, "deep:v1")
+
+
+@pytest.mark.parametrize("part", ["config", "layer"])
+def test_a_wrong_size_of_what_is_here(store: Store, server: Registry, image: Made, part: str) -> None:
+    """It would go out with the manifest, and be sent with that many bytes."""
+    _pull(store, server)
+    manifest = json.loads(image.manifest)
+    (manifest["config"] if part == "config" else manifest["layers"][1])["size"] += 1
+    server.add_manifest("team/app", "v2", json.dumps(manifest).encode(), media.MANIFEST)
+    with pytest.raises(Corrupt, match=r"has \d+ bytes, not \d+ as its manifest says"):
+        _pull(store, server, "team/app:v2")
+    assert [str(name.reference.tag) for name in store.images.all_names()] == ["v1"]

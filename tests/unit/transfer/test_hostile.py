@@ -165,6 +165,17 @@ def test_a_blob_that_is_a_link_or_a_pipe(tmp_path: Path) -> None:
         run("oci:layout:v1")
 
 
+def test_a_wrong_size_of_what_the_store_has(tmp_path: Path) -> None:
+    write_files(tmp_path / "layout", files())
+    run("oci:layout:v1", "store:app:v1")
+    manifest = json.loads(IMAGE.manifest)
+    manifest["layers"][0]["size"] += 1
+    lying = IMAGE._replace(manifest=json.dumps(manifest).encode())
+    write_files(tmp_path / "lying", remote.layout((lying, NAMED)))
+    with pytest.raises(Corrupt, match=r"has \d+ bytes, not \d+ as its manifest says"):
+        run("oci:lying:v1", "store:app:v2")
+
+
 def _victim(tmp_path: Path) -> Path:
     victim = tmp_path / "mine"
     victim.write_text("kept")
