@@ -287,7 +287,20 @@ def _is_list(entry: Descriptor) -> bool:
 def _offered(entries: Sequence[Descriptor]) -> str:
     if not entries:
         return "it is empty"
-    found = sorted({_name(entry) for entry in entries} - {""})
+    holders: dict[str, set[Digest]] = {}
+    for entry in entries:
+        if name := _name(entry):
+            holders.setdefault(name, set()).add(entry.digest)
+    # `app:v1` and `web:v1` are both called v1 in an archive that docker or `wherry save` wrote.
+    found = sorted(
+        {
+            name
+            if len(holders[name]) == 1
+            else dict(entry.annotations).get(FULL_NAME) or f"{name}@{entry.digest}"
+            for entry in entries
+            if (name := _name(entry))
+        }
+    )
     if not found:
         return "its images have no names: write a digest behind the path, @sha256:..."
     return f"it has: {', '.join(found[:20])}{', ...' if len(found) > 20 else ''}"

@@ -431,6 +431,24 @@ def test_a_layout_is_added_to(run: Copy, server: Registry, tmp_path: Path) -> No
     assert run("oci:layout:all", "HOST/to/app:x") == IMAGE.digest
 
 
+def test_images_of_one_tag_are_told_apart(run: Copy, tmp_path: Path) -> None:
+    """As in what `docker save app:v1 web:v1` writes: both are called v1 there."""
+    run("HOST/from/app:one", "oci:layout:one")
+    run("HOST/from/app:all", "oci:layout:all")
+    path = tmp_path / "files" / "layout" / "index.json"
+    index = json.loads(path.read_text())
+    for entry in index["manifests"]:
+        entry["annotations"]["org.opencontainers.image.ref.name"] = "v1"
+    whole = "docker.io/library/app:v1"
+    index["manifests"][0]["annotations"]["io.containerd.image.name"] = whole
+    path.write_text(json.dumps(index))
+    with pytest.raises(UsageError, match="does not say which") as caught:
+        run("oci:layout:v1", "HOST/to/app:x")
+    assert caught.value.hint == f"it has: {whole}, v1@{SEVERAL.digest}"
+    assert run(f"oci:layout:{whole}", "HOST/to/app:x") == IMAGE.digest
+    assert run(f"oci:layout:v1@{SEVERAL.digest}", "HOST/to/app:x") == SEVERAL.digest
+
+
 def test_a_folder_with_other_things_is_left_alone(run: Copy, tmp_path: Path) -> None:
     (tmp_path / "files" / "home").mkdir()
     (tmp_path / "files" / "home" / "letter").write_text("dear")
