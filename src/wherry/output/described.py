@@ -143,8 +143,7 @@ def _manifests(
     for entry in entries:
         if match.is_attestation(entry) or (depth and not members.has(blob_name(entry.digest))):
             continue
-        if members.blob(entry.digest).size != entry.size:
-            raise Corrupt(f"the archive gives a wrong size for {entry.digest}")
+        _blob(members, entry)
         document = parse(members.document(blob_name(entry.digest)), entry.media_type)
         if isinstance(document, Manifest):
             yield entry, document
@@ -189,8 +188,15 @@ def _whole(
 
 def _image(members: Members, entry: Descriptor, manifest: Manifest) -> Described:
     check_config_type(manifest)
-    layers = tuple(members.blob(layer.digest) for layer in manifest.layers)
-    return Described(members.blob(manifest.config.digest), layers, manifest, entry)
+    layers = tuple(_blob(members, layer) for layer in manifest.layers)
+    return Described(_blob(members, manifest.config), layers, manifest, entry)
+
+
+def _blob(members: Members, described: Descriptor) -> Member:
+    found = members.blob(described.digest)
+    if found.size != described.size:
+        raise Corrupt(f"the archive gives a wrong size for {described.digest}")
+    return found
 
 
 def check_config_type(manifest: Manifest) -> None:

@@ -116,8 +116,11 @@ class Layout:
 
     def copy(self, store: Store, blob: Descriptor) -> None:
         """Bring a blob into the store, checked."""
-        if store.blobs.has(blob.digest):
-            return
+        if not store.blobs.has(blob.digest):
+            self._copy(store, blob)
+        store.blobs.check_size(blob)
+
+    def _copy(self, store: Store, blob: Descriptor) -> None:
         with self.open(blob_name(blob.digest)) as file, store.blobs.writer() as writer:
             while data := file.read(_BLOCK):
                 writer.write(data)

@@ -13,6 +13,7 @@ from support import remote
 from support.cli import write_files
 from wherry.base.errors import Corrupt, NotFound, Unsupported, WherryError
 from wherry.oci import media
+from wherry.oci.digest import Digest
 from wherry.oci.platform import Platform
 from wherry.output import layoutimage
 from wherry.output.layoutimage import Place, place
@@ -69,6 +70,17 @@ def test_what_the_store_has_is_not_read(store: Store, folder: Path) -> None:
     for layer in TWO.layers:
         (folder / "blobs" / "sha256" / remote.sha256(layer)[7:]).unlink()
     assert got(store, folder).id == TWO.id
+
+
+@pytest.mark.parametrize("wrong", [-1, 1])
+def test_a_wrong_size_of_a_layer(store: Store, tmp_path: Path, wrong: int) -> None:
+    """It would be in the manifest of every image that is pushed with that layer."""
+    manifest = json.loads(ONE.manifest)
+    manifest["layers"][0]["size"] += wrong
+    lying = ONE._replace(manifest=json.dumps(manifest).encode())
+    with pytest.raises(Corrupt):
+        got(store, write_files(tmp_path / "l", remote.layout((lying, {REF: "v1"}))))
+    assert store.layers.blobs_of(Digest(json.loads(ONE.config)["rootfs"]["diff_ids"][0])) == []
 
 
 def test_an_image_alone_needs_no_tag(store: Store, tmp_path: Path) -> None:

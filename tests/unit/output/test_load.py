@@ -381,6 +381,16 @@ def test_an_index_that_multiplies(store: Store) -> None:
     assert _nothing_named(store)
 
 
+@pytest.mark.parametrize("part", ["config", "layer"])
+def test_a_wrong_size_in_a_manifest(store: Store, part: str) -> None:
+    manifest = json.loads(IMAGE.manifest)
+    (manifest["config"] if part == "config" else manifest["layers"][0])["size"] += 1
+    lying = IMAGE._replace(manifest=json.dumps(manifest).encode())
+    with pytest.raises(Corrupt, match="the archive gives a wrong size"):
+        _load(store, remote.layout((lying, {})))
+    assert _nothing_named(store)
+
+
 def test_a_wrong_size_in_the_index(store: Store) -> None:
     files = remote.layout((IMAGE, {}))
     index = json.loads(files["index.json"])
