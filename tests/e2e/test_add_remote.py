@@ -228,12 +228,12 @@ def test_a_silent_server_is_not_waited_for(wherry: Wherry, tmp_path: Path, end: 
             text = f"FROM base AS b\nRUN sleep 2; exit 3\n{text}COPY --from=b / /b\n"
         folder = write_files(tmp_path / "c", {"Dockerfile": text})
         process = wherry.start("build", folder)
-        assert asked.wait(20)
+        assert asked.wait(60)
         began = time.monotonic()
         if end.startswith("SIG"):
             process.send_signal(getattr(signal, end))
-        assert process.wait(20) == {"SIGINT": 130, "SIGTERM": 143}.get(end, 1)
-        assert time.monotonic() - began < 6
+        assert process.wait(60) == {"SIGINT": 130, "SIGTERM": 143}.get(end, 1)
+        assert time.monotonic() - began < 20
         over.set()
     # What the server owed is swept by the next build.
     folder = write_files(tmp_path / "d", {"Dockerfile": "FROM base\nWORKDIR /w\n"})

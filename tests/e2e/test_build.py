@@ -211,7 +211,7 @@ def test_ctrl_c_ends_the_step_and_leaves_nothing(shared: Wherry, context: Contex
     try:
         assert wait_for(lambda: len(sleepers(marker)) == 2), "the step did not start"
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=60)
     finally:
         process.kill()
     assert process.returncode == 130

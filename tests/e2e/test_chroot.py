@@ -268,7 +268,7 @@ def test_an_agent_is_reached(build: Build, place: Path) -> None:
         )
     )
     assert "answered" in out
-    assert asked.wait(5)
+    assert asked.wait(60)
     listener.close()
 
 

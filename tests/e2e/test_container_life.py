@@ -115,7 +115,7 @@ def test_wait_tells_of_a_container_whose_monitor_was_killed(box: Wherry) -> None
     monitor = re.search(r'"monitor": \[(\d+)', next(box.root.glob("containers/*/state.json")).read_text())
     assert monitor
     os.kill(int(monitor[1]), signal.SIGKILL)
-    assert waiting.communicate(timeout=20)[0] == b"255\n"
+    assert waiting.communicate(timeout=60)[0] == b"255\n"
 
 
 def test_restart_stops_and_starts(box: Wherry) -> None:
@@ -182,7 +182,7 @@ def test_attach_shows_what_comes_and_passes_signals_and_stdin(box: Wherry) -> No
     attached.stdin.flush()
     assert attached.stdout.readline() == b"got this\n"
     attached.send_signal(signal.SIGINT)
-    assert attached.communicate(timeout=20)[0] == b"asked\n"
+    assert attached.communicate(timeout=60)[0] == b"asked\n"
     assert attached.returncode == 8
     assert "container web is not running" in box("attach", "web").err
 
@@ -193,7 +193,7 @@ def test_signals_stay_here_where_they_are_not_to_be_passed_on(box: Wherry) -> No
     attached = subprocess.Popen(words, env=box.environment)
     until(lambda: is_connected(attached))
     attached.terminate()
-    assert attached.wait(20) == -signal.SIGTERM
+    assert attached.wait(60) == -signal.SIGTERM
     assert state(box, "web").startswith("Up ")
 
 
@@ -207,14 +207,14 @@ def test_a_terminal_is_left_by_its_keys_and_found_again(box: Wherry) -> None:
         time.sleep(0.1)
         shell.type(b"\x11")
         shell.read_until(b"`wherry attach shell` comes back")
-        assert shell.process.wait(20) == 0
+        assert shell.process.wait(60) == 0
     assert state(box, "shell").startswith("Up ")
     again = [*COMMAND, "attach", "--detach-keys", "ctrl-x,y", "shell"]
     with terminal(again, box.environment) as shell:
         shell.type(b"echo $word\n")
         shell.read_until(b"kept\r\n")
         shell.type(b"\x18y")
-        assert shell.process.wait(20) == 0
+        assert shell.process.wait(60) == 0
     assert state(box, "shell").startswith("Up ")
     assert box("run", "--detach-keys", "alt-x", "busybox", "true").code == 125
 

@@ -266,7 +266,7 @@ def test_signals_end_it_and_all_that_it_started(root: Place, number: int, code: 
     failed = fail(root.wherry, root.context("FROM base\nRUN exit 1\n"))
     with _waiting(root, failed.id) as process:
         process.send_signal(number)
-        assert process.wait(10) == code
+        assert process.wait(60) == code
     assert not list((root.wherry.root / "tmp").iterdir())
 
 

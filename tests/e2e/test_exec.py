@@ -109,7 +109,7 @@ def test_its_end_is_not_the_container_s_and_the_container_s_end_is_its_own(web: 
     assert web("exec", "web", "false").code == 1
     assert state(web, "web").startswith("Up ")
     web.ok("stop", "web")
-    assert running.wait(20) == 137
+    assert running.wait(60) == 137
     refused = web("exec", "web", "true")
     assert (refused.code, refused.err.splitlines()[0]) == (125, "error: container web is not running")
 
@@ -122,7 +122,7 @@ def test_signals_go_to_it_and_to_nothing_else(web: Wherry) -> None:
     assert running.stdout
     assert running.stdout.readline() == b"begun\n"
     running.send_signal(signal.SIGINT)
-    assert running.communicate(timeout=20)[0] == b"asked\n"
+    assert running.communicate(timeout=60)[0] == b"asked\n"
     assert running.returncode == 8
     assert state(web, "web").startswith("Up ")
 
@@ -148,7 +148,7 @@ def test_who_does_not_read_holds_up_nobody_else(web: Wherry) -> None:
     assert web.ok("exec", "web", "echo", "here") == "here\n"
     assert time.monotonic() - begin < 20
     os.close(reader)
-    running.wait(20)
+    running.wait(60)
 
 
 def test_a_daemon_that_it_leaves_does_not_keep_its_caller(web: Wherry) -> None:
@@ -188,7 +188,7 @@ def test_left_by_its_keys_it_goes_on(web: Wherry) -> None:
         shell.read_until(b"/ # ")
         shell.type(b"sleep 77\n\x10\x11")
         shell.read_until(b"detached")
-        assert shell.process.wait(20) == 0
+        assert shell.process.wait(60) == 0
     until(lambda: "sleep 77" in web.ok("exec", "web", "ps"))
 
 

@@ -280,7 +280,7 @@ def test_look_ups_are_side_by_side(make: Make, site: Site) -> None:
     site.files |= {"/a": b"a", "/b": b"b"}
     lines = f"ADD {site.address}/a /", f"ADD {site.address}/b /"
     make(*lines)
-    site.meeting = threading.Barrier(2, timeout=10)
+    site.meeting = threading.Barrier(2, timeout=60)
     assert make(*lines).executed == 0
 
 

@@ -116,7 +116,7 @@ def test_inputs_come_first() -> None:
 
 def test_independent_steps_run_side_by_side() -> None:
     steps = graph(("x", None, ()), ("a", 0, ()), ("b", 0, ()))
-    both = threading.Barrier(2, timeout=10)
+    both = threading.Barrier(2, timeout=60)
 
     class Meeting(Worker):
         def execute(self, step: Step, parent: Chain, inputs: list[Chain]) -> Made:
@@ -161,7 +161,7 @@ def test_the_first_failure_cancels_the_others_and_is_raised() -> None:
             if step.name == "bad":
                 raise WherryError("it broke")
             if step.name == "slow":
-                assert self.cancelled.wait(10)
+                assert self.cancelled.wait(60)
                 raise WherryError("cancelled")
             return super().execute(step, parent, inputs)
 

@@ -205,7 +205,7 @@ def test_threads_mount_at_once(run: Run) -> None:
             try:
                 for _ in range(5):
                     with store.scratch("test") as scratch:
-                        together.wait(20)
+                        together.wait(60)
                         with overlay(store, layers, chain, scratch) as mounted:
                             Path(mounted.path, f"n{number}").touch()
                         assert names(mounted.upper) == {f"n{number}"}

@@ -100,7 +100,7 @@ def test_a_second_writer_waits_and_finds_the_blob(store: Store) -> None:
         assert partial is not None
         thread = threading.Thread(target=second)
         thread.start()
-        assert waited.wait(10)
+        assert waited.wait(60)
         partial.write(DATA)
         partial.commit()
     thread.join()
@@ -129,7 +129,7 @@ def test_who_waited_for_one_that_gave_up_writes_a_file_of_that_name(store: Store
     with store.partials.open(DIGEST):
         thread = threading.Thread(target=second)
         thread.start()
-        assert waited.wait(10)
+        assert waited.wait(60)
     thread.join()
     assert Path(store.blobs.path(DIGEST)).read_bytes() == DATA
 

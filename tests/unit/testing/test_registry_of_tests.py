@@ -51,7 +51,7 @@ def server() -> Iterator[Registry]:
 
 
 def _ask(server: Registry, method: str, path: str, body: bytes | None = None, **headers: str) -> Got:
-    connection = HTTPConnection(server.host, timeout=20)
+    connection = HTTPConnection(server.host, timeout=60)
     try:
         fields = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request(method, path, body, fields)
@@ -100,7 +100,7 @@ class TestUploads:
         assert _ask(server, "PATCH", got.headers["Location"], DATA).status == 405
 
     def test_chunked_coding(self, server: Registry) -> None:
-        connection = HTTPConnection(server.host, timeout=20)
+        connection = HTTPConnection(server.host, timeout=60)
         connection.request("PATCH", _begin(server), iter([DATA[:7], DATA[7:]]), encode_chunked=True)
         assert connection.getresponse().headers["Range"] == f"0-{len(DATA) - 1}"
         connection.close()

@@ -580,7 +580,7 @@ def test_an_index_is_changed_by_one_at_a_time(run: Copy, server: Registry) -> No
         second.start()
         second.join(0.5)
         assert second.is_alive()
-    second.join(20)
+    second.join(60)
     assert run("oci:layout:all", "HOST/to/app:x") == SEVERAL.digest
 
 
