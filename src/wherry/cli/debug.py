@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from wherry.base.errors import UsageError, WherryError
 from wherry.base.proxies import configured
 from wherry.cli.parser import Parser
+from wherry.cli.refusals import told_apart
 from wherry.store.builds import Builds, Kept
 from wherry.store.store import Store
 
 if TYPE_CHECKING:
     from wherry.build.options import Options
 
-_REFUSED = 125
 
 _HEADERS = {
     "ID": "ID",
@@ -68,12 +68,8 @@ def run(args: argparse.Namespace) -> int:
             return _list_steps(store, args) if args.build else _list(store, args)
         if args.rm:
             return _remove(store, args.build)
-        try:
+        with told_apart():
             return _enter(store, args)
-        except WherryError as error:
-            if error.exit_code not in (126, 127):
-                error.exit_code = _REFUSED
-            raise
 
 
 def _check(args: argparse.Namespace) -> None:

@@ -6,15 +6,14 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
-from wherry.base.errors import UsageError, WherryError
+from wherry.base.errors import UsageError
 from wherry.cli import attaching
 from wherry.cli.parser import Parser
+from wherry.cli.refusals import told_apart
 from wherry.store.store import default_root
 
 if TYPE_CHECKING:
     from wherry.container.execution import Order
-
-_REFUSED = 125
 
 
 def register(parser: Parser) -> None:
@@ -34,12 +33,8 @@ def register(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """The process's exit code; docker's 125, 126 or 127 where there was no process."""
-    try:
+    with told_apart():
         return _run(args, _order(args))
-    except WherryError as error:
-        if error.exit_code not in (126, 127):
-            error.exit_code = _REFUSED
-        raise
 
 
 def _run(args: argparse.Namespace, order: Order) -> int:

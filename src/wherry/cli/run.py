@@ -10,13 +10,14 @@ from wherry.base.errors import NotFound, UsageError, WherryError
 from wherry.base.settings import ISOLATIONS, SNAPSHOTTERS, load
 from wherry.cli import attaching, conditions
 from wherry.cli.parser import Parser, add_tls_verify
+from wherry.cli.refusals import told_apart
+from wherry.cli.start import start
 from wherry.container import environment, options
 from wherry.container.options import Options
 from wherry.oci import platform as platforms
 from wherry.oci import reference as references
 from wherry.store.store import Store
 
-_REFUSED = 125
 _POLICIES = ("always", "missing", "never")
 
 
@@ -65,18 +66,14 @@ def register(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """The process's exit code; docker's 125, 126 or 127 where there was no process."""
-    try:
+    with told_apart():
         return _run(args, _options(args))
-    except WherryError as error:
-        if error.exit_code not in (126, 127):
-            error.exit_code = _REFUSED
-        raise
 
 
 def _run(args: argparse.Namespace, wanted: Options) -> int:
     from wherry.container.attach import attach, check_terminal
     from wherry.container.containers import Containers
-    from wherry.container.run import create, start
+    from wherry.container.run import create
     from wherry.container.stop import remove
 
     manner = attaching.manner(args)
@@ -88,12 +85,10 @@ def _run(args: argparse.Namespace, wanted: Options) -> int:
         _provide_image(store, args, wanted)
         container_id, root = create(store, wanted), store.root
     try:
-        started = start(root, container_id, attached=not args.detach)
+        started = start(container_id, attached=not args.detach)
     except BaseException:
         remove(root, container_id, force=True, with_volumes=True)
         raise
-    if started.note:
-        print(f"warning: {started.note}", file=sys.stderr)
     if not args.detach:
         return attach(started, Containers(root).folder(container_id).path, manner)
     started.connection.close()
