@@ -177,7 +177,7 @@ def _wanted(bases: Bases, options: Options, given: dict[str, str], named: Contex
             options.uncached_stages,
             len(options.platforms) > 1,
         )
-        for platform in options.platforms or (here,)
+        for platform in options.wanted
     ]
 
 
@@ -211,7 +211,7 @@ def _imports(
         return
     from wherry.build.carry.imports import Imports
 
-    with closing(Imports(store, places, options.platforms or (options.platform,), emit)) as imports:
+    with closing(Imports(store, places, options.wanted, emit)) as imports:
         yield imports
 
 
@@ -304,7 +304,7 @@ def _keep_blueprints(
     store: Store, options: Options, images: Sequence[Digest], draw: Callable[[Platform], Blueprint]
 ) -> None:
     """Of the images that have none yet."""
-    for platform, image in zip(options.platforms or (options.platform,), images, strict=True):
+    for platform, image in zip(options.wanted, images, strict=True):
         if not os.path.exists(store.blueprint(image)):
             keeping.blueprint(store, image, draw(platform))
 

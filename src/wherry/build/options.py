@@ -71,6 +71,11 @@ class Options(NamedTuple):
     """Whether every step is executed twice and the results are compared."""
 
     @property
+    def wanted(self) -> tuple[Platform, ...]:
+        """What is built for: this machine, where nothing else is said."""
+        return self.platforms or (host(),)
+
+    @property
     def platform(self) -> Platform:
         """The first one: what is asked of one platform is asked of this."""
-        return self.platforms[0] if self.platforms else host()
+        return self.wanted[0]

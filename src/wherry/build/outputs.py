@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
 def check(options: Options, times: Times) -> None:
     """A mistake in `-o` or `--annotation` is told before the work, not behind it."""
-    wanted = options.platforms or (options.platform,)
-    planned = tuple(Part(platform, Digest("")) for platform in wanted)
+    planned = tuple(Part(platform, Digest("")) for platform in options.wanted)
     exports.check(_result(planned, options, times), _outputs(options))
 
 

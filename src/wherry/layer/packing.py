@@ -117,6 +117,10 @@ class Packing:
         blob = packed(self._store, self._layers, diff_id, self._form)
         return known if known is not None and known.digest == blob.digest else blob
 
+    def whole(self) -> Manifest:
+        """The manifest, with all layers made that it names."""
+        return self.manifest([self.layer(diff_id) for diff_id in self._image.config.diff_ids])
+
     def open(self, blob: Descriptor) -> BinaryIO:
         """The bytes of what `layer` gave, or of the manifest's config."""
         if self._streams and blob.digest in self._image.config.diff_ids:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wherry.base.errors import Corrupt, Unsupported
 from wherry.base.tuples import NamedTuple
@@ -18,6 +18,20 @@ from wherry.oci import media
 from wherry.oci import platform as platforms
 from wherry.oci.digest import Digest
 from wherry.oci.platform import Platform
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Named(Protocol):
+        """A document that has a name: a manifest or an index, parsed or not."""
+
+        @property
+        def raw(self) -> bytes: ...
+        @property
+        def media_type(self) -> str: ...
+        @property
+        def digest(self) -> Digest: ...
+
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _LONGEST_TYPE = 255
@@ -48,6 +62,13 @@ class Descriptor(NamedTuple):
         if self.platform:
             document["platform"] = self.platform.to_json()
         return document
+
+
+def describe(
+    document: Named, annotations: tuple[tuple[str, str], ...] = (), platform: Platform | None = None
+) -> Descriptor:
+    """What an index or a layout says of a document that it names."""
+    return Descriptor(document.media_type, document.digest, len(document.raw), annotations, platform)
 
 
 class Manifest(NamedTuple):

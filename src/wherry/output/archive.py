@@ -22,7 +22,7 @@ from wherry.layer.layers import Layers
 from wherry.layer.packing import AS_IT_IS, Form, Packing
 from wherry.oci import digest as digests
 from wherry.oci import reference as references
-from wherry.oci.descriptor import Descriptor, Index, Manifest, encode, make_index
+from wherry.oci.descriptor import Descriptor, Index, Manifest, describe, encode, make_index
 from wherry.oci.digest import Digest
 from wherry.oci.platform import Platform
 from wherry.oci.reference import Reference
@@ -149,10 +149,8 @@ def _packed(store: Store, layers: Layers, member: Member, form: Form) -> _Packed
     """The manifest that the image came with has no part in it: another store may have got it elsewhere."""
     image = store.images.get(member.image)._replace(manifest=None)
     packing = Packing(store, layers, image, form, member.annotations, streams=True)
-    manifest = packing.manifest([packing.layer(diff_id) for diff_id in image.config.diff_ids])
-    size, notes = len(manifest.raw), member.described
-    entry = Descriptor(manifest.media_type, manifest.digest, size, notes, member.platform)
-    return _Packed(packing, manifest, entry)
+    manifest = packing.whole()
+    return _Packed(packing, manifest, describe(manifest, member.described, member.platform))
 
 
 def _index_of(index: ImageIndex, parts: Sequence[_Packed]) -> Index:
@@ -167,7 +165,7 @@ def _top(
     for chosen, parts, index in zip(images, packed, indexes, strict=True):
         entry = parts[0].entry
         if index:
-            entry = Descriptor(index.media_type, index.digest, len(index.raw))
+            entry = describe(index)
         entries += named(entry, chosen.names)
     return make_index(tuple(entries)).raw
 

@@ -16,7 +16,7 @@ from wherry.base.errors import Unsupported, UsageError, WherryError
 from wherry.base.events import Emit, Output, ignore
 from wherry.base.tuples import NamedTuple
 from wherry.layer.packing import AS_IT_IS, Form, Packing, Pairs, index_over
-from wherry.oci.descriptor import Descriptor, Manifest
+from wherry.oci.descriptor import Descriptor, Manifest, describe
 from wherry.oci.digest import Digest
 from wherry.output import annotations as annotating
 from wherry.output import spec as specs
@@ -28,6 +28,7 @@ from wherry.store.store import Store
 
 if TYPE_CHECKING:
     from wherry.output.target import Sink
+    from wherry.registry.config import Registries
 
 
 class Exported(NamedTuple):
@@ -58,6 +59,11 @@ class _Pushing(NamedTuple):
     emit: Emit
     vertex: int
     tls_verify: bool | None
+
+    def registries(self, spec: Spec) -> Registries:
+        from wherry.registry import config
+
+        return config.load(False if spec.insecure else self.tls_verify)
 
 
 def export(
@@ -218,10 +224,9 @@ def _stored(store: Store, result: Result, spec: Spec, pushing: _Pushing) -> _Rea
     (part,) = result.parts
     image = built(store, part)
     if spec.push:
-        from wherry.registry import config
         from wherry.registry.push import push
 
-        registries = config.load(False if spec.insecure else pushing.tls_verify)
+        registries = pushing.registries(spec)
         for name in result.names:
             push(
                 store,
@@ -236,7 +241,7 @@ def _stored(store: Store, result: Result, spec: Spec, pushing: _Pushing) -> _Rea
             )
     if spec.push or spec.form != AS_IT_IS:
         manifest = _manifest(store, image, spec.form, part.annotations)
-        top = Descriptor(manifest.media_type, manifest.digest, len(manifest.raw))
+        top = describe(manifest)
     return _Ready(lambda: _name(store, result, spec, None, part.annotations), top)
 
 
@@ -248,26 +253,24 @@ def _stored_index(store: Store, result: Result, spec: Spec, pushing: _Pushing) -
         if spec.push or spec.form != AS_IT_IS:
             manifest = _manifest(store, built(store, part), spec.form, part.annotations)
             made = store.blobs.put(manifest.raw)
-            size = len(manifest.raw)
-            entries.append(Descriptor(manifest.media_type, made, size, part.described, part.platform))
+            entries.append(describe(manifest, part.described, part.platform))
         members.append(Member(part.platform, part.image, made, part.annotations, part.described))
     index_id = store.indexes.put(members, result.annotations)
     top = None
     if entries:
         index = index_over(entries, result.annotations)
-        top = Descriptor(index.media_type, index.digest, len(index.raw))
+        top = describe(index)
     if spec.push:
         _push_index(store, index_id, result, spec, pushing)
     return _Ready(lambda: _name(store, result, spec, index_id), top)
 
 
 def _push_index(store: Store, index_id: Digest, result: Result, spec: Spec, pushing: _Pushing) -> None:
-    from wherry.registry import config
     from wherry.registry.pushall import push_all
 
     index = store.indexes.get(index_id)
     assert index is not None
-    registries = config.load(False if spec.insecure else pushing.tls_verify)
+    registries = pushing.registries(spec)
     for name in result.names:
         push_all(
             store,
@@ -291,8 +294,7 @@ def _manifest(store: Store, image: Image, form: Form, annotations: Pairs = ()) -
     """The manifest in this form, its blobs made."""
     from wherry.layer.layers import Layers
 
-    packing = Packing(store, Layers(store), image, form, annotations)
-    return packing.manifest([packing.layer(diff_id) for diff_id in image.config.diff_ids])
+    return Packing(store, Layers(store), image, form, annotations).whole()
 
 
 def _told(spec: Spec, result: Result, top: Descriptor | None) -> Iterator[str]:

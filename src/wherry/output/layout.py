@@ -12,7 +12,7 @@ from wherry.base.errors import Corrupt
 from wherry.layer.layers import Layers
 from wherry.layer.packing import AS_IT_IS, Form, Packing
 from wherry.oci import media
-from wherry.oci.descriptor import Descriptor, Index, make_index
+from wherry.oci.descriptor import Descriptor, Index, describe, make_index
 from wherry.output.archive import FULL_NAME, LAYOUT, REF_NAME, blob_name, blocks, named
 from wherry.output.result import Part, Result, built
 from wherry.output.tarball import Tarball, Writable
@@ -122,7 +122,7 @@ def _write(store: Store, result: Result, form: Form, files: _Files) -> Descripto
         return entries[0]
     index = index_of(entries, result, form)
     files.file(blob_name(index.digest), len(index.raw), [index.raw])
-    return Descriptor(index.media_type, index.digest, len(index.raw), result.described)
+    return describe(index, result.described)
 
 
 def index_of(entries: tuple[Descriptor, ...], result: Result, form: Form) -> Index:

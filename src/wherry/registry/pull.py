@@ -8,7 +8,7 @@ all it names is kept byte for byte, so that it can be pushed as it came (store/i
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from wherry.base.errors import Corrupt, NotFound, Unsupported
 from wherry.base.events import Emit, Note, Transfer, ignore
@@ -215,8 +215,7 @@ class _Layers:
             if not present:
                 missing.append((layer, diff_id))
         # After Ctrl-C a thread may hang in a silent connection, and cannot clean up behind itself.
-        with self._store.scratch("trees") as trees:
-            self._trees = trees if unpack else ""
+        with self._store.scratch("trees") if unpack else nullcontext("") as self._trees:
             each(self._fetch, missing, _TRANSFERS)
 
     def keep(self, blobs: Iterable[Descriptor]) -> None:

@@ -11,7 +11,7 @@ from wherry.base.events import Emit, ignore
 from wherry.layer.layers import Layers
 from wherry.layer.packing import AS_IT_IS, Form, Packing, index_over
 from wherry.oci import digest as digests
-from wherry.oci.descriptor import Descriptor, Index, Manifest, parse
+from wherry.oci.descriptor import Index, Manifest, describe, parse
 from wherry.oci.digest import Digest
 from wherry.oci.reference import Reference
 from wherry.registry.client import Client
@@ -73,8 +73,7 @@ class _Sender:
         for member in self._index.members:
             manifest = self._image(member)
             self._client.put_manifest(manifest.digest, manifest.raw, manifest.media_type)
-            size, notes = len(manifest.raw), member.described
-            entries.append(Descriptor(manifest.media_type, manifest.digest, size, notes, member.platform))
+            entries.append(describe(manifest, member.described, member.platform))
         index = index_over(entries, self._index.annotations)
         return self._client.put_manifest(tag or index.digest, index.raw, index.media_type)
 

@@ -10,7 +10,7 @@ from wherry.base.errors import Corrupt
 from wherry.base.tuples import NamedTuple
 from wherry.layer.reading import Reading
 from wherry.oci import digest as digests
-from wherry.oci.descriptor import MAX_DOCUMENT, Descriptor
+from wherry.oci.descriptor import MAX_DOCUMENT, Descriptor, describe
 from wherry.oci.digest import Digest
 from wherry.registry.client import Document, Report
 from wherry.registry.referrers import Referrer
@@ -62,7 +62,7 @@ class Node(NamedTuple):
 
     @property
     def descriptor(self) -> Descriptor:
-        return Descriptor(self.document.media_type, self.document.digest, len(self.document.raw))
+        return describe(self.document)
 
 
 class Tree(NamedTuple):

@@ -13,7 +13,7 @@ from wherry.oci import config as configs
 from wherry.oci import match
 from wherry.oci import reference as references
 from wherry.oci.config import ImageConfig
-from wherry.oci.descriptor import Descriptor, Index, Manifest, parse
+from wherry.oci.descriptor import Descriptor, Index, Manifest, describe, parse
 from wherry.oci.digest import Digest
 from wherry.oci.platform import Platform
 from wherry.oci.reference import Reference
@@ -68,7 +68,7 @@ class StoreSource(Unreferred):
 
     def _manifest(self, image: Image, annotations: tuple[tuple[str, str], ...]) -> Document:
         packing = Packing(self._store, Layers(self._store), image, AS_IT_IS, annotations)
-        manifest = packing.manifest([packing.layer(diff_id) for diff_id in image.config.diff_ids])
+        manifest = packing.whole()
         document = Document(manifest.raw, manifest.media_type, manifest.digest)
         self._made[document.digest] = document
         return document
@@ -77,8 +77,7 @@ class StoreSource(Unreferred):
         entries = []
         for member in index.members:
             made = self._manifest(self._store.images.of(member), member.annotations)
-            entry = Descriptor(made.media_type, made.digest, len(made.raw), member.described, member.platform)
-            entries.append(entry)
+            entries.append(describe(made, member.described, member.platform))
         made_index = index_over(entries, index.annotations)
         return Document(made_index.raw, made_index.media_type, made_index.digest)
 
