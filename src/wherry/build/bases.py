@@ -79,13 +79,13 @@ class Bases:
             raise _explained(error, reference) from None
 
     def _fetch(self, written: str, reference: Reference, platform: Platform) -> Image:
-        from wherry.registry import config
+        from wherry.registry import access
         from wherry.registry.pull import pull
 
-        registries = config.load(self._tls_verify, written)
+        way = access.load(self._tls_verify, written)
 
         with vertex(self._emit, 0, f"[internal] pull {reference.familiar}"):
-            return pull(self._store, reference, platform, self._emit, 0, registries=registries)
+            return pull(self._store, reference, platform, self._emit, 0, access=way)
 
 
 def _for_another(name: str, has: list[str], platform: Platform) -> WherryError:

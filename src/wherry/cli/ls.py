@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _in_registry(reference: Reference, args: argparse.Namespace) -> tuple[str, list[str]]:
-    from wherry.registry import config
+    from wherry.registry import access
     from wherry.registry.client import Client
     from wherry.registry.lists import tags
 
@@ -49,7 +49,7 @@ def _in_registry(reference: Reference, args: argparse.Namespace) -> tuple[str, l
             f"{args.name} is one image: `ls` lists the tags of a repository",
             hint=f"write `wherry ls {reference.familiar_name}`",
         )
-    with Client(reference, registries=config.load(args.tls_verify, args.name)) as client:
+    with Client(reference, access=access.load(args.tls_verify, args.name)) as client:
         return reference.familiar_name, tags(client)
 
 

@@ -26,7 +26,7 @@ def register(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from wherry.cli.transfers import PULL, Transfers
-    from wherry.registry import config
+    from wherry.registry import access
     from wherry.registry.pull import retrieve, retrieve_all
 
     if args.platform and args.all_platforms:
@@ -43,11 +43,11 @@ def run(args: argparse.Namespace) -> int:
         )
     reference = reference.with_default_tag()
     with Store.open() as store, Transfers(PULL, sys.stdout, args.quiet) as transfers:
-        registries = config.load(args.tls_verify, args.name)
+        way = access.load(args.tls_verify, args.name)
         if args.all_platforms:
-            pulled = retrieve_all(store, reference, transfers, registries=registries)
+            pulled = retrieve_all(store, reference, transfers, access=way)
         else:
-            pulled = retrieve(store, reference, platform, transfers, registries=registries)
+            pulled = retrieve(store, reference, platform, transfers, access=way)
     if not args.quiet:
         print(f"Digest: {pulled.digest}")
         news = "Downloaded newer image" if pulled.fresh else "Image is up to date"

@@ -36,7 +36,7 @@ def register(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from wherry.cli.transfers import PUSH, Transfers
-    from wherry.registry import config
+    from wherry.registry import access
 
     form = forms.read(args)
     platform = platforms.parse(args.platform) if args.platform else None
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
             digest = send(
                 emit=transfers,
                 form=form,
-                registries=config.load(args.tls_verify),
+                access=access.load(args.tls_verify),
                 foreign=args.allow_nondistributable_artifacts,
             )
     print(reference if args.quiet else f"{reference.tag}: digest: {digest}")

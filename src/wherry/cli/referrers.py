@@ -33,7 +33,7 @@ def register(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from wherry.registry import config
+    from wherry.registry import access
     from wherry.registry.client import Client
     from wherry.registry.referrers import referrers
     from wherry.registry.resolve import resolve
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
             hint="`wherry copy --referrers` brings an image there, with what refers to it",
         )
     reference = place.reference.with_default_tag()
-    with Client(reference, registries=config.load(args.tls_verify, args.name)) as client:
+    with Client(reference, access=access.load(args.tls_verify, args.name)) as client:
         if args.platform:
             digest = resolve(client, reference, platforms.parse(args.platform))[1].digest
         else:

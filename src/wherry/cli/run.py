@@ -147,7 +147,7 @@ def _provide_image(store: Store, args: argparse.Namespace, wanted: Options) -> N
             name, wanted.platform
         )  # tells what it is for: no registry has it for another platform
     from wherry.cli.transfers import PULL, Transfers
-    from wherry.registry import config
+    from wherry.registry import access
     from wherry.registry.pull import pull
     from wherry.runtime import modes
 
@@ -156,8 +156,8 @@ def _provide_image(store: Store, args: argparse.Namespace, wanted: Options) -> N
         print(f"Unable to find image '{reference.familiar}' locally", file=sys.stderr, flush=True)
     with Transfers(PULL, sys.stderr, args.quiet) as transfers:
         try:
-            registries = config.load(args.tls_verify, name)
-            pull(store, reference, wanted.platform, transfers, registries=registries, unpack=unpack)
+            way = access.load(args.tls_verify, name)
+            pull(store, reference, wanted.platform, transfers, access=way, unpack=unpack)
         except NotFound as error:
             error.hint = error.hint or "`wherry images` lists the images that are here"
             raise

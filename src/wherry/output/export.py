@@ -28,7 +28,7 @@ from wherry.store.store import Store
 
 if TYPE_CHECKING:
     from wherry.output.target import Sink
-    from wherry.registry.config import Registries
+    from wherry.registry.access import Access
 
 
 class Exported(NamedTuple):
@@ -60,10 +60,10 @@ class _Pushing(NamedTuple):
     vertex: int
     tls_verify: bool | None
 
-    def registries(self, spec: Spec) -> Registries:
-        from wherry.registry import config
+    def access(self, spec: Spec) -> Access:
+        from wherry.registry import access
 
-        return config.load(False if spec.insecure else self.tls_verify)
+        return access.load(False if spec.insecure else self.tls_verify)
 
 
 def export(
@@ -226,7 +226,6 @@ def _stored(store: Store, result: Result, spec: Spec, pushing: _Pushing) -> _Rea
     if spec.push:
         from wherry.registry.push import push
 
-        registries = pushing.registries(spec)
         for name in result.names:
             push(
                 store,
@@ -237,7 +236,7 @@ def _stored(store: Store, result: Result, spec: Spec, pushing: _Pushing) -> _Rea
                 form=spec.form,
                 annotations=part.annotations,
                 by_digest=spec.by_digest,
-                registries=registries,
+                access=pushing.access(spec),
             )
     if spec.push or spec.form != AS_IT_IS:
         manifest = _manifest(store, image, spec.form, part.annotations)
@@ -270,7 +269,6 @@ def _push_index(store: Store, index_id: Digest, result: Result, spec: Spec, push
 
     index = store.indexes.get(index_id)
     assert index is not None
-    registries = pushing.registries(spec)
     for name in result.names:
         push_all(
             store,
@@ -279,7 +277,7 @@ def _push_index(store: Store, index_id: Digest, result: Result, spec: Spec, push
             pushing.emit,
             pushing.vertex,
             by_digest=spec.by_digest,
-            registries=registries,
+            access=pushing.access(spec),
         )
 
 

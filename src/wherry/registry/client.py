@@ -19,7 +19,7 @@ from wherry.oci.descriptor import MAX_DOCUMENT, Descriptor
 from wherry.oci.digest import Digest
 from wherry.oci.reference import Reference
 from wherry.registry import config, mirrors
-from wherry.registry.config import Registries
+from wherry.registry.access import USUAL, Access
 from wherry.registry.credentials import Credentials
 from wherry.registry.failures import Broken, host_of
 from wherry.registry.hosts import origin
@@ -55,8 +55,8 @@ class Client:
     """Talks about one repository; used by several threads at once.
 
     `sources` are other repositories of the same registry whose blobs are to be mounted into this one. What is
-    read may come from mirrors, as `registries` (None: the machine's configuration) says; a push goes to the
-    registry itself. What a user should know of that is told to `emit`.
+    read may come from mirrors, as `access` says; a push goes to the registry itself. What a user should know
+    of that is told to `emit`.
     """
 
     def __init__(
@@ -64,18 +64,15 @@ class Client:
         reference: Reference,
         push: bool = False,
         sources: Sequence[str] = (),
-        credentials: Credentials | None = None,
-        retries: Retries | None = None,
-        *,
-        registries: Registries | None = None,
+        access: Access = USUAL,
         emit: Emit = ignore,
     ) -> None:
         self.reference = reference
         self.registry = reference.registry
-        registries = config.load() if registries is None else registries
+        registries = config.load() if access.registries is None else access.registries
         mounted = [f"repository:{source}:pull" for source in sources]
 
-        known = credentials or Credentials(helpers=registries.helpers)
+        known = access.credentials or Credentials(helpers=registries.helpers)
 
         def place(source: Source, retries: Retries | None) -> Place:
             scope = f"repository:{source.reference.repository}:{'pull,push' if push else 'pull'}"
@@ -84,8 +81,8 @@ class Client:
 
         self._hint = mirrors.hint(registries)
         *others, home = mirrors.sources(registries, reference, push)
-        hasty = _hasty(retries or Retries())
-        self._places = Places([*(place(one, hasty) for one in others), place(home, retries)], emit)
+        hasty = _hasty(access.retries or Retries())
+        self._places = Places([*(place(one, hasty) for one in others), place(home, access.retries)], emit)
 
     def manifest(self, tag_or_digest: str) -> Document:
         """The manifest or index of that name; NotFound where there is none."""

@@ -25,13 +25,11 @@ from wherry.oci.match import best
 from wherry.oci.platform import Platform
 from wherry.oci.reference import Reference
 from wherry.registry import trees
+from wherry.registry.access import USUAL, Access
 from wherry.registry.client import Client
-from wherry.registry.config import Registries
-from wherry.registry.credentials import Credentials
 from wherry.registry.fetch import fetch
 from wherry.registry.parallel import Stop, each
 from wherry.registry.resolve import Resolved, read, resolve
-from wherry.registry.transport import Retries
 from wherry.registry.trees import Tree
 from wherry.store.images import Image
 from wherry.store.indexes import Member
@@ -60,9 +58,7 @@ def pull(
     emit: Emit = ignore,
     vertex: int = 0,
     *,
-    credentials: Credentials | None = None,
-    retries: Retries | None = None,
-    registries: Registries | None = None,
+    access: Access = USUAL,
     unpack: bool = False,
 ) -> Image:
     """The image that the registry has under `reference` for `platform` (None: this machine's), stored.
@@ -70,17 +66,7 @@ def pull(
     Its bytes are told as `Transfer`s of `vertex`; a layer that is there already is told once, as whole.
     `unpack`: layers are extracted on the way, for a process of this one's mode.
     """
-    return retrieve(
-        store,
-        reference,
-        platform,
-        emit,
-        vertex,
-        credentials=credentials,
-        retries=retries,
-        registries=registries,
-        unpack=unpack,
-    ).image
+    return retrieve(store, reference, platform, emit, vertex, access=access, unpack=unpack).image
 
 
 def retrieve(
@@ -90,14 +76,12 @@ def retrieve(
     emit: Emit = ignore,
     vertex: int = 0,
     *,
-    credentials: Credentials | None = None,
-    retries: Retries | None = None,
-    registries: Registries | None = None,
+    access: Access = USUAL,
     unpack: bool = False,
 ) -> Pulled:
     """As `pull`, with the digest that docker shows."""
     reference = reference.with_default_tag()
-    client = Client(reference, credentials=credentials, retries=retries, registries=registries, emit=emit)
+    client = Client(reference, access=access, emit=emit)
     with store.lease(), client:
         found = resolve(client, reference, platform)
         return _retrieve(store, client, found, platform, emit, vertex, unpack=unpack)
@@ -128,13 +112,11 @@ def retrieve_all(
     emit: Emit = ignore,
     vertex: int = 0,
     *,
-    credentials: Credentials | None = None,
-    retries: Retries | None = None,
-    registries: Registries | None = None,
+    access: Access = USUAL,
 ) -> Pulled:
     """As `retrieve`, with the images of all platforms and all else that an index names."""
     reference = reference.with_default_tag()
-    client = Client(reference, credentials=credentials, retries=retries, registries=registries, emit=emit)
+    client = Client(reference, access=access, emit=emit)
     with store.lease(), client:
         root = read(client, reference.digest or reference.tag)
         if isinstance(root, Manifest):

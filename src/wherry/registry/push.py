@@ -18,11 +18,9 @@ from wherry.oci import reference as references
 from wherry.oci.descriptor import Descriptor, Manifest
 from wherry.oci.digest import Digest
 from wherry.oci.reference import Reference
+from wherry.registry.access import USUAL, Access
 from wherry.registry.client import Client, Report
-from wherry.registry.config import Registries
-from wherry.registry.credentials import Credentials
 from wherry.registry.parallel import Stop, each
-from wherry.registry.transport import Retries
 from wherry.store.images import Image
 from wherry.store.store import Store
 
@@ -36,11 +34,9 @@ def push(
     emit: Emit = ignore,
     vertex: int = 0,
     *,
-    credentials: Credentials | None = None,
-    retries: Retries | None = None,
+    access: Access = USUAL,
     form: Form = AS_IT_IS,
     annotations: Pairs = (),
-    registries: Registries | None = None,
     by_digest: bool = False,
     foreign: bool = False,
 ) -> Digest:
@@ -55,7 +51,7 @@ def push(
     with store.lease():
         sources = known_sources(store, image.config.diff_ids, reference)
         mounted = sorted(set(sources.values()))
-        with Client(reference, True, mounted, credentials, retries, registries=registries) as client:
+        with Client(reference, True, mounted, access) as client:
             packing = Packing(store, Layers(store), image, form, annotations)
             pushing = Pushing(store, client, sources, emit, vertex, foreign)
             manifest = pushing.image(packing, image.config.diff_ids)

@@ -14,11 +14,9 @@ from wherry.oci import digest as digests
 from wherry.oci.descriptor import Index, Manifest, describe, parse
 from wherry.oci.digest import Digest
 from wherry.oci.reference import Reference
+from wherry.registry.access import USUAL, Access
 from wherry.registry.client import Client
-from wherry.registry.config import Registries
-from wherry.registry.credentials import Credentials
 from wherry.registry.push import Pushing, known_sources, with_tag
-from wherry.registry.transport import Retries
 from wherry.store.indexes import ImageIndex, Member
 from wherry.store.store import Store
 
@@ -30,11 +28,9 @@ def push_all(
     emit: Emit = ignore,
     vertex: int = 0,
     *,
-    credentials: Credentials | None = None,
-    retries: Retries | None = None,
+    access: Access = USUAL,
     form: Form = AS_IT_IS,
     by_digest: bool = False,
-    registries: Registries | None = None,
     foreign: bool = False,
 ) -> Digest:
     """The digest of the index that the registry now has under `reference`, or without a tag if `by_digest`.
@@ -50,7 +46,7 @@ def push_all(
         }
         sources = known_sources(store, layers, reference)
         mounted = sorted(set(sources.values()))
-        with Client(reference, True, mounted, credentials, retries, registries=registries) as client:
+        with Client(reference, True, mounted, access) as client:
             pushing = Pushing(store, client, sources, emit, vertex, foreign)
             sender = _Sender(store, client, index, pushing, form)
             digest = sender.unchanged(tag) if index.whole and form == AS_IT_IS else sender.anew(tag)

@@ -14,7 +14,7 @@ from wherry.oci.digest import Digest
 from wherry.oci.platform import Platform
 from wherry.oci.reference import Reference
 from wherry.output.layoutimage import Layout
-from wherry.registry import config
+from wherry.registry import access
 from wherry.registry.client import Client
 from wherry.registry.transport import Retries
 from wherry.store.store import Store
@@ -124,12 +124,12 @@ class Opening:
         self, reference: Reference, push: bool = False, mounted: str = "", written: str = ""
     ) -> Client:
         """The client of a registry, with its default tag. `written`: as the user wrote the name."""
+        way = access.load(self._tls_verify, "" if "://" in written else written)
         client = Client(
             reference.with_default_tag(),
             push,
             [mounted] if mounted else [],
-            retries=self._retries,
-            registries=config.load(self._tls_verify, "" if "://" in written else written),
+            way._replace(retries=self._retries),
             emit=self._emit,
         )
         return self._stack.enter_context(client)

@@ -20,6 +20,7 @@ from wherry.layer.packing import Form
 from wherry.oci import media
 from wherry.oci import platform as platforms
 from wherry.oci import reference as references
+from wherry.registry.access import Access
 from wherry.registry.pull import Pulled, retrieve, retrieve_all
 from wherry.registry.push import push
 from wherry.registry.pushall import push_all
@@ -78,7 +79,7 @@ def family(server: Registry) -> Family:
 
 
 def _pull_all(store: Store, server: Registry, name: str = NAME) -> Pulled:
-    return retrieve_all(store, server.reference(name), retries=QUICK)
+    return retrieve_all(store, server.reference(name), access=Access(retries=QUICK))
 
 
 def _index(store: Store, server: Registry, name: str = NAME) -> ImageIndex:

@@ -14,6 +14,7 @@ from support.remote import Made
 from wherry.base.errors import Corrupt, Denied, NotFound, WherryError
 from wherry.oci import platform as platforms
 from wherry.registry import mirrors
+from wherry.registry.access import Access
 from wherry.registry.auth import Authority
 from wherry.registry.config import Registries
 from wherry.registry.credentials import Credential, Credentials
@@ -49,7 +50,9 @@ def _known(tmp_path: Path, host: str, password: str = SECRET, **more: str) -> Cr
 
 
 def _pull(store: Store, server: Registry, credentials: Credentials) -> Image:
-    return pull(store, server.reference("app:v1"), AMD64, credentials=credentials, retries=QUICK)
+    return pull(
+        store, server.reference("app:v1"), AMD64, access=Access(credentials=credentials, retries=QUICK)
+    )
 
 
 def test_known_users_are_let_in(store: Store, server: Registry, image: Made, tmp_path: Path) -> None:
@@ -58,7 +61,7 @@ def test_known_users_are_let_in(store: Store, server: Registry, image: Made, tmp
     pulled = _pull(store, server, credentials)
     assert pulled.id == image.id
     target = server.reference("other/place:v2")
-    assert push(store, pulled, target, credentials=credentials, retries=QUICK) == image.digest
+    assert push(store, pulled, target, access=Access(credentials=credentials, retries=QUICK)) == image.digest
     assert server.manifests["other/place", "v2"][1] == image.manifest
 
 
@@ -256,10 +259,12 @@ def test_a_401_in_the_middle_of_a_push(
     target = server.reference("other/place:v2")
     server.faults.append(Fault(method, "/blobs/uploads/", Answer(401, asked)))
     if server.tokens:
-        assert push(store, pulled, target, credentials=credentials, retries=QUICK) == image.digest
+        assert (
+            push(store, pulled, target, access=Access(credentials=credentials, retries=QUICK)) == image.digest
+        )
     else:
         with pytest.raises(Denied, match="refused the credentials"):
-            push(store, pulled, target, credentials=credentials, retries=QUICK)
+            push(store, pulled, target, access=Access(credentials=credentials, retries=QUICK))
 
 
 def test_what_a_server_repeats_is_not_printed(store: Store, server: Registry, tmp_path: Path) -> None:

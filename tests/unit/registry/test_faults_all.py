@@ -20,6 +20,7 @@ from support.faulty import FAULTS, QUICK, assert_expected
 from support.remote import Made
 from wherry.base.errors import WherryError
 from wherry.oci import media
+from wherry.registry.access import Access
 from wherry.registry.pull import retrieve_all
 from wherry.store.gc import Scope, collect
 from wherry.store.store import Store
@@ -116,14 +117,19 @@ def test_all_platforms_into_the_store_with(store: Store, server: Registry, fault
     before = storage.content(store)
     for trouble, pattern in _rounds(fault):
         server.faults.append(trouble)
-        if _try(lambda: retrieve_all(store, server.reference("app:v1"), retries=QUICK).digest, pattern):
+        if _try(
+            lambda: retrieve_all(store, server.reference("app:v1"), access=Access(retries=QUICK)).digest,
+            pattern,
+        ):
             storage.assert_nothing_half_written(store, before)
         server.faults.clear()
         for name in store.images.all_names():
             store.images.untag(name.reference)
         collect(store, Scope(everything=True))
         assert storage.content(store) == before
-    assert retrieve_all(store, server.reference("app:v1"), retries=QUICK).digest == FAMILY.digest
+    assert (
+        retrieve_all(store, server.reference("app:v1"), access=Access(retries=QUICK)).digest == FAMILY.digest
+    )
 
 
 @pytest.mark.parametrize("fault", SOME)

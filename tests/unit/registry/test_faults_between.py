@@ -25,6 +25,7 @@ from wherry.layer import compress
 from wherry.oci import media
 from wherry.oci import platform as platforms
 from wherry.registry import transport
+from wherry.registry.access import Access
 from wherry.registry.credentials import Credentials
 from wherry.registry.pull import pull
 from wherry.registry.push import push
@@ -47,7 +48,9 @@ def _big() -> str:
 
 
 def _pull(store: Store, server: Registry, credentials: Credentials | None = None) -> Image:
-    return pull(store, server.reference("app:v1"), AMD64, credentials=credentials, retries=QUICK)
+    return pull(
+        store, server.reference("app:v1"), AMD64, access=Access(credentials=credentials, retries=QUICK)
+    )
 
 
 def _refused(store: Store, server: Registry, pattern: str) -> None:
@@ -172,7 +175,7 @@ class TestTokens:
         # The first look finds that there is no token yet: a request is asked for two at most.
         guarded.faults.append(Fault(method, part, Before(guarded.expire), skip=method == "HEAD"))
         target = guarded.reference("other:v1")
-        assert push(store, pulled, target, credentials=known, retries=QUICK) == image.digest
+        assert push(store, pulled, target, access=Access(credentials=known, retries=QUICK)) == image.digest
         assert guarded.manifests["other", "v1"][1] == image.manifest
 
     def test_they_always_have_ended(

@@ -17,6 +17,7 @@ from wherry.base.events import Event, Note
 from wherry.layer.layers import Layers
 from wherry.oci import media
 from wherry.oci import platform as platforms
+from wherry.registry.access import Access
 from wherry.registry.config import Mirror, Registries, Table
 from wherry.registry.credentials import Credential, Credentials
 from wherry.registry.pull import pull
@@ -94,9 +95,7 @@ def _assert_pulled(
         home.reference("app:v1"),
         AMD64,
         events.append,
-        credentials=known,
-        retries=QUICK,
-        registries=_configured(home, *mirrors),
+        access=Access(_configured(home, *mirrors), known, QUICK),
     )
     for diff_id, tar in zip(image.config.diff_ids, _made().tars, strict=True):
         with Layers(store).open_tar(diff_id) as stream:

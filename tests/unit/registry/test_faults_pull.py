@@ -24,6 +24,7 @@ from wherry.layer.forms import current_form
 from wherry.layer.layers import Layers
 from wherry.oci import media
 from wherry.oci import platform as platforms
+from wherry.registry.access import Access
 from wherry.registry.pull import pull
 from wherry.store.images import Image
 from wherry.store.store import Store
@@ -72,7 +73,7 @@ def seeded(template: Path, tmp_path: Path) -> Iterator[Store]:
 
 
 def _pull(store: Store, server: Registry, *, unpack: bool = False) -> Image:
-    return pull(store, server.reference("team/app:v1"), AMD64, retries=QUICK, unpack=unpack)
+    return pull(store, server.reference("team/app:v1"), AMD64, unpack=unpack, access=Access(retries=QUICK))
 
 
 @pytest.mark.parametrize("times", [1, 1000], ids=["once", "always"])

@@ -19,6 +19,7 @@ from wherry.layer.layers import Layers
 from wherry.oci import platform as platforms
 from wherry.oci.config import Execution, ImageConfig
 from wherry.oci.digest import Digest
+from wherry.registry.access import Access
 from wherry.registry.push import push
 from wherry.store.images import Image
 from wherry.store.store import Store
@@ -112,7 +113,7 @@ def test_an_upload_that_never_comes_to_its_end(store: Store, server: Registry) -
         server.faults.append(Fault("PATCH", "state=x", Cut(0)))
         server.faults.append(Fault("GET", "state=x", Answer(404), skip=number))
     with pytest.raises(WherryError) as caught:
-        push(store, image, server.reference("team/app:v1"), retries=QUICK)
+        push(store, image, server.reference("team/app:v1"), access=Access(retries=QUICK))
     assert_expected(caught.value, "broke")
     assert len(server.asked("PATCH", "state=x")) < 10
 
@@ -124,7 +125,7 @@ def test_a_push_with(store: Store, image: Image, server: Registry, fault: str, s
     server.faults.append(Fault(*STEPS[step], row.what, times))
     failed = None
     try:
-        push(store, image, target, retries=QUICK)
+        push(store, image, target, access=Access(retries=QUICK))
     except WherryError as error:
         failed = error
         assert len(server.log) < 60
@@ -135,6 +136,6 @@ def test_a_push_with(store: Store, image: Image, server: Registry, fault: str, s
     server.faults.clear()
     there = dict(server.blobs)
     server.log.clear()
-    digest = push(store, image, target, retries=QUICK)
+    digest = push(store, image, target, access=Access(retries=QUICK))
     assert remote.sha256(server.manifests["team/app", "v1"][1]) == digest
     assert len([item for item in server.asked("PUT", "state=x") if item.received]) <= 3 - len(there)

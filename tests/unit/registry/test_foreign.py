@@ -15,6 +15,7 @@ from wherry.base.errors import WherryError
 from wherry.base.events import Event, Note
 from wherry.oci import media
 from wherry.oci import platform as platforms
+from wherry.registry.access import Access
 from wherry.registry.credentials import Credential, Credentials
 from wherry.registry.pull import pull
 from wherry.registry.push import push
@@ -59,7 +60,9 @@ def place(registry: Registry, digest: str) -> str:
 
 
 def fetch(store: Store, server: Registry, credentials: Credentials | None = None) -> Image:
-    return pull(store, server.reference("app:v1"), AMD64, retries=QUICK, credentials=credentials)
+    return pull(
+        store, server.reference("app:v1"), AMD64, access=Access(credentials=credentials, retries=QUICK)
+    )
 
 
 def test_a_layer_comes_from_its_url(store: Store, server: Registry, elsewhere: Registry) -> None:

@@ -14,6 +14,7 @@ from wherry.base.errors import Corrupt, Denied, NotFound
 from wherry.oci import media
 from wherry.oci import reference as references
 from wherry.oci.digest import Digest
+from wherry.registry.access import Access
 from wherry.registry.client import Client
 from wherry.registry.failures import Broken
 from wherry.registry.lists import tags
@@ -36,7 +37,7 @@ def server() -> Iterator[Registry]:
 
 @pytest.fixture
 def client(server: Registry) -> Iterator[Client]:
-    with Client(server.reference("app:v1"), True, retries=QUICK) as opened:
+    with Client(server.reference("app:v1"), True, access=Access(retries=QUICK)) as opened:
         yield opened
 
 

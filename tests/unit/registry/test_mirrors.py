@@ -16,6 +16,7 @@ from wherry.base.events import Event, Note
 from wherry.oci import platform as platforms
 from wherry.oci import reference as references
 from wherry.registry import mirrors
+from wherry.registry.access import Access
 from wherry.registry.config import Alias, Mirror, Registries, Table
 from wherry.registry.credentials import Credentials
 from wherry.registry.failures import Broken
@@ -233,9 +234,7 @@ class _Run:
             references.parse(name),
             AMD64,
             self.events.append,
-            credentials=Credentials(str(self._path)),
-            retries=QUICK,
-            registries=self.registries,
+            access=Access(self.registries, Credentials(str(self._path)), QUICK),
         )
 
     @property
@@ -364,7 +363,7 @@ def test_a_push_asks_no_mirror(store: Store, tmp_path: Path) -> None:
         image = _Run(store, tmp_path, home, mirror).pull()
         mirror.log.clear()
         registries = Registries((_table(home.host, home.host, Mirror(mirror.host, None, "all")),))
-        push(store, image, home.reference("new:v1"), retries=QUICK, registries=registries)
+        push(store, image, home.reference("new:v1"), access=Access(registries=registries, retries=QUICK))
         assert mirror.log == []
         assert ("new", "v1") in home.manifests
 
@@ -373,7 +372,7 @@ def test_searched_registries_are_named_where_nothing_is_found(store: Store) -> N
     with Registry() as hub:
         registries = Registries((_table("docker.io", hub.host),), searched=("quay.io",), short="gone")
         with pytest.raises(NotFound) as caught:
-            pull(store, references.parse("gone"), AMD64, retries=QUICK, registries=registries)
+            pull(store, references.parse("gone"), AMD64, access=Access(registries=registries, retries=QUICK))
         assert "write quay.io/gone" in caught.value.hint
 
 

@@ -19,6 +19,7 @@ from wherry.layer.layers import Layers
 from wherry.oci import media
 from wherry.oci import platform as platforms
 from wherry.oci.digest import Digest
+from wherry.registry.access import Access
 from wherry.registry.pull import pull, retrieve
 from wherry.registry.push import push
 from wherry.registry.transport import Retries
@@ -50,7 +51,7 @@ def image(server: Registry) -> Made:
 
 
 def _pull(store: Store, server: Registry, name: str = "team/app:v1") -> Image:
-    return pull(store, server.reference(name), AMD64, retries=QUICK)
+    return pull(store, server.reference(name), AMD64, access=Access(retries=QUICK))
 
 
 def _nothing_in(store: Store) -> bool:
@@ -264,7 +265,7 @@ def test_a_registry_that_is_down(store: Store) -> None:
     with Registry() as gone:
         reference = gone.reference("app:v1")
     with pytest.raises(WherryError, match=f"cannot reach {gone.host}: connection refused"):
-        pull(store, reference, AMD64, retries=Retries(attempts=5, first=60))
+        pull(store, reference, AMD64, access=Access(retries=Retries(attempts=5, first=60)))
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from wherry.layer.layers import Layers
 from wherry.oci import media
 from wherry.oci import platform as platforms
 from wherry.oci.config import Execution, ImageConfig
+from wherry.registry.access import Access
 from wherry.registry.credentials import Credential, Credentials
 from wherry.registry.pull import pull
 from wherry.registry.push import push
@@ -130,7 +131,7 @@ def test_faults_that_pass(
 ) -> None:
     server.faults.append(Fault(method, part, what, times=2))
     image = _built(store)
-    assert push(store, image, server.reference("app:v1"), retries=QUICK)
+    assert push(store, image, server.reference("app:v1"), access=Access(retries=QUICK))
     assert ("app", "v1") in server.manifests
 
 
@@ -154,7 +155,7 @@ def test_faults_that_stay(
     server.faults.append(Fault(method, part, what, times=1000))
     image = _built(store)
     with pytest.raises(WherryError, match=message) as caught:
-        push(store, image, server.reference("app:v1"), retries=QUICK)
+        push(store, image, server.reference("app:v1"), access=Access(retries=QUICK))
     assert server.host in str(caught.value)
     assert ("app", "v1") not in server.manifests
     assert store.images.repo_digests(image.id) == []
@@ -172,7 +173,7 @@ def test_an_upload_location_elsewhere_gets_no_credential(store: Store, tmp_path:
         credentials = Credentials(str(tmp_path / "config.json"))
         credentials.put(server.host, Credential("ann", "pw"))
         image = _built(store)
-        push(store, image, server.reference("app:v1"), credentials=credentials)
+        push(store, image, server.reference("app:v1"), access=Access(credentials=credentials))
         assert any("Authorization" in item.headers for item in server.asked("PUT", "/uploads/"))
         server.blobs.clear()
         server.checks_names = False
@@ -180,7 +181,7 @@ def test_an_upload_location_elsewhere_gets_no_credential(store: Store, tmp_path:
             elsewhere.uploads[name] = bytearray()
             answer = Answer(202, (("Location", f"http://{elsewhere.host}/v2/app/blobs/uploads/{name}"),))
             server.faults.append(Fault("POST", "/uploads/", answer))
-        push(store, image, server.reference("app:v2"), credentials=credentials)
+        push(store, image, server.reference("app:v2"), access=Access(credentials=credentials))
         assert len(elsewhere.asked("PUT", "digest=")) == 2
         assert not any("Authorization" in item.headers for item in elsewhere.log)
 

@@ -12,6 +12,7 @@ import pytest
 from support import remote
 from wherry.base.errors import WherryError
 from wherry.oci.digest import Digest
+from wherry.registry.access import Access
 from wherry.registry.client import Client
 from wherry.registry.transport import Retries
 from wherry.registry.upload import WHOLE
@@ -33,7 +34,7 @@ def upload(server: Registry, data: bytes = LARGE) -> list[tuple[str, int, str]]:
     """The requests that had bodies: method, bytes that came, range. The blob is there afterwards."""
     digest = Digest(remote.sha256(data))
     told: list[int] = []
-    with Client(server.reference("app:v1"), True, retries=QUICK) as client:
+    with Client(server.reference("app:v1"), True, access=Access(retries=QUICK)) as client:
         client.upload(digest, len(data), lambda: io.BytesIO(data), told.append)
     assert server.blobs["app", digest] == data
     assert max(told) == len(data)

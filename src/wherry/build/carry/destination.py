@@ -146,11 +146,11 @@ class _Repository:
 def _repository(
     store: Store, reference: Reference, layers: Sequence[Digest], tls_verify: bool | None
 ) -> Iterator[Destination]:
-    from wherry.registry import config
+    from wherry.registry import access
     from wherry.registry.client import Client
     from wherry.registry.push import known_sources
 
     sources = known_sources(store, layers, reference)
     mounted = sorted(set(sources.values()))
-    with Client(reference, True, mounted, registries=config.load(tls_verify)) as client:
+    with Client(reference, True, mounted, access=access.load(tls_verify)) as client:
         yield _Repository(client, reference, sources)

@@ -54,12 +54,12 @@ class _Folder:
 
 class _Repository:
     def __init__(self, store: Store, reference: Reference, tls_verify: bool | None) -> None:
-        from wherry.registry import config
+        from wherry.registry import access
         from wherry.registry.client import Client
 
         self._store = store
         self._reference = reference
-        self._client = Client(reference, registries=config.load(tls_verify))
+        self._client = Client(reference, access=access.load(tls_verify))
 
     def manifest(self, platform: Platform) -> Manifest:
         from wherry.registry.resolve import resolve
