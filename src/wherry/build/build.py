@@ -66,6 +66,19 @@ class Built(NamedTuple):
     images: tuple[Digest, ...] = ()
 
 
+class Planned(NamedTuple):
+    """What is to be done, out of what, and where results are looked up.
+
+    `sources` and `recorder` are open, and are used by several threads at once.
+    """
+
+    store: Store
+    options: Options
+    plan: Plan
+    sources: Sources
+    recorder: Recorder
+
+
 def build(store: Store, options: Options, emit: Emit = ignore) -> Built:
     """Build the image that `options` ask for and give it its names.
 
@@ -98,17 +111,18 @@ def build(store: Store, options: Options, emit: Emit = ignore) -> Built:
             ):
                 check(dockerfile, given, definition)
                 recorder = _recorder(store, plan, opened, options, given_times, imports)
-                executor = partial(_executor, store, plan, recorder, opened, options, scope.proxies_of(given))
-                outcomes = _solve(store, plan, recorder, opened, options, executor, emit)
+                planned = Planned(store, options, plan, opened, recorder)
+                executor = partial(_executor, planned, scope.proxies_of(given))
+                outcomes = _solve(planned, executor, emit)
                 if options.verify:
-                    _verify(store, plan, outcomes, options, executor, emit)
-            exports = _exports(store, plan, outcomes, recorder, targets, emit)
+                    _verify(planned, outcomes, executor, emit)
+            exports = _exports(planned, outcomes, targets, emit)
             made = exporting.images(store, plan, outcomes, options, given_times.epoch, exports)
             exported = exporting.export(store, made, options, given_times, len(plan.steps) + 1, emit)
             account = accounts.account(outcomes, time.monotonic() - began, given_times)
             keeping.succeeded(store, plan, outcomes, options, exported.image, account)
             if not options.contexts:
-                draw = partial(_blueprint, store, definition, options, bases, plan, outcomes, recorder, given)
+                draw = partial(_blueprint, planned, outcomes, definition, bases, given)
                 _keep_blueprints(store, options, exported.images, draw)
             if exports:
                 exports.write()
@@ -216,12 +230,7 @@ def _imports(
 
 
 def _exports(
-    store: Store,
-    plan: Plan,
-    outcomes: list[Outcome],
-    recorder: Recorder,
-    targets: tuple[Target, ...],
-    emit: Emit,
+    planned: Planned, outcomes: list[Outcome], targets: tuple[Target, ...], emit: Emit
 ) -> Exports | None:
     if not targets:
         return None
@@ -229,7 +238,7 @@ def _exports(
     from wherry.runtime import modes
 
     modes.enter_as_user()
-    return Exports(store, plan, outcomes, recorder, targets, emit)
+    return Exports(planned.store, planned.plan, outcomes, planned.recorder, targets, emit)
 
 
 def _recorder(
@@ -240,19 +249,12 @@ def _recorder(
     return Recorder(store, sources, times, options.isolation, options.exact_cache, control, imports)
 
 
-def _solve(
-    store: Store,
-    plan: Plan,
-    recorder: Recorder,
-    sources: Sources,
-    options: Options,
-    executor: Callable[[Emit], Executor],
-    emit: Emit,
-) -> list[Outcome]:
+def _solve(planned: Planned, executor: Callable[[Emit], Executor], emit: Emit) -> list[Outcome]:
+    store, options, plan, recorder = planned.store, planned.options, planned.plan, planned.recorder
     began = time.monotonic()
     worker = Worker(recorder, partial(executor, emit))
     if not options.no_cache:
-        sources.look_up(plan.steps)
+        planned.sources.look_up(plan.steps)
     outcomes: list[Outcome | None] = [None] * len(plan.steps)
     try:
         if recorder.imports and not options.no_cache:
@@ -271,11 +273,7 @@ def _solve(
 
 
 def _executor(
-    store: Store,
-    plan: Plan,
-    recorder: Recorder,
-    sources: Sources,
-    options: Options,
+    planned: Planned,
     proxies: tuple[tuple[str, str], ...],
     emit: Emit,
     variation: Variation | None = None,
@@ -283,21 +281,14 @@ def _executor(
     # Imported on the first step that has to be executed: it costs more than a build with nothing to do.
     from wherry.build import starting
 
-    return starting.executor(store, plan, recorder, sources, options, proxies, emit, variation)
+    return starting.executor(planned, proxies, emit, variation)
 
 
-def _verify(
-    store: Store,
-    plan: Plan,
-    outcomes: list[Outcome],
-    options: Options,
-    executor: Callable[..., Executor],
-    emit: Emit,
-) -> None:
+def _verify(planned: Planned, outcomes: list[Outcome], executor: Callable[..., Executor], emit: Emit) -> None:
     from wherry.build import verify
 
     again = partial(executor, variation=verify.variation())
-    verify.verify(store, plan.steps, outcomes, again, options.jobs, emit)
+    verify.verify(planned.store, planned.plan.steps, outcomes, again, planned.options.jobs, emit)
 
 
 def _keep_blueprints(
@@ -310,20 +301,18 @@ def _keep_blueprints(
 
 
 def _blueprint(
-    store: Store,
-    definition: Definition,
-    options: Options,
-    bases: Bases,
-    plan: Plan,
+    planned: Planned,
     outcomes: Sequence[Outcome],
-    recorder: Recorder,
+    definition: Definition,
+    bases: Bases,
     given: dict[str, str],
     platform: Platform,
 ) -> Blueprint:
     from wherry.build import blueprint
 
-    drawn = blueprint.drawn(definition, options, platform, given, recorder.times)
+    recorder = planned.recorder
+    drawn = blueprint.drawn(definition, planned.options, platform, given, recorder.times)
     return drawn._replace(
-        origins=blueprint.origins(bases.found, store.blobs.read),
-        steps=blueprint.known(plan.steps, outcomes, recorder.taken, recorder.times),
+        origins=blueprint.origins(bases.found, planned.store.blobs.read),
+        steps=blueprint.known(planned.plan.steps, outcomes, recorder.taken, recorder.times),
     )
