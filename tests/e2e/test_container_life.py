@@ -45,6 +45,24 @@ def test_start_runs_an_ended_container_again_with_what_it_wrote(box: Wherry) -> 
     assert state(box, "job").startswith("Exited (3) ")
 
 
+def test_created_container_is_started_later(box: Wherry) -> None:
+    created = box.ok(
+        "create", "-i", "--name", "job", "--label", "a=b", *QUIET, "busybox", "sh", "-c", "cat; exit 3"
+    )
+    assert re.fullmatch("[0-9a-f]{64}\n", created)
+    assert state(box, "job") == "Created"
+    again = box("start", "-ai", "job", stdin="typed")
+    assert (again.code, again.out) == (3, "typed")
+    assert box.ok("ps", "-aq", "--no-trunc", "--filter", "label=a=b") == created
+
+
+def test_create_tells_what_it_refuses(box: Wherry) -> None:
+    assert box("create", "--detach", "busybox").code == 125
+    assert box("create", "-p", "x", "busybox").code == 125
+    assert box("create", "--pull=never", "nosuch").code == 1
+    assert box.ok("ps", "-aq") == ""
+
+
 def test_start_of_a_running_container_changes_nothing(box: Wherry) -> None:
     running(box, "web")
     before = box.ok("inspect", "web")
@@ -112,7 +130,9 @@ def test_wait_tells_of_a_container_whose_monitor_was_killed(box: Wherry) -> None
     running(box, "web")
     waiting = subprocess.Popen([*COMMAND, "wait", "web"], env=box.environment, stdout=subprocess.PIPE)
     until(lambda: is_connected(waiting))
-    monitor = re.search(r'"monitor": \[(\d+)', next(box.root.glob("containers/*/state.json")).read_text())
+    monitor = re.search(
+        r'"monitor": {"pid": (\d+)', next(box.root.glob("containers/*/state.json")).read_text()
+    )
     assert monitor
     os.kill(int(monitor[1]), signal.SIGKILL)
     assert waiting.communicate(timeout=60)[0] == b"255\n"

@@ -336,7 +336,7 @@ def test_image_is_pulled_where_it_is_missing(wherry: Wherry, registry: str) -> N
 
 def monitor_of(box: Wherry, name: str) -> int:
     folder = box.root / "containers" / os.readlink(box.root / "containers" / "names" / name)
-    pid: int = json.loads((folder / "state.json").read_text())["monitor"][0]
+    pid: int = json.loads((folder / "state.json").read_text())["monitor"]["pid"]
     return pid
 
 

@@ -41,6 +41,10 @@ def _decode(kind: Any, document: Any) -> Any:
         return _decode_tuple(get_args(kind), document)
     if hasattr(kind, "_fields"):
         hints = _hints(kind)
+        if isinstance(document, list):  # what `json.dumps` itself makes of a named tuple
+            return kind(
+                *(_decode(hints[name], item) for name, item in zip(kind._fields, document, strict=False))
+            )
         return kind(**{name: _decode(hints[name], item) for name, item in document.items() if name in hints})
     if type(document) is int and kind is float:
         return float(document)

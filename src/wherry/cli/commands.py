@@ -45,6 +45,7 @@ GROUPS: dict[str, dict[str, Command]] = {
     },
     "Containers": {
         "run": Command("run", "Run a command in a new container"),
+        "create": Command("create", "Create a container without starting it"),
         "ps": Command("ps", "List containers"),
         "logs": Command("logs", "Show the output of a container"),
         "exec": Command("exec", "Run another command in a running container"),
@@ -96,6 +97,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Command]]] = {
         "Manage containers",
         {
             "attach": COMMANDS["attach"],
+            "create": COMMANDS["create"],
             "exec": COMMANDS["exec"],
             "export": COMMANDS["export"],
             "inspect": Command("inspect", "Show all that is known about containers, as JSON"),

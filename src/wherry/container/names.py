@@ -1,9 +1,15 @@
-"""Random names for containers: an adjective and a noun from rivers and harbours."""
+"""What containers and volumes may be called, and random names for containers.
+
+A random name is an adjective and a noun from rivers and harbours.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
+
+NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 
 _ADJECTIVES = (
     "able", "agile", "amber", "ample", "azure", "bold", "brave", "breezy", "bright", "brisk", "broad",

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from wherry.base.errors import WherryError
 from wherry.container import environment, volumes
-from wherry.container.options import Volume
+from wherry.container.mounting import Volume
 from wherry.container.state import Folder, Spec
 from wherry.layer.entry import FILE
 from wherry.layer.layers import Layers
@@ -60,7 +60,7 @@ def prepared(store: Store, folder: Folder, spec: Spec) -> Iterator[runtime.Conta
             network=_NETWORKS[spec.network],
             read_only=spec.read_only,
             shm_size=spec.conditions.shm_size,
-            seccomp=spec.seccomp,
+            seccomp=spec.rights.seccomp,
         )
 
 
@@ -74,7 +74,7 @@ def _process(spec: Spec, view: View, extra: tuple[str, ...]) -> runtime.Process:
         cwd=spec.working_dir,
         user=user,
         terminal=spec.terminal,
-        no_new_privileges=spec.no_new_privileges,
+        no_new_privileges=spec.rights.no_new_privileges,
         limits=spec.conditions.limits,
     )
 

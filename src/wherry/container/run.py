@@ -51,8 +51,10 @@ def create(store: Store, wanted: Options) -> str:
             host_ca=wanted.host_ca,
             isolation=wanted.isolation,
             snapshotter=wanted.snapshotter,
-            no_new_privileges=wanted.no_new_privileges,
-            seccomp=wanted.seccomp,
+            rights=wanted.rights,
+            restart=wanted.restart,
+            log=wanted.log,
+            networks=wanted.networks,
             conditions=checked(wanted.conditions),
             stop_signal=execution.stop_signal,
         )

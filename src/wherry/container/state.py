@@ -26,11 +26,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from wherry.base import values
 from wherry.base.errors import Corrupt
 from wherry.base.tuples import NamedTuple
-from wherry.container.options import Volume
+from wherry.container.health import Health
+from wherry.container.loglimits import LogLimits
+from wherry.container.mounting import Volume
+from wherry.container.networking import Networks
+from wherry.container.restart import Restart
+from wherry.container.rights import Rights
 from wherry.runtime.net.ports import Port
-from wherry.runtime.spec import Conditions, Limit, Resources
+from wherry.runtime.spec import Conditions
 
 CREATED, RUNNING, EXITED = "created", "running", "exited"
 
@@ -63,8 +69,11 @@ class Spec(NamedTuple):
     host_ca: bool = False
     isolation: str = "auto"
     snapshotter: str = "auto"
-    no_new_privileges: bool = False
-    seccomp: bool = True
+    rights: Rights = Rights()
+    health: Health | None = None
+    restart: Restart = Restart()
+    log: LogLimits = LogLimits()
+    networks: Networks = Networks()
     conditions: Conditions = Conditions()
     stop_signal: str = ""
 
@@ -123,25 +132,18 @@ class Folder:
         return f"{self.path}/{name}"
 
     def write_spec(self, spec: Spec) -> None:
-        conditions = spec.conditions._asdict() | {"resources": spec.conditions.resources._asdict()}
-        volumes = [item._asdict() for item in spec.volumes]
-        self._replace("spec.json", spec._asdict() | {"volumes": volumes, "conditions": conditions})
+        self._replace("spec.json", spec)
 
     def spec(self) -> Spec:
         """FileNotFoundError where the container is gone (or not yet complete)."""
-        value = self._read("spec.json")
+        document = self._read("spec.json")
         try:
-            return Spec(**_tuples(value) | {
-                "ports": tuple(Port(*item) for item in value["ports"]),
-                "volumes": tuple(Volume(**item) for item in value["volumes"]),
-                "labels": tuple((key, text) for key, text in value["labels"]),
-                "conditions": _conditions(value.get("conditions", {})),
-            })  # fmt: skip
-        except (KeyError, TypeError, ValueError) as error:
-            raise _damaged(self.file("spec.json"), str(error)) from None
+            return values.decode(Spec, _moved(document))
+        except Corrupt as error:
+            raise _damaged(self.file("spec.json"), error.message) from None
 
     def write_state(self, state: State) -> None:
-        self._replace("state.json", state._asdict())
+        self._replace("state.json", state)
 
     def state(self) -> State:
         """As written, which after a crash may say "running" (`Containers.get` tells the truth).
@@ -149,12 +151,9 @@ class Folder:
         A power failure may leave it damaged: what was running then runs no more, so that is what it says.
         """
         try:
-            value = self._read("state.json")
-            return State(**value | {
-                "monitor": Life(*value["monitor"]) if value["monitor"] else None,
-                "ports": tuple(Port(*item) for item in value["ports"]),
-            })  # fmt: skip
-        except (Corrupt, KeyError, TypeError, ValueError):
+            document = self._read("state.json")
+            return values.decode(State, document) if "status" in document else State(RUNNING)
+        except Corrupt:
             return State(RUNNING)
 
     @contextmanager
@@ -182,28 +181,21 @@ class Folder:
             raise _damaged(self.file(name), "not an object")
         return value
 
-    def _replace(self, name: str, value: dict[str, Any]) -> None:
+    def _replace(self, name: str, value: Spec | State) -> None:
         temporary = self.file(f".{name}.{os.getpid()}")
         with open(temporary, "wb") as file:
             # Arguments and variables may hold any byte: surrogates are escaped, so the file is plain ASCII.
-            file.write(json.dumps(value).encode("ascii"))
+            file.write(json.dumps(values.encode(value)).encode("ascii"))
         os.rename(temporary, self.file(name))
 
 
-def _conditions(value: dict[str, Any]) -> Conditions:
-    """Missing in a container that an older version made."""
-    return Conditions(**value | {
-        "hosts": tuple((name, address) for name, address in value.get("hosts", ())),
-        "limits": tuple(Limit(*item) for item in value.get("limits", ())),
-        "resources": Resources(**value.get("resources", {})),
-    })  # fmt: skip
+def _moved(document: dict[str, Any]) -> dict[str, Any]:
+    """A spec of an older version, where the rights had no value of their own, as it is written now."""
+    rights = {name: document[name] for name in ("no_new_privileges", "seccomp") if name in document}
+    return {"rights": rights} | document
 
 
 def _damaged(path: str, why: str) -> Corrupt:
     return Corrupt(
         f"{path} is damaged: {why}", hint=f"delete the container's folder, {os.path.dirname(path)}"
     )
-
-
-def _tuples(value: dict[str, Any]) -> dict[str, Any]:
-    return {key: tuple(item) if isinstance(item, list) else item for key, item in value.items()}

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 from wherry.base.errors import WherryError
 from wherry.container import trees
-from wherry.container.options import Volume
+from wherry.container.mounting import Volume
 from wherry.layer.duplicate import copy_into
 
 

@@ -58,6 +58,12 @@ def test_fields_that_came_later_get_their_defaults_and_unknown_ones_are_passed_o
     assert values.decode(Outer, document) == Outer(Name("n"), Inner("t"), moment=3.0)
 
 
+def test_a_list_has_the_fields_in_their_order() -> None:
+    assert values.decode(Outer, ["n", ["t", 3], [["a", "b"]]]) == Outer(
+        Name("n"), Inner("t", 3), (("a", "b"),)
+    )
+
+
 @pytest.mark.parametrize(
     "document",
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -10,8 +11,9 @@ import pytest
 
 from wherry.base.errors import Corrupt, NotFound, WherryError
 from wherry.container.containers import Containers, images_in_use
+from wherry.container.mounting import Volume
 from wherry.container.names import random_name
-from wherry.container.options import Volume
+from wherry.container.rights import Rights
 from wherry.container.state import EXITED, RUNNING, UNKNOWN_EXIT, Life, Spec, State, life_of
 from wherry.runtime.net.ports import Port
 from wherry.store.store import Store
@@ -46,6 +48,23 @@ def test_written_and_read(containers: Containers) -> None:
     found = containers.find("one")
     assert (found.spec, found.state) == (spec, state)
     assert containers.find("aa").id == containers.find(FIRST).id == FIRST
+
+
+def test_container_of_an_older_version_is_read(containers: Containers) -> None:
+    """Its values were lists, it lacks what came later, and its rights lay among the rest."""
+    containers.create(a_spec())
+    folder = containers.folder(FIRST)
+    spec = Path(folder.file("spec.json"))
+    document = json.loads(spec.read_text())
+    for name in ("rights", "health", "restart", "log", "networks"):
+        del document[name]
+    document |= {"ports": [["", 80, 8080, "tcp"]], "no_new_privileges": True, "seccomp": False}
+    spec.write_text(json.dumps(document))
+    life = life_of(os.getpid())
+    Path(folder.file("state.json")).write_text(json.dumps({"status": RUNNING, "monitor": life, "pid": 5}))
+    found = containers.find("one")
+    assert found.spec == a_spec()._replace(rights=Rights(no_new_privileges=True, seccomp=False))
+    assert found.state == State(RUNNING, life, 5)
 
 
 def test_names_are_taken_once(containers: Containers) -> None:

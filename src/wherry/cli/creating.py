@@ -1,0 +1,90 @@
+"""The flags of `run` and `create`, and the container that they make. Some groups are modules of their own."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from wherry.base.settings import ISOLATIONS, SNAPSHOTTERS, load
+from wherry.cli import conditions, health, loglimits, mounting, networking, providing, restarting, rights
+from wherry.cli.parser import Parser
+from wherry.container import environment, options
+from wherry.container.options import Options
+from wherry.oci import platform as platforms
+from wherry.store.store import Store
+
+
+def register(parser: Parser) -> None:
+    parser.interspersed = False
+    add = parser.add_argument
+    add("-e", "--env", metavar="NAME[=VALUE]", action="append", help="set an environment variable")
+    add("--entrypoint", metavar="COMMAND", help="execute this in place of the image's ENTRYPOINT")
+    add("--env-file", metavar="FILE", action="append", help="read environment variables from a file")
+    add("--host-ca", action="store_true", help="let the container trust the host's certificate bundle")
+    add("-h", "--hostname", metavar="NAME", default="", help="the container's host name")
+    add("--isolation", metavar="MODE", choices=ISOLATIONS, help=f"the mode: {', '.join(ISOLATIONS)}")
+    add(
+        "--snapshotter",
+        metavar="NAME",
+        choices=SNAPSHOTTERS,
+        help=f"how the root filesystem is made: {', '.join(SNAPSHOTTERS)}",
+    )
+    add("-i", "--interactive", action="store_true", help="keep stdin open")
+    add("-l", "--label", metavar="KEY[=VALUE]", action="append", help="set a label")
+    add("--name", metavar="NAME", default="", help="name the container")
+    add("--platform", metavar="OS/ARCH", help="run the image for this platform")
+    add("--read-only", action="store_true", help="mount the root filesystem read-only")
+    add("--rm", action="store_true", help="remove the container and its anonymous volumes when it ends")
+    add("-t", "--tty", action="store_true", help="give the process a terminal")
+    add("-u", "--user", metavar="NAME|UID[:GROUP]", default="", help="the user to run as")
+    add("-w", "--workdir", metavar="DIR", default="", help="the working directory")
+    for group in (networking, mounting, rights, health, restarting, loglimits, conditions, providing):
+        group.register(parser)
+    add("image", metavar="IMAGE")
+    add("command", metavar="COMMAND", nargs=argparse.REMAINDER)
+
+
+def read(args: argparse.Namespace) -> Options:
+    """What the flags, or else the settings, say. Raises UsageError."""
+    settings = load()
+    providing.check(args)
+    return Options(
+        image=args.image,
+        arguments=tuple(args.command),
+        name=args.name,
+        entrypoint=args.entrypoint,
+        env=environment.from_options(args.env or (), args.env_file or (), os.environ),
+        user=args.user,
+        working_dir=args.workdir,
+        hostname=args.hostname,
+        labels=tuple(options.parse_label(word) for word in args.label or ()),
+        ports=networking.ports(args),
+        volumes=mounting.read(args),
+        network=args.network,
+        terminal=args.tty,
+        interactive=args.interactive,
+        remove=args.rm,
+        read_only=args.read_only,
+        host_ca=args.host_ca or settings.host_ca,
+        isolation=args.isolation or settings.isolation,
+        snapshotter=args.snapshotter or settings.snapshotter,
+        rights=rights.read(args),
+        health=health.read(args),
+        restart=restarting.read(args),
+        log=loglimits.read(args),
+        networks=networking.read(args),
+        conditions=conditions.read(args, settings),
+        platform=platforms.parse(args.platform) if args.platform else None,
+    )
+
+
+def create(args: argparse.Namespace, wanted: Options) -> str:
+    """Enter the container, its image pulled where it has to be; the ID."""
+    from wherry.container.run import create
+
+    if wanted.ports and wanted.network == "host":
+        print("warning: published ports are discarded when using the host's network", file=sys.stderr)
+    with Store.open() as store:
+        providing.provide(store, args, wanted)
+        return create(store, wanted)
