@@ -11,6 +11,7 @@ some of the tables:
     starts     the start of a process (starts.py)
     observing  RUNs that are observed beside the same that are not (observing.py; needs the registries)
     transfers  pull, push and copy beside skopeo's and podman's (transfers.py; needs the registries)
+    containers `run`, `exec`, `ps` and `rm` beside podman's, crun's and runc's (containers.py)
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from bench import lookups, measure, observing, orders, starts, transfers
+from bench import containers, lookups, measure, observing, orders, starts, transfers
 from bench.builders import Buildah, Buildctl, Builder, Docker, Wherry
 from bench.measure import Sample
 from bench.table import Case, duration, print_head, print_row
 from support import bases, folders
 
-TABLES = ("builds", "orders", "lookups", "starts", "observing", "transfers")
+TABLES = ("builds", "orders", "lookups", "starts", "observing", "transfers", "containers")
 
 FIVE = """\
 FROM {base}
@@ -77,6 +78,8 @@ def main(arguments: list[str] | None = None) -> int:
             observing.print_table(scratch, scale.repeats)
         if "transfers" in chosen:
             transfers.print_tables(scratch, scale.repeats, options.quick)
+        if "containers" in chosen and os.geteuid() == 0:
+            containers.print_tables(options.quick)
         if "lookups" in chosen:
             lookups.print_tables(scratch, scale.rebuilds, options.quick)
         if {"builds", "orders"} & {*chosen}:

@@ -36,13 +36,18 @@ def print_head(title: str, builders: Sequence[Named]) -> None:
 
 
 def print_row(case: Case[Column], builders: Sequence[Column]) -> None:
-    failures: list[str] = []
+    failures: dict[str, str] = {}
     taken = _in_turns(case, builders, failures)
-    cells = (_cell(taken[builder.name]) for builder in builders)
-    print(f"{case.title:<48}{''.join(cells)}", *failures, sep="\n", flush=True)
+    cells = (
+        f"{'failed':>30}" if builder.name in failures else _cell(taken[builder.name]) for builder in builders
+    )
+    told = [f"    {name}: {text}" for name, text in failures.items()]
+    print(f"{case.title:<48}{''.join(cells)}", *told, sep="\n", flush=True)
 
 
-def _in_turns(case: Case[Column], builders: Sequence[Column], failures: list[str]) -> dict[str, list[Sample]]:
+def _in_turns(
+    case: Case[Column], builders: Sequence[Column], failures: dict[str, str]
+) -> dict[str, list[Sample]]:
     taken: dict[str, list[Sample]] = {builder.name: [] for builder in builders}
     going = {builder.name: case.samples(builder) for builder in builders}
     while going:
@@ -52,15 +57,14 @@ def _in_turns(case: Case[Column], builders: Sequence[Column], failures: list[str
             except StopIteration:
                 del going[name]
             except Failure as failure:
-                taken[name].clear()
                 del going[name]
-                failures.append(f"    {name}: {failure}")
+                failures[name] = str(failure)
     return taken
 
 
 def _cell(samples: Sequence[Sample]) -> str:
     if not samples:
-        return f"{'failed':>30}"
+        return f"{'-':>30}"
     seconds = [sample.seconds for sample in samples]
     memory = max(sample.memory for sample in samples)
     return f"{duration(min(seconds)):>10}{duration(statistics.median(seconds)):>9}{memory / 1e6:>8.0f} MB"
