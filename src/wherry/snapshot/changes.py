@@ -108,9 +108,17 @@ def _settle_owners(folders: Folders, found: Changes) -> None:
 
 
 def _correct_bytecode(folders: Folders, found: Changes, lower: View, clamp: int) -> None:
+    sources = sources_of(found, lower)
+    for path in sorted(sources.bytecode):
+        with _open(folders, path, os.O_RDWR) as file:
+            pyc.follow(file.fileno(), path, sources, clamp)
+
+
+def sources_of(found: Changes, lower: View) -> pyc.Sources:
+    """Of the bytecode among what is changed in `lower`."""
     bytecode = [entry.path for entry in found.entries if entry.kind == FILE and entry.path.endswith(".pyc")]
     if not bytecode:
-        return
+        return pyc.Sources({}, frozenset())
     here = {entry.path: entry for entry in found.entries if entry.kind != OPAQUE}
 
     def is_present(source: str) -> bool:
@@ -118,13 +126,11 @@ def _correct_bytecode(folders: Folders, found: Changes, lower: View, clamp: int)
             return here[source].kind != WHITEOUT
         return lower.lookup(source) is not None
 
-    sources = pyc.Sources(
+    return pyc.Sources(
         {path: (old, here[path].mtime // SECOND) for path, old in found.clamped.items() if path in here},
         {source for source in map(pyc.source_of, bytecode) if is_present(source)},
+        frozenset(bytecode),
     )
-    for path in bytecode:
-        with _open(folders, path, os.O_RDWR) as file:
-            pyc.follow(file.fileno(), path, sources, clamp)
 
 
 def _with_content(

@@ -80,14 +80,22 @@ class _WithChanges:
     def open_file(self, diff_id: Digest, entry: Entry) -> BinaryIO:
         if diff_id != _TOP:
             return self._layers.open_file(diff_id, entry)
-        folder, name = self._folders.parent(entry.path)
-        try:
-            file = open(_opened(folder, name), "rb", buffering=0)  # noqa: SIM115 - the caller's
-        except FileNotFoundError:
-            raise Vanished(f"{entry.path!r} has been removed meanwhile") from None
-        except OSError as error:
-            raise WherryError(f"cannot read {entry.path!r}: {error.strerror}") from None
-        return cast(BinaryIO, _Exactly(file, entry.size))
+        return open_exactly(self._folders, entry)
+
+
+def open_exactly(folders: Folders, entry: Entry) -> BinaryIO:
+    """As many bytes of a file in `folders` as `entry` says, whatever a process does to it meanwhile.
+
+    Vanished where there is no such file any more.
+    """
+    try:
+        folder, name = folders.parent(entry.path)
+        file = open(_opened(folder, name), "rb", buffering=0)  # noqa: SIM115 - the caller's
+    except (FileNotFoundError, NotADirectoryError):
+        raise Vanished(f"{entry.path!r} has been removed meanwhile") from None
+    except OSError as error:
+        raise WherryError(f"cannot read {entry.path!r}: {error.strerror}") from None
+    return cast(BinaryIO, _Exactly(file, entry.size))
 
 
 def _opened(folder: int, name: str) -> int:

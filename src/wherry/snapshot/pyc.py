@@ -23,6 +23,9 @@ _PYTHON_2 = range(60202, 62300)
 """From 2.6 on, and 2.7's last: they recorded the time alone."""
 _MASK = 0xFFFF_FFFF
 
+HEAD = 16
+"""Bytes of a file that say all of this."""
+
 
 class Sources(NamedTuple):
     """What a step left of Python's sources."""
@@ -31,6 +34,8 @@ class Sources(NamedTuple):
     """Of each file whose time the layer limits: the time it had, and the one it gets; seconds."""
     present: Set[str]
     """The sources that are there after the step, among those that bytecode of the step could have."""
+    bytecode: Set[str] = frozenset()
+    """The files to be corrected."""
 
 
 def source_of(path: str) -> str:
@@ -54,37 +59,46 @@ def recorded_times(view: View, source: str) -> set[int]:
         if found is None or found.entry.kind != FILE:
             continue
         with view.open(found) as file:
-            header = file.read(16)
+            header = file.read(HEAD)
         if (offset := _offset_of_time(header)) >= 0:
             times.add(int.from_bytes(header[offset : offset + 4], "little"))
     return times
 
 
 def follow(descriptor: int, path: str, sources: Sources, clamp: int) -> None:
-    """Corrects the time recorded in the file `path`, open for reading and writing, where it needs it.
+    """As `corrected`, of the file `path`, open for reading and writing."""
+    head = os.pread(descriptor, HEAD, 0)
+    wanted = corrected(head, path, sources, clamp)
+    if wanted != head:
+        os.pwrite(descriptor, wanted, 0)
 
-    It does where the recorded time is the source's, which is limited; and where there is no source (any
-    more), so that the same step writes the same bytes on another day. Bytecode that was out of date already
-    stays so.
+
+def corrected(head: bytes, path: str, sources: Sources, clamp: int) -> bytes:
+    """The first `HEAD` bytes of the file `path`, with the time that is recorded there as it has to be.
+
+    It is another one where the recorded time is the source's, which is limited; and where there is no source
+    (any more), so that the same step writes the same bytes on another day. Bytecode that was out of date
+    already stays so.
     """
-    offset = _offset_of_time(os.pread(descriptor, 16, 0))
+    offset = _offset_of_time(head)
     if offset < 0:
-        return
-    recorded = int.from_bytes(os.pread(descriptor, 4, offset), "little")
+        return head
+    recorded = int.from_bytes(head[offset : offset + 4], "little")
     source = source_of(path)
     if source in sources.clamped:
         old, new = sources.clamped[source]
     elif source not in sources.present and recorded > clamp:
         old, new = recorded, clamp
     else:
-        return
-    if recorded == old & _MASK:
-        os.pwrite(descriptor, (new & _MASK).to_bytes(4, "little"), offset)
+        return head
+    if recorded != old & _MASK:
+        return head
+    return head[:offset] + (new & _MASK).to_bytes(4, "little") + head[offset + 4 :]
 
 
 def _offset_of_time(header: bytes) -> int:
     """Where the source's time is recorded; -1 where there is none, or where this is no bytecode."""
-    if len(header) < 16 or header[2:4] != b"\r\n":
+    if len(header) < HEAD or header[2:4] != b"\r\n":
         return -1
     magic = int.from_bytes(header[:2], "little")
     if magic in _PYTHON_2:

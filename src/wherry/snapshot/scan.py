@@ -134,6 +134,7 @@ class _Scan:
         self._lower = lower
         self._stub = stub
         self._form = form
+        self._alike = form.alike if isinstance(form, Told) else set()
         self._has_owners = isinstance(form, Told) or form.has_owners
         self._clamp = clamp
         self._ownership = ownership
@@ -190,12 +191,17 @@ class _Scan:
             self._add(first._replace(path=path, kind=HARDLINK, link=first.path, size=0))
             return
         entry = self._owned(item, before, folder.itself)
+        is_shared = item.links > 1 and entry.kind == FILE
         if entry.kind == DIRECTORY:
             self._take_folder(entry, before, item.opaque)
-        elif item.links > 1 and entry.kind == FILE:
-            self._add_shared(entry, item.inode, before)
-        elif before is not None and self._is_copy(entry, before):
+        elif (
+            before is not None
+            and (not is_shared or item.inode in self._alike)
+            and self._is_copy(entry, before)
+        ):
             self._surplus.append((path, False))
+        elif is_shared:
+            self._add_shared(entry, item.inode, before)
         else:
             self._add(self._timed(entry, before))
 
@@ -243,8 +249,8 @@ class _Scan:
         self._entries.append(entry)
 
     def _add_shared(self, entry: Entry, inode: int, before: Entry | None) -> None:
-        """The first of a file's several names is the file. Never left out as a mere copy, because the other
-        names could not be links to one in a lower layer."""
+        """The first of a file's several names is the file. Left out as a mere copy only where all of them are:
+        the others could not be links to one in a lower layer."""
         self._first_names[inode] = entry = self._timed(entry, before)
         self._add(entry)
 

@@ -11,6 +11,8 @@ class Told:
         """Names, by folder."""
         self.replaced: set[str] = set()
         """Folders that are other ones now: nothing of lower layers is to be seen in them."""
+        self.alike: set[int] = set()
+        """Inodes, in a whole tree, all of whose names are names of one file of lower layers."""
 
     def remove(self, path: str) -> None:
         folder, _, name = path.rpartition("/")
