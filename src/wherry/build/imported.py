@@ -29,6 +29,8 @@ CHANGES = (
 )
 """The instructions that say something of the config and make no files: docker takes the same."""
 
+_BASE = "base"
+
 
 def import_tar(
     store: Store,
@@ -45,7 +47,7 @@ def import_tar(
     comment. Callers hold the store's lease.
     """
     platform = platform or platforms.host()
-    execution = changed(changes, platform)
+    execution = changed(changes, platform, Execution())
     incoming = Incoming(stream, label)
     if not incoming.is_archive:
         raise WherryError(f"{label} is not a tar archive", hint="`wherry export` writes what can be imported")
@@ -64,14 +66,23 @@ def import_tar(
     return store.images.put(config.encode())
 
 
-def changed(changes: Sequence[str], platform: Platform) -> Execution:
-    """The config that `changes` give; UsageError for what is no instruction of `CHANGES`."""
+def changed(changes: Sequence[str], platform: Platform, execution: Execution) -> Execution:
+    """`execution` with what `changes` say; UsageError for what is no instruction of `CHANGES`."""
     for change in changes:
         _check(change)
-    arguments = scope.Arguments({}, {})
-    dockerfile = parser.parse("\n".join(("FROM scratch", *changes, "")), "--change")
-    wanted = Wanted("", platform, arguments, _no_image)
-    return planning.plan(dockerfile, wanted).aims[0].execution
+    if not changes:
+        return execution
+    dockerfile = parser.parse("\n".join((f"FROM {_BASE}", *changes, "")), "--change")
+    base = ImageConfig(platform, execution._replace(onbuild=()))
+
+    def find_image(name: str, *_: object) -> Image:
+        if name != _BASE:
+            raise UsageError(f"--change cannot take anything from the image {name}")
+        return Image(Digest(""), base, 0, None)
+
+    wanted = Wanted("", platform, scope.Arguments({}, {}), find_image)
+    planned = planning.plan(dockerfile, wanted).aims[0].execution
+    return planned._replace(onbuild=(*execution.onbuild, *planned.onbuild))
 
 
 def _check(change: str) -> None:
@@ -82,7 +93,3 @@ def _check(change: str) -> None:
     words = change.split(None, 1)
     if len(stages) != 1 or len(stages[0].instructions) != 1 or words[0].upper() not in CHANGES:
         raise UsageError(f"--change {change}: not one of the instructions {', '.join(CHANGES)}")
-
-
-def _no_image(name: str, *_: object) -> Image:
-    raise UsageError(f"--change cannot take anything from the image {name}")

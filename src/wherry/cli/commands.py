@@ -58,6 +58,8 @@ GROUPS: dict[str, dict[str, Command]] = {
         "wait": Command("wait", "Wait until containers have ended, and print their exit codes"),
         "rename": Command("rename", "Give a container another name"),
         "rm": Command("rm", "Remove one or more containers"),
+        "diff": Command("diff", "List what a container changed in its image"),
+        "commit": Command("commit", "Make an image of what a container has become"),
     },
     "Tools": {
         "parse": Command("parse", "Print the syntax of a Dockerfile as JSON"),
@@ -97,7 +99,9 @@ FAMILIES: dict[str, tuple[str, dict[str, Command]]] = {
         "Manage containers",
         {
             "attach": COMMANDS["attach"],
+            "commit": COMMANDS["commit"],
             "create": COMMANDS["create"],
+            "diff": COMMANDS["diff"],
             "exec": COMMANDS["exec"],
             "export": COMMANDS["export"],
             "inspect": Command("inspect", "Show all that is known about containers, as JSON"),

@@ -26,11 +26,14 @@ def run(args: argparse.Namespace) -> int:
     from wherry.output.rootfs import Placed, write_tar
     from wherry.output.target import target
 
-    with Store.open() as store:
-        modes.enter_as_user()
-        with store.lease(), _view(store, args.name, args.platform) as view, target(args.output) as sink:
-            write_tar([Placed(view)], sink)
-            sink.finish()
+    with (
+        Store.open() as store,
+        store.lease(),
+        _view(store, args.name, args.platform) as view,
+        target(args.output) as sink,
+    ):
+        write_tar([Placed(view)], sink)
+        sink.finish()
     return 0
 
 
@@ -53,8 +56,10 @@ def _view(store: Store, name: str, platform: str | None) -> Iterator[View]:
                 f"no such container or image: {name}",
                 hint="`wherry ps -a` and `wherry images` list what is here",
             ) from None
+        modes.enter_as_user()
         yield View(layers, store.images.find(name, wanted).config.diff_ids)
         return
+    modes.enter(container.spec.isolation)  # it says how changes are written down
     diff_ids = store.images.get(Digest(container.spec.image)).config.diff_ids
     with kept_view(layers, diff_ids, container.folder.file("root")) as view:
         yield view

@@ -13,14 +13,17 @@ def combine(image: Execution, entrypoint: str | None, arguments: tuple[str, ...]
     image's CMD does not count, because it was written for the image's own ENTRYPOINT. The shell form is in
     the image as `/bin/sh -c TEXT`, so it needs no rule here.
     """
-    if entrypoint is not None:
-        first: tuple[str, ...] = (entrypoint,) if entrypoint else ()
-        whole = first + arguments
-    else:
-        whole = (image.entrypoint or ()) + (arguments or image.cmd or ())
+    whole = first(image, entrypoint) + (arguments or (image.cmd if entrypoint is None else None) or ())
     if not whole:
         raise UsageError(
             "no command specified: the image has neither ENTRYPOINT nor CMD",
             hint="write the command behind the image's name",
         )
     return whole
+
+
+def first(image: Execution, entrypoint: str | None) -> tuple[str, ...]:
+    """Those of the process's arguments that are its entrypoint."""
+    if entrypoint is None:
+        return image.entrypoint or ()
+    return (entrypoint,) if entrypoint else ()

@@ -42,7 +42,7 @@ def prepared(store: Store, folder: Folder, spec: Spec) -> Iterator[runtime.Conta
             diff_ids,
             scratch,
             view=view,
-            mountpoints=[_mountpoint(volume.target, path) for volume, path in sources.items()],
+            mountpoints=mountpoints(store.root, spec),
             durable=not spec.remove,
         ) as mounted,
     ):
@@ -79,9 +79,13 @@ def _process(spec: Spec, view: View, extra: tuple[str, ...]) -> runtime.Process:
     )
 
 
-def _mountpoint(target: str, source: str) -> str:
-    """Overlay's stub makes a folder for a name that ends with a slash, else a file."""
-    return f"{target}/" if os.path.isdir(source) else target
+def mountpoints(root: str, spec: Spec) -> list[str]:
+    """Where the container's own mounts are: overlay's stub makes a folder for a name that ends with a slash,
+    else a file."""
+    return [
+        f"{volume.target}/" if os.path.isdir(volumes.place(root, volume)) else volume.target
+        for volume in spec.volumes
+    ]
 
 
 def _mounts(sources: dict[Volume, str]) -> list[runtime.Mount]:

@@ -35,6 +35,7 @@ def create(store: Store, wanted: Options) -> str:
             image_name=wanted.image,
             created=time.time(),
             args=command.combine(execution, wanted.entrypoint, wanted.arguments),
+            entrypoint=len(command.first(execution, wanted.entrypoint)),
             env=environment.merge(execution.env, wanted.env),
             user=wanted.user or execution.user,
             working_dir=_normal(wanted.working_dir or execution.working_dir or "/"),

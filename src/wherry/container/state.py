@@ -45,7 +45,8 @@ UNKNOWN_EXIT = 255
 
 
 class Spec(NamedTuple):
-    """What to run. `created`: unix seconds; `image`: its ID, `image_name`: what the user wrote for it."""
+    """What to run. `created`: unix seconds; `image`: its ID, `image_name`: what the user wrote for it;
+    `entrypoint`: how many of `args` are the entrypoint's, -1 where an older version has not said."""
 
     id: str
     name: str
@@ -53,6 +54,7 @@ class Spec(NamedTuple):
     image_name: str
     created: float
     args: tuple[str, ...]
+    entrypoint: int = -1
     env: tuple[str, ...] = ()
     user: str = ""
     working_dir: str = "/"

@@ -35,7 +35,7 @@ def resolve(wanted: Sequence[Volume], declared: Sequence[str]) -> tuple[Volume, 
 
 def provide(root: str, volume: Volume) -> str:
     """The host folder (or file) behind a mount, made where it is missing, as docker does for -v."""
-    path = volume.source if volume.kind == "bind" else f"{root}/volumes/{volume.source}/_data"
+    path = place(root, volume)
     try:
         if not os.path.lexists(path):
             os.makedirs(path, exist_ok=True)
@@ -44,6 +44,11 @@ def provide(root: str, volume: Volume) -> str:
             f"cannot create {path}, to be mounted on {volume.target}: {error.strerror}"
         ) from None
     return path
+
+
+def place(root: str, volume: Volume) -> str:
+    """As `provide`, whether it is there or not."""
+    return volume.source if volume.kind == "bind" else f"{root}/volumes/{volume.source}/_data"
 
 
 def fill(root: str, volume: Volume, image_folder: int) -> None:

@@ -249,8 +249,8 @@ class _Scan:
         self._entries.append(entry)
 
     def _add_shared(self, entry: Entry, inode: int, before: Entry | None) -> None:
-        """The first of a file's several names is the file. Left out as a mere copy only where all of them are:
-        the others could not be links to one in a lower layer."""
+        """The first of a file's several names is the file. Left out as a mere copy only where all of them
+        are: the others could not be links to one in a lower layer."""
         self._first_names[inode] = entry = self._timed(entry, before)
         self._add(entry)
 
