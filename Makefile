@@ -15,7 +15,7 @@ ARGS ?=
 
 # Debian's names. The demo needs the first for its base image; a user who is not root needs the next two.
 DEMO_PACKAGES := mmdebstrap uidmap passt crun git
-TEST_PACKAGES := $(DEMO_PACKAGES) runc slirp4netns skopeo umoci podman buildah qemu-user-static gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+TEST_PACKAGES := $(DEMO_PACKAGES) curl runc slirp4netns skopeo umoci podman buildah qemu-user-static gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 
 # A machine with certificates of its own (a proxy that reads TLS) lends them to what runs in a build.
 ifneq ($(SSL_CERT_FILE)$(REQUESTS_CA_BUNDLE)$(PIP_CERT),)

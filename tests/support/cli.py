@@ -42,6 +42,7 @@ class Wherry:
         prefix: Sequence[str] = (),
     ) -> None:
         self.root = root
+        self.prefix = prefix
         self.command = [*prefix, *COMMAND]
         self.environment = {
             name: value
