@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,3 +25,10 @@ def boxed(wherry: Wherry) -> Iterator[Wherry]:
 def state(box: Wherry, name: str) -> str:
     """What `ps` says of its status: `Up 5 minutes`."""
     return box.ok("ps", "-a", "--filter", f"name={name}", "--format", "{{.Status}}").strip()
+
+
+def monitor_of(box: Wherry, name: str) -> int:
+    """The process ID of a running container's monitor."""
+    folder = Path(box.ok("inspect", "--format", "{{.LogPath}}", name).strip()).parent
+    number: int = json.loads((folder / "state.json").read_text())["monitor"]["pid"]
+    return number

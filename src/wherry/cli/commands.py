@@ -68,6 +68,7 @@ GROUPS: dict[str, dict[str, Command]] = {
     },
     "System": {
         "prune": Command("prune", "Remove unused images and build cache"),
+        "events": Command("events", "Show what happens to containers, images and volumes"),
         "info": Command("info", "Show the store, the mode and what this machine offers"),
         "version": Command("version", "Show the version of wherry"),
     },
@@ -151,6 +152,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Command]]] = {
         "Manage wherry",
         {
             "df": Command("df", "Show how much disk is used"),
+            "events": COMMANDS["events"],
             "info": COMMANDS["info"],
             "prune": COMMANDS["prune"],
         },

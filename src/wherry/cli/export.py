@@ -40,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
 @contextmanager
 def _view(store: Store, name: str, platform: str | None) -> Iterator[View]:
     """Of the container of that name, else of the image: docker has containers alone."""
+    from wherry.container import events
     from wherry.container.containers import Containers
     from wherry.layer.layers import Layers
     from wherry.oci.digest import Digest
@@ -63,3 +64,4 @@ def _view(store: Store, name: str, platform: str | None) -> Iterator[View]:
     diff_ids = store.images.get(Digest(container.spec.image)).config.diff_ids
     with kept_view(layers, diff_ids, container.folder.file("root")) as view:
         yield view
+    events.record(container.folder, container.spec, "export")

@@ -11,6 +11,7 @@ from typing import BinaryIO
 from wherry.cli import sources
 from wherry.cli.tag import name
 from wherry.oci import platform as platforms
+from wherry.store import events
 from wherry.store.store import Store
 
 _URLS = ("http://", "https://")
@@ -49,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
         )
         if tag:
             store.images.tag(tag, image_id)
+            events.record(store.root, "image", "import", image_id, {"name": tag.familiar})
     print(image_id)
     return 0
 

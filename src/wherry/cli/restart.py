@@ -18,6 +18,7 @@ def register(parser: Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from wherry.container import events
     from wherry.container.containers import Containers
     from wherry.container.stop import stop
 
@@ -32,6 +33,7 @@ def run(args: argparse.Namespace) -> int:
             )
         stop(root, container.id, patience)
         start(container.id).connection.close()
+        events.record(container.folder, container.spec, "restart")
         print(name, flush=True)
 
     return each(args.containers, one)

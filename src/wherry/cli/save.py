@@ -6,6 +6,7 @@ import argparse
 
 from wherry.oci import platform as platforms
 from wherry.runtime import modes
+from wherry.store import events
 from wherry.store.store import Store
 
 
@@ -27,4 +28,7 @@ def run(args: argparse.Namespace) -> int:
         with target(args.output) as sink:
             save(store, chosen, sink)
             sink.finish()
+        for image in chosen:
+            for name in image.names:
+                events.record(store.root, "image", "save", image.image.id, {"name": name.familiar})
     return 0

@@ -9,7 +9,7 @@ from typing import Any
 
 from wherry.base.errors import WherryError
 from wherry.base.tuples import NamedTuple
-from wherry.container import control
+from wherry.container import control, events
 from wherry.container.containers import Container
 from wherry.container.execution import Order
 
@@ -42,6 +42,7 @@ def join(container: Container) -> Started:
     connection, spec = _connect(container), container.spec
     with suppress(OSError):  # where it ends in this moment, that is seen when the connection is read
         control.send(connection, control.ATTACH)
+        events.record(container.folder, spec, "attach")
     return Started(spec.name, connection, "", spec.terminal, spec.interactive)
 
 

@@ -8,6 +8,7 @@ import time
 
 from wherry.base.errors import NotFound, WherryError
 from wherry.base.tuples import NamedTuple
+from wherry.container import events
 from wherry.container.names import random_name
 from wherry.container.state import EXITED, RUNNING, UNKNOWN_EXIT, Folder, Spec, State
 from wherry.oci.digest import Digest
@@ -103,6 +104,7 @@ class Containers:
         # Killed here it has both names, until it is deleted.
         container.folder.write_spec(renamed)
         self._free_name(spec)
+        events.record(container.folder, renamed, "rename", oldName=f"/{spec.name}")
 
     def delete(self, container: Container) -> None:
         """Delete its folder and free its name; whoever calls holds its lock, and its monitor is gone.
@@ -114,6 +116,7 @@ class Containers:
         remove(container.folder.file("root"))
         self._free_name(container.spec)
         remove(container.folder.path)
+        events.record(container.folder, container.spec, "destroy")
 
     def _settle(self, container: Container) -> Container | None:
         """Write down the end of a container whose monitor was killed; None where it had `--rm`."""
@@ -129,6 +132,7 @@ class Containers:
                     error="nobody saw its end",
                 )
                 container.folder.write_state(state)
+                events.record(container.folder, container.spec, "die", exitCode=str(UNKNOWN_EXIT))
                 if container.spec.remove:
                     self.delete(container)
                     return None

@@ -16,12 +16,12 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import NoReturn
 
 from wherry.base.errors import Unsupported, WherryError
-from wherry.container import control, execution, signals, volumes
+from wherry.container import control, events, execution, signals, volumes
 from wherry.container.containers import Container, Containers
 from wherry.container.log import Writer
 from wherry.container.prepare import prepared, write_etc
@@ -104,6 +104,8 @@ class Monitor:
             switchboard = Switchboard(listener, main, lambda client: self._execute(switchboard, client))
             switchboard.pass_on(signal.SIGTERM, signals.number_of(self._spec.stop_signal))
             switchboard.add(starter, attached)
+            events.record_volumes(self._folder, self._spec, "mount")
+            events.record(self._folder, self._spec, "start")
             switchboard.tell(main, control.STARTED, self._started())
             switchboard.run()
             self._close(log)
@@ -156,8 +158,19 @@ class Monitor:
             client.put(control.FAILED, _words(WherryError(f"cannot execute anything: {error.strerror}")))
             return
         streams.begin(running.console)
-        number = switchboard.open(client, streams, running)
+        number = switchboard.open(client, streams, running, self._record_execution(order.args[0]))
         client.put(control.STARTED, json.dumps({"note": "", "session": number}).encode())
+
+    def _record_execution(self, program: str) -> Callable[[int], None]:
+        """What records its end. The words behind the program's name may be nobody's business."""
+        number = os.urandom(32).hex()
+        for action in ("exec_create", "exec_start"):
+            events.record(self._folder, self._spec, f"{action}: {program}", execID=number)
+
+        def ended(code: int) -> None:
+            events.record(self._folder, self._spec, "exec_die", execID=number, exitCode=str(code))
+
+        return ended
 
     def _connect(self, runtime: Runtime, pid: int) -> None:
         """The process exists and waits: before it goes on, its network name space gets what it needs."""
@@ -214,11 +227,20 @@ class Monitor:
             out_of_memory=bool(excess),
         )
         self._folder.write_state(state)
+        self._record_end(state)
         if self._spec.remove:
             with self._folder.locked():
                 # Read again: it may have got another name since.
                 remove(self._root, Container(self._folder, self._folder.spec(), state), with_volumes=True)
         return excess
+
+    def _record_end(self, state: State) -> None:
+        spec = self._folder.spec()  # it may have got another name
+        if state.out_of_memory:
+            events.record(self._folder, spec, "oom")
+        lasted = str(int(state.finished - state.started))
+        events.record(self._folder, spec, "die", execDuration=lasted, exitCode=str(state.exit_code))
+        events.record_volumes(self._folder, spec, "unmount")
 
 
 def _stand_alone(folder: Folder, keep: set[int]) -> None:

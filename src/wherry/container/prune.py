@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from wherry.container import monitor
 from wherry.container.containers import Containers
 from wherry.container.listing import has_labels
+from wherry.store import events
 from wherry.store.usage import freed_by_removing
 
 
@@ -28,4 +29,5 @@ def prune(root: str, until: float, labels: Sequence[str]) -> tuple[list[str], in
         except FileNotFoundError:
             continue  # somebody else has deleted it
         deleted.append(container.id)
+    events.record(root, "container", "prune", "", {"reclaimed": str(freed)})
     return deleted, freed

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 
 from wherry.base.errors import WherryError
-from wherry.container import command, control, environment, options, signals, volumes
+from wherry.container import command, control, environment, events, options, signals, volumes
 from wherry.container.connection import Started, wait_for_start
 from wherry.container.containers import Containers
 from wherry.container.options import Options
@@ -60,7 +60,10 @@ def create(store: Store, wanted: Options) -> str:
             stop_signal=execution.stop_signal,
         )
         signals.number_of(spec.stop_signal)
-        return Containers(store.root).create(spec).id
+        containers = Containers(store.root)
+        spec = containers.create(spec)
+    events.record(containers.folder(spec.id), spec, "create")
+    return spec.id
 
 
 def start(root: str, container_id: str, *, attached: bool = False) -> Started:

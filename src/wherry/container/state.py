@@ -130,6 +130,11 @@ class Folder:
     def __init__(self, path: str) -> None:
         self.path = path
 
+    @property
+    def root(self) -> str:
+        """The store that it is in."""
+        return os.path.dirname(os.path.dirname(self.path))
+
     def file(self, name: str) -> str:
         return f"{self.path}/{name}"
 

@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 
 from wherry.base.errors import WherryError
-from wherry.container import control, monitor, signals
+from wherry.container import control, events, monitor, signals
 from wherry.container.containers import Container, Containers
 from wherry.container.control import Packet
 
@@ -28,6 +28,7 @@ def stop(root: str, name: str, seconds: float = GRACE) -> None:
     if container.is_running:
         stop_signal = signals.number_of(container.spec.stop_signal)
         _end(root, container, [(stop_signal, seconds), (signal.SIGKILL, -1)])
+        events.record(container.folder, container.spec, "stop")
 
 
 def kill(root: str, name: str, number: int = signal.SIGKILL) -> None:
@@ -40,7 +41,7 @@ def kill(root: str, name: str, number: int = signal.SIGKILL) -> None:
         return
     # Where nobody listens any more, the container has ended by itself in this moment.
     with suppress(OSError), control.connect(container.folder.path) as connection:
-        control.send(connection, control.SIGNAL, control.number(number))
+        _send_signal(connection, container, number)
 
 
 def wait(root: str, name: str) -> int:
@@ -85,12 +86,18 @@ def _end(root: str, container: Container, steps: list[tuple[int, float]]) -> Non
     with connection:
         for number, seconds in steps:
             try:
-                control.send(connection, control.SIGNAL, control.number(number))
+                _send_signal(connection, container, number)
             except OSError:
                 break
             if _end_told(connection, seconds):
                 break
     _wait_for_state(root, container)
+
+
+def _send_signal(connection: socket.socket, container: Container, number: int) -> None:
+    # First, so that it stands in front of what follows from it.
+    events.record(container.folder, container.spec, "kill", signal=str(number))
+    control.send(connection, control.SIGNAL, control.number(number))
 
 
 def _end_told(connection: socket.socket, seconds: float) -> Packet | None:

@@ -33,11 +33,20 @@ that it leaves, or something outside the container, holds them."""
 class Session:
     """One process with its streams. What the first one writes goes to the log too."""
 
-    def __init__(self, number: int, streams: Streams, running: Running, log: Writer | None = None) -> None:
+    def __init__(
+        self,
+        number: int,
+        streams: Streams,
+        running: Running,
+        log: Writer | None = None,
+        ended: Callable[[int], None] | None = None,
+    ) -> None:
         self.number = number
         self.streams = streams
         self.running = running
         self.log = log
+        self.ended = ended
+        """Is told the exit code, of a session that is not the first."""
         self.ended_at = 0.0
 
     @property
@@ -119,10 +128,12 @@ class Switchboard:
         connection.setblocking(False)
         self._clients.append(Client(connection, self._main, attached))
 
-    def open(self, client: Client, streams: Streams, running: Running) -> int:
+    def open(
+        self, client: Client, streams: Streams, running: Running, ended: Callable[[int], None] | None = None
+    ) -> int:
         """Begin the session of another process, which the client asked for and is attached to; its number."""
         self._opened += 1
-        session = Session(self._opened, streams, running)
+        session = Session(self._opened, streams, running, ended=ended)
         self._sessions.append(session)
         client.session, client.attached = session, True
         self._watch_end(session)
@@ -165,6 +176,8 @@ class Switchboard:
             self._watch(session.streams.input, 0)
             session.streams.close_input()
         self.tell(session, control.ENDED, control.number(code))
+        if session.ended:
+            session.ended(code)
 
     def _forget_outputs(self, session: Session) -> None:
         for descriptor in list(session.streams.outputs):

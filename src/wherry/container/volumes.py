@@ -16,6 +16,7 @@ from wherry.base.errors import WherryError
 from wherry.container import trees
 from wherry.container.mounting import Volume
 from wherry.layer.duplicate import copy_into
+from wherry.store import events
 
 
 def resolve(wanted: Sequence[Volume], declared: Sequence[str]) -> tuple[Volume, ...]:
@@ -39,6 +40,8 @@ def provide(root: str, volume: Volume) -> str:
     try:
         if not os.path.lexists(path):
             os.makedirs(path, exist_ok=True)
+            if volume.kind == "volume":
+                events.record(root, "volume", "create", volume.source, {"driver": "local"})
     except OSError as error:
         raise WherryError(
             f"cannot create {path}, to be mounted on {volume.target}: {error.strerror}"
@@ -69,6 +72,7 @@ def fill(root: str, volume: Volume, image_folder: int) -> None:
 
 def remove(root: str, name: str) -> None:
     trees.remove(f"{root}/volumes/{name}")
+    events.record(root, "volume", "destroy", name, {"driver": "local"})
 
 
 @contextmanager

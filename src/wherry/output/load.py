@@ -24,6 +24,7 @@ from wherry.output import described, members
 from wherry.output.described import Described, Group
 from wherry.output.members import Member as File
 from wherry.output.members import Members
+from wherry.store import events
 from wherry.store.indexes import Member
 from wherry.store.store import Store
 
@@ -141,6 +142,7 @@ def _enter(store: Store, group: Group, images: Sequence[_Checked]) -> list[Loade
         image_id = index.primary
     for name in group.names:
         store.images.tag(name, image_id, index_id)
+        events.record(store.root, "image", "load", image_id, {"name": name.familiar})
     return [Loaded(image_id, group.names)]
 
 

@@ -31,6 +31,7 @@ from wherry.registry.fetch import fetch
 from wherry.registry.parallel import Stop, each
 from wherry.registry.resolve import Resolved, read, resolve
 from wherry.registry.trees import Tree
+from wherry.store import events
 from wherry.store.images import Image
 from wherry.store.indexes import Member
 from wherry.store.partials import Partial
@@ -271,6 +272,7 @@ def _enter(store: Store, reference: Reference, found: Resolved, config_raw: byte
         store.images.add_repo_digest(reference.name, found.digest, image.id)
         if not reference.digest:
             store.images.tag(reference, image.id)
+    events.record_transfer(store.root, "pull", reference)
     return Pulled(image, found.digest, image.id not in before)
 
 
@@ -293,6 +295,7 @@ def _enter_all(
     store.images.add_repo_digest(reference.name, digest, index.primary, index.id)
     if not reference.digest:
         store.images.tag(reference, index.primary, index.id)
+    events.record_transfer(store.root, "pull", reference)
     return Pulled(store.images.get(index.primary), digest, before is None or before.index_id != index.id)
 
 

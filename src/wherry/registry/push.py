@@ -21,6 +21,7 @@ from wherry.oci.reference import Reference
 from wherry.registry.access import USUAL, Access
 from wherry.registry.client import Client, Report
 from wherry.registry.parallel import Stop, each
+from wherry.store import events
 from wherry.store.images import Image
 from wherry.store.store import Store
 
@@ -58,6 +59,7 @@ def push(
             place = manifest.digest if by_digest else reference.tag
             digest = client.put_manifest(place, manifest.raw, manifest.media_type)
         store.images.add_repo_digest(reference.name, digest, image.id)
+    events.record_transfer(store.root, "push", reference)
     return digest
 
 

@@ -17,6 +17,7 @@ from wherry.oci.reference import Reference
 from wherry.registry.access import USUAL, Access
 from wherry.registry.client import Client
 from wherry.registry.push import Pushing, known_sources, with_tag
+from wherry.store import events
 from wherry.store.indexes import ImageIndex, Member
 from wherry.store.store import Store
 
@@ -51,6 +52,7 @@ def push_all(
             sender = _Sender(store, client, index, pushing, form)
             digest = sender.unchanged(tag) if index.whole and form == AS_IT_IS else sender.anew(tag)
         store.images.add_repo_digest(reference.name, digest, index.primary, index.id)
+    events.record_transfer(store.root, "push", reference)
     return digest
 
 

@@ -51,9 +51,10 @@ class Name(NamedTuple):
 class Images:
     """The ID of an image is the digest of its config; names point at IDs."""
 
-    def __init__(self, database: Database, blobs: Blobs) -> None:
+    def __init__(self, database: Database, blobs: Blobs, root: str) -> None:
         self._database = database
         self._blobs = blobs
+        self._root = root
 
     def put(self, config_raw: bytes, manifest_raw: bytes | None = None) -> Digest:
         """Enter an image whose layers are in the store already; its ID."""
@@ -222,6 +223,7 @@ class Images:
             f"INSERT OR REPLACE INTO names(name, {_MEANING}) VALUES (?, ?, ?, ?, ?)",
             (name, image_id, time.time(), index, encode_pairs(annotations)),
         )
+        self._tell("tag", image_id, references.parse(name).familiar)
 
     def means(
         self, reference: Reference, image_id: Digest, index: Digest | None = None, annotations: Pairs = ()
@@ -254,8 +256,10 @@ class Images:
     def untag(self, reference: Reference) -> bool:
         """Whether there was such a name."""
         with self._database.transaction():
-            found = self._database.row("SELECT 1 FROM names WHERE name = ?", (str(reference),))
+            found = self._database.row("SELECT image FROM names WHERE name = ?", (str(reference),))
             self._database.execute("DELETE FROM names WHERE name = ?", (str(reference),))
+        if found:
+            self._tell("untag", found[0], reference.familiar)
         return found is not None
 
     def add_repo_digest(
@@ -293,6 +297,12 @@ class Images:
             for table in ("names", "repo_digests"):
                 self._database.execute(f"DELETE FROM {table} WHERE image = ?", (image_id,))
             self._database.execute("DELETE FROM images WHERE id = ?", (image_id,))
+        self._tell("delete", image_id, image_id)
+
+    def _tell(self, action: str, image_id: Digest, name: str) -> None:
+        from wherry.store import events
+
+        events.record(self._root, "image", action, image_id, {"name": name})
 
     @property
     def _indexes(self) -> Indexes:

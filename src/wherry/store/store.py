@@ -14,6 +14,7 @@
       blueprints/                 what images were built from; see blueprints.py
       builds/<id>/                a build, and the state of its step that failed; see builds.py
       lists/<hex>.json            lists of images that `manifest create` made; see transfer/lists.py
+      events/                     what happened; see events.py
       logs/                       whole output of the steps that failed
       containers/<id>/            one container each; see container/state.py
       volumes/<name>/_data        named volumes
@@ -70,7 +71,7 @@ class Store:
         self.root = root
         self._database = Database(f"{root}/store.db")
         self.blobs = Blobs(f"{root}/blobs/sha256", f"{root}/tmp")
-        self.images = Images(self._database, self.blobs)
+        self.images = Images(self._database, self.blobs, root)
         self.layers = LayerTable(root, self._database)
         self.records = Records(self._database)
         self.traces = Traces(self._database)
