@@ -27,9 +27,12 @@ def decide(filter_: bytes, architecture: int, number: int, *arguments: int) -> i
             (accumulator,) = struct.unpack_from("=I", data, value)
         elif code == 0x54:
             accumulator &= value
+        elif code == 0x05:
+            at += value
         else:
             holds = {
                 0x15: accumulator == value,
+                0x25: accumulator > value,
                 0x35: accumulator >= value,
                 0x45: bool(accumulator & value),
             }[code]

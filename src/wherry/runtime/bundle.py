@@ -1,7 +1,8 @@
 """A container as an OCI runtime-spec `config.json` (version 1.0.2), the words that every runtime takes.
 
-The surroundings are Docker's: moby, oci/defaults.go. One field is ours: a mount's `wherry.root`
-(`Mount.root`), which the built-in runtime understands and `oci.py` resolves for the others.
+The surroundings are Docker's: moby, oci/defaults.go. Two fields are ours: a mount's `wherry.root`
+(`Mount.root`), which the built-in runtime understands and `oci.py` resolves for the others; and
+`wherry.devices`, where device nodes that the container makes can be opened.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ import posixpath
 from typing import Any
 
 from wherry.base.errors import WherryError
-from wherry.runtime.spec import Container, Mount, Process, User
+from wherry.runtime.spec import Container, Device, Mount, Process, User
 
 ROOT_KEY = "wherry.root"
+DEVICES_KEY = "wherry.devices"
 
 
 def config(container: Container, *, in_user_namespace: bool = False) -> dict[str, Any]:
@@ -24,11 +26,18 @@ def config(container: Container, *, in_user_namespace: bool = False) -> dict[str
     }
     if container.network != "host":
         linux["sysctl"] = _sysctl(in_user_namespace)
+    if container.sysctls:
+        linux["sysctl"] = linux.get("sysctl", {}) | dict(container.sysctls)
+    opens_devices = container.privileged and not in_user_namespace
+    if opens_devices:
+        linux[DEVICES_KEY] = True
     document: dict[str, Any] = {
         "ociVersion": "1.0.2",
         "process": _process(container.process),
         "root": {"path": container.rootfs, "readonly": container.read_only},
-        "mounts": _standard_mounts(container.shm_size) + [_mount(mount) for mount in container.mounts],
+        "mounts": _standard_mounts(container.shm_size, container.privileged)
+        + [_mount(mount, opens_devices) for mount in container.mounts]
+        + [_device(device) for device in container.devices],
         "linux": linux,
     }
     if container.hostname:
@@ -52,6 +61,7 @@ def _sysctl(in_user_namespace: bool) -> dict[str, str]:
 def _process(process: Process) -> dict[str, Any]:
     if not process.args:
         raise WherryError("there is no command to run")
+    score = {} if process.oom_score_adj is None else {"oomScoreAdj": process.oom_score_adj}
     return {
         "terminal": process.terminal,
         "user": _user(process.user),
@@ -64,6 +74,7 @@ def _process(process: Process) -> dict[str, Any]:
             {"type": limit.name, "soft": limit.soft % 2**64, "hard": limit.hard % 2**64}
             for limit in process.limits
         ],
+        **score,
     }
 
 
@@ -78,21 +89,22 @@ def _capabilities(process: Process) -> dict[str, list[str]]:
     return {"bounding": names, "effective": held, "permitted": held, "inheritable": [], "ambient": []}
 
 
-def _standard_mounts(shm_size: int) -> list[dict[str, Any]]:
+def _standard_mounts(shm_size: int, privileged: bool) -> list[dict[str, Any]]:
     careful = ["nosuid", "noexec", "nodev"]
+    sys = careful if privileged else [*careful, "ro"]
     return [
         _entry("proc", "proc", "/proc", careful),
         _entry("tmpfs", "tmpfs", "/dev", ["nosuid", "strictatime", "mode=755", "size=65536k"]),
         _entry("devpts", "devpts", "/dev/pts", [
             "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5",
         ]),
-        _entry("sysfs", "sysfs", "/sys", [*careful, "ro"]),
+        _entry("sysfs", "sysfs", "/sys", sys),
         _entry("mqueue", "mqueue", "/dev/mqueue", careful),
         _entry("tmpfs", "shm", "/dev/shm", [*careful, "mode=1777", f"size={shm_size}"]),
     ]  # fmt: skip
 
 
-def _mount(mount: Mount) -> dict[str, Any]:
+def _mount(mount: Mount, opens_devices: bool) -> dict[str, Any]:
     """A mount of the caller's. The target is cleaned by its letters first, as docker does."""
     target = posixpath.normpath("/" + mount.target.lstrip("/"))
     if not mount.target.startswith("/"):
@@ -108,10 +120,15 @@ def _mount(mount: Mount) -> dict[str, Any]:
         raise WherryError(f"mount source {mount.source} is not an absolute path")
     if "bind" not in options and "rbind" not in options:
         options.insert(0, "rbind")
-    if "dev" not in options:
+    if "dev" not in options and not opens_devices:
         options.append("nodev")
     entry = _entry("bind", mount.source, target, options)
     return entry | {ROOT_KEY: mount.root} if mount.root else entry
+
+
+def _device(device: Device) -> dict[str, Any]:
+    """Read-only is the file, not the device: its mode and owner are the host's to change."""
+    return _entry("bind", device.source, device.target, ["bind", "nosuid", "noexec", "ro"])
 
 
 def _entry(kind: str, source: str, target: str, options: list[str]) -> dict[str, Any]:

@@ -55,6 +55,10 @@ def _check_resources(asked: Resources) -> None:
             "--memory-swap is less than --memory",
             hint="it is the limit of memory and swap together; -1 is no limit",
         )
+    if asked.memory_reservation and asked.memory_reservation < _LEAST_MEMORY:
+        raise UsageError("--memory-reservation: at least 6m")
+    if 0 < asked.memory < asked.memory_reservation:
+        raise UsageError("--memory-reservation is more than --memory")
     if asked.cpu_shares and asked.cpu_shares not in _SHARES:
         raise UsageError(f"--cpu-shares {asked.cpu_shares}: from {_SHARES[0]} to {_SHARES[-1]}")
     if asked.cpu_period and asked.cpu_period not in _PERIODS:

@@ -14,7 +14,7 @@ from wherry.runtime import bundle, emulation, idcalls, idmap, joining, observed,
 from wherry.runtime.helper import ExecFailed, Helper, Running, Server
 from wherry.runtime.init import linux
 from wherry.runtime.init.emulator import CANNOT
-from wherry.runtime.runtime import Runtime, Serve
+from wherry.runtime.runtime import Runtime, Serve, own_filter
 from wherry.runtime.sockets import Sockets
 from wherry.runtime.spec import Container, Emulator, Process
 
@@ -62,11 +62,18 @@ class Native(Runtime):
         if self._has_one_id:
             _show_ids(document, container.process)
         if self._has_one_id or container.seccomp:
-            document["linux"]["wherry.filter"] = self._filter(container)
+            document["linux"]["wherry.filter"] = self._filters(container)
         return partial(self._serve, container)
 
+    def _filters(self, container: Container) -> dict[str, bytes]:
+        """`filter`, and `heard` where calls are to be answered or observed, and may be; `profile` on top of
+        them, where it is not docker's default."""
+        if not container.profile:
+            return self._filter(container)
+        others = self._filter(container._replace(seccomp=False, profile="")) if self._has_one_id else {}
+        return others | {"profile": own_filter(container)}
+
     def _filter(self, container: Container) -> dict[str, bytes]:
-        """`filter`, and `heard` where calls are to be answered or observed, and may be."""
         capabilities = container.process.capabilities
         plain, heard = (seccomp.PLAIN, seccomp.HEARD) if self._has_one_id else ("", "")
         make = partial(seccomp.program, capabilities, is_confined=container.seccomp)

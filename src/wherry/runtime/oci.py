@@ -10,11 +10,12 @@ import itertools
 import json
 import os
 import shutil
+import stat
 from collections.abc import Callable
 from typing import Any
 
 from wherry.base.errors import Unsupported, WherryError
-from wherry.runtime import bundle, idmap, seccomp
+from wherry.runtime import bundle, idmap, profiles, seccomp
 from wherry.runtime.cgroups.group import LEFTOVER, remove_leftovers
 from wherry.runtime.helper import ExecFailed, Helper, Running
 from wherry.runtime.init import linux
@@ -57,14 +58,20 @@ class Oci(Runtime):
         os.mkdir(folder)
         _check_text(container)
         document = bundle.config(container, in_user_namespace=self._in_user_namespace)
-        if container.seccomp:
+        if container.profile:
+            own = profiles.parse(container.profile, container.process.capabilities)
+            document["linux"]["seccomp"] = profiles.as_oci(own)
+        elif container.seccomp:
             document["linux"]["seccomp"] = seccomp.profile(container.process.capabilities)
         count = len(document["mounts"])
-        mounts = _take_mounts(document, range(count - len(container.mounts), count), folder)
+        own_mounts = len(container.mounts) + len(container.devices)
+        mounts = _take_mounts(document, range(count - own_mounts, count), folder)
         document["root"]["path"] = f"{folder}/rootfs"
         os.mkdir(f"{folder}/rootfs")
-        if self._crun_without_cgroups and not self._in_user_namespace:
+        if self._crun_without_cgroups and not self._in_user_namespace and not container.privileged:
             _withhold(document, "CAP_MKNOD")
+        if not self._crun_without_cgroups and not self._in_user_namespace:
+            document["linux"]["resources"] = {"devices": _allowed(container)}
         if self._in_user_namespace and container.network == "host":
             number = _show_sys(document)
             mounts += _take_mounts(document, range(number, number + 1), folder)
@@ -77,6 +84,7 @@ class Oci(Runtime):
             "terminal": container.process.terminal,
             "rootfs": container.rootfs,
             "mounts": mounts,
+            "opens_devices": bundle.DEVICES_KEY in document["linux"],
             "hide_cgroups": self._crun_without_cgroups and os.path.isdir(f"{_CGROUPS}/unified"),
         }
         try:
@@ -88,9 +96,22 @@ class Oci(Runtime):
             raise _explained(error) from None
 
     def _confine(self, document: dict[str, Any], container: Container) -> Serve | None:
-        if self._crun_without_cgroups and not self._in_user_namespace:
+        if self._crun_without_cgroups and not self._in_user_namespace and not container.privileged:
             _withhold(document, "CAP_MKNOD")
         return super()._confine(document, container)
+
+
+def _allowed(container: Container) -> list[dict[str, Any]]:
+    """What the cgroup that guards the devices is to let through, besides what it always does."""
+    if container.privileged:
+        return [{"allow": True, "access": "rwm"}]
+    rules: list[dict[str, Any]] = []
+    for device in container.devices:
+        node = os.stat(device.source)
+        kind = "b" if stat.S_ISBLK(node.st_mode) else "c"
+        numbers = {"major": os.major(node.st_rdev), "minor": os.minor(node.st_rdev)}
+        rules.append({"allow": True, "type": kind, **numbers, "access": "rwm"})
+    return rules
 
 
 def _own_cgroups() -> bool:

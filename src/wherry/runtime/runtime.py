@@ -25,6 +25,13 @@ class _Lasting:
         return True
 
 
+def own_filter(container: Container) -> bytes:
+    """The filter of the container's own profile."""
+    from wherry.runtime import filtering, profiles
+
+    return filtering.compiled(profiles.parse(container.profile, container.process.capabilities))
+
+
 class Runtime(ABC):
     """Its containers are children of one helper process, and end with it; see `helper.Helper`."""
 
@@ -81,7 +88,9 @@ class Runtime(ABC):
 
     def _confine(self, document: dict[str, Any], container: Container) -> Serve | None:
         """Put into an order what keeps its process within bounds; what serves it then, or None."""
-        if container.seccomp:
+        if container.profile:
+            document["linux"]["wherry.filter"] = {"profile": own_filter(container)}
+        elif container.seccomp:
             filters = {"filter": seccomp.program(container.process.capabilities)}
             document["linux"]["wherry.filter"] = filters
         return None

@@ -13,13 +13,25 @@ from __future__ import annotations
 import errno
 import functools
 import os
-import struct
 from typing import Any
 
 from wherry.base.errors import Unsupported
-from wherry.base.tuples import NamedTuple
 from wherry.runtime import idcalls
 from wherry.runtime import observed as observation
+from wherry.runtime.bpf import (
+    AND,
+    ARCHITECTURE_AT,
+    ARGUMENT_AT,
+    DENY_EXISTENCE,
+    IF_ANY_BIT,
+    IF_AT_LEAST,
+    IF_EQUAL,
+    LOAD,
+    NUMBER_AT,
+    RETURN,
+    Step,
+    pack,
+)
 
 _UNLOCKED_BY = {
     "CAP_BPF": "bpf",
@@ -100,39 +112,26 @@ _NOT_THERE = {
     "lsm_list_modules",
 }
 
-_LOAD, _RETURN = 0x20, 0x06  # BPF_LD|BPF_W|BPF_ABS, BPF_RET|BPF_K
-_IF_EQUAL, _IF_AT_LEAST, _IF_ANY_BIT, _AND = 0x15, 0x35, 0x45, 0x54
-_NUMBER_AT, _ARCHITECTURE_AT, _ARGUMENT_AT = 0, 4, 16  # struct seccomp_data; the low half of an argument
 _ALLOW = 0x7FFF0000
 _REFUSE = 0x00050000 | errno.EPERM
-_DENY_EXISTENCE = 0x00050000 | errno.ENOSYS
 _SUCCEED = 0x00050000
 _NOTIFY = 0x7FC00000
 
 
-class _Step(NamedTuple):
-    """A BPF instruction whose jumps, where it has them, count from the next one."""
-
-    code: int
-    value: int
-    then: int = 0
-    otherwise: int = 0
-
-
-_ANSWERS = [_Step(_RETURN, value) for value in (_ALLOW, _REFUSE, _DENY_EXISTENCE, _NOTIFY, _SUCCEED)]
+_ANSWERS = [Step(RETURN, value) for value in (_ALLOW, _REFUSE, DENY_EXISTENCE, _NOTIFY, _SUCCEED)]
 _ALLOWED, _REFUSED, _UNKNOWN, _HEARD, _SUCCEEDS = range(len(_ANSWERS))
 _KIND, _DEVICES = 0xF000, (0x2000, 0x6000)  # of a file's mode: its kind; character and block devices
 _MODE_ARGUMENT = {"mknod": 1, "mknodat": 2}
-_ARGUMENT = _Step(_LOAD, _ARGUMENT_AT)
+_ARGUMENT = Step(LOAD, ARGUMENT_AT)
 _CHECKS = {
-    "clone": [_ARGUMENT, _Step(_IF_ANY_BIT, _NAMESPACES, 1, 0), *_ANSWERS[:2]],
+    "clone": [_ARGUMENT, Step(IF_ANY_BIT, _NAMESPACES, 1, 0), *_ANSWERS[:2]],
     "personality": [
         _ARGUMENT,
-        *(_Step(_IF_EQUAL, value, len(_PERSONALITIES) - at) for at, value in enumerate(_PERSONALITIES)),
-        _Step(_RETURN, _REFUSE),
-        _Step(_RETURN, _ALLOW),
+        *(Step(IF_EQUAL, value, len(_PERSONALITIES) - at) for at, value in enumerate(_PERSONALITIES)),
+        Step(RETURN, _REFUSE),
+        Step(RETURN, _ALLOW),
     ],
-    "socket": [_ARGUMENT, _Step(_IF_EQUAL, _AF_VSOCK, 1, 0), *_ANSWERS[:2]],
+    "socket": [_ARGUMENT, Step(IF_EQUAL, _AF_VSOCK, 1, 0), *_ANSWERS[:2]],
 }
 
 
@@ -155,7 +154,7 @@ def program(
     whose calls it cannot tell. Without `is_confined` docker's profile is not asked.
     """
     younger = _UNKNOWN if is_confined else _ALLOWED
-    steps = [_Step(_LOAD, _ARCHITECTURE_AT)]
+    steps = [Step(LOAD, ARCHITECTURE_AT)]
     for architecture, table in tables(machine):
         answered = _answered(architecture, ids)
         heard = observation.numbers(architecture) if observed == observation.FILES else frozenset()
@@ -168,9 +167,9 @@ def program(
             answered |= _sockets(architecture)
             refused -= {"socket"}
         block = _block({table[name]: name for name in table if name in refused}, answered, rest, younger)
-        steps += [_Step(_IF_EQUAL, architecture, 0, len(block)), *block]
+        steps += [Step(IF_EQUAL, architecture, 0, len(block)), *block]
     steps.append(_ANSWERS[younger])
-    return b"".join(struct.pack("=HBBI", step.code, step.then, step.otherwise, step.value) for step in steps)
+    return pack(steps)
 
 
 def profile(capabilities: tuple[str, ...], machine: str = os.uname().machine) -> dict[str, Any]:
@@ -215,7 +214,7 @@ def _allowed_by(capabilities: tuple[str, ...]) -> set[str]:
     return {name for capability in capabilities for name in _UNLOCKED_BY.get(capability, "").split()}
 
 
-def _answered(architecture: int, ids: str) -> dict[int, int | list[_Step]]:
+def _answered(architecture: int, ids: str) -> dict[int, int | list[Step]]:
     """What becomes of the calls about ids, by their numbers."""
     if not ids:
         return {}
@@ -227,13 +226,13 @@ def _answered(architecture: int, ids: str) -> dict[int, int | list[_Step]]:
     }
 
 
-def _sockets(architecture: int) -> dict[int, int | list[_Step]]:
+def _sockets(architecture: int) -> dict[int, int | list[Step]]:
     """What becomes of the calls that make sockets, where it is heard of those that lead to a network."""
     local = observation.LOCAL_FAMILIES
     check = [
         _ARGUMENT,
-        _Step(_IF_EQUAL, _AF_VSOCK, len(local) + 2),
-        *(_Step(_IF_EQUAL, family, len(local) - at) for at, family in enumerate(local)),
+        Step(IF_EQUAL, _AF_VSOCK, len(local) + 2),
+        *(Step(IF_EQUAL, family, len(local) - at) for at, family in enumerate(local)),
         _ANSWERS[_HEARD],
         _ANSWERS[_ALLOWED],
         _ANSWERS[_REFUSED],
@@ -242,43 +241,43 @@ def _sockets(architecture: int) -> dict[int, int | list[_Step]]:
     return {number: check if name == "socket" else _HEARD for name, number in makers.items()}
 
 
-def _checked(name: str, answer: int) -> int | list[_Step]:
+def _checked(name: str, answer: int) -> int | list[Step]:
     if name in _MODE_ARGUMENT:
         return _of_devices(_MODE_ARGUMENT[name], answer)
     argument = idcalls.MAKING.get(name)
     if argument is None:
         return answer
-    check = [_Step(_LOAD, _ARGUMENT_AT + 8 * argument), _Step(_IF_ANY_BIT, os.O_CREAT, 0, 1)]
+    check = [Step(LOAD, ARGUMENT_AT + 8 * argument), Step(IF_ANY_BIT, os.O_CREAT, 0, 1)]
     return [*check, _ANSWERS[answer], _ANSWERS[_ALLOWED]]
 
 
-def _of_devices(argument: int, answer: int) -> list[_Step]:
+def _of_devices(argument: int, answer: int) -> list[Step]:
     """`answer` where the kind of file to make is a device; pipes and files are really made."""
     return [
-        _Step(_LOAD, _ARGUMENT_AT + 8 * argument),
-        _Step(_AND, _KIND),
-        _Step(_IF_EQUAL, _DEVICES[0], 1, 0),
-        _Step(_IF_EQUAL, _DEVICES[1], 0, 1),
+        Step(LOAD, ARGUMENT_AT + 8 * argument),
+        Step(AND, _KIND),
+        Step(IF_EQUAL, _DEVICES[0], 1, 0),
+        Step(IF_EQUAL, _DEVICES[1], 0, 1),
         _ANSWERS[answer],
-        _Step(_RETURN, _ALLOW),
+        Step(RETURN, _ALLOW),
     ]
 
 
 def _block(
-    refused: dict[int, str], answered: dict[int, int | list[_Step]], rest: int, younger: int
-) -> list[_Step]:
+    refused: dict[int, str], answered: dict[int, int | list[Step]], rest: int, younger: int
+) -> list[Step]:
     """The decision for one architecture: numbers compared one by one, then the answers, then the checks.
 
     `rest` is the answer to calls that nothing is said of, `younger` to those that nobody knew. The kernel
     remembers which calls are always allowed (Linux 5.11), and asks for those no more.
     """
-    decisions: dict[int, int | list[_Step]] = {
+    decisions: dict[int, int | list[Step]] = {
         number: _CHECKS.get(name) or (_UNKNOWN if name in _NOT_THERE else _REFUSED)
         for number, name in refused.items()
     }
     decisions |= {number: decision for number, decision in answered.items() if number not in refused}
-    steps = [_Step(_LOAD, _NUMBER_AT), _Step(_IF_AT_LEAST, _NEWEST + 1, len(decisions) + 1 + younger)]
-    checks: list[_Step] = []
+    steps = [Step(LOAD, NUMBER_AT), Step(IF_AT_LEAST, _NEWEST + 1, len(decisions) + 1 + younger)]
+    checks: list[Step] = []
     for at, (number, decision) in enumerate(decisions.items()):
         # Behind the last comparison is the answer to the rest, then all answers, and the checks.
         target = len(decisions) - at
@@ -287,5 +286,5 @@ def _block(
         else:
             target += len(_ANSWERS) + len(checks)
             checks += decision
-        steps.append(_Step(_IF_EQUAL, number, target))
+        steps.append(Step(IF_EQUAL, number, target))
     return [*steps, _ANSWERS[rest], *_ANSWERS, *checks]

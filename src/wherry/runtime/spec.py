@@ -79,7 +79,8 @@ class Resources(NamedTuple):
     `memory_swap` counts memory and swap together; -1 is no limit, and where it is not given, swap may be as
     much as memory. All processors together get `cpu_quota` in each `cpu_period` (0: 100 ms). `cpu_shares` is
     a weight, 1024 the usual one; `cpus` and `memory_nodes` are lists such as 0-2,4. `parent` is the cgroup
-    to make the container's in. What is 0 or empty is not limited.
+    to make the container's in. `pids` counts processes and threads. Where memory is short, the container
+    keeps its `memory_reservation` longest. What is 0 or empty is not limited.
     """
 
     memory: int = 0
@@ -90,6 +91,8 @@ class Resources(NamedTuple):
     cpus: str = ""
     memory_nodes: str = ""
     parent: str = ""
+    pids: int = 0
+    memory_reservation: int = 0
 
 
 class Conditions(NamedTuple):
@@ -117,6 +120,15 @@ class Process(NamedTuple):
     capabilities: tuple[str, ...] = DEFAULT_CAPABILITIES
     no_new_privileges: bool = False
     limits: tuple[Limit, ...] = ()
+    oom_score_adj: int | None = None
+    """-1000 (never) to 1000: how soon the kernel kills it where memory is short; None: as wherry."""
+
+
+class Device(NamedTuple):
+    """A device node: `source` on the host, `target` in the container. It is one there by a mount."""
+
+    source: str
+    target: str
 
 
 class Container(NamedTuple):
@@ -124,12 +136,15 @@ class Container(NamedTuple):
 
     `network` is "host", "none" (a loopback device only) or "private" (as "none"; who starts the container
     attaches it to something). `shm_size` is in bytes. An empty `hostname` keeps the host's name. `seccomp`
-    is docker's default profile, on or off. `upper` is overlay's folder of the changes to `rootfs`; in the
-    single-id mode `journal`, a new file, gets the owners that files in it were given and cannot carry.
+    is docker's default profile, on or off, or the one whose text is `profile` (profiles.py). `upper` is
+    overlay's folder of the changes to `rootfs`; in the single-id mode `journal`, a new file, gets the owners
+    that files in it were given and cannot carry.
     `observed` is a new file that gets whether the container made a socket that leads to a network, and with
     `watched` what it looked at (`init/listener.py`); "" for neither. `caches` are mounts of it that other
     processes may write to at the same time; their content is no matter, but for links in them. `emulator`
     executes what is for its machine; it comes from `Runtime.emulator`.
+    `privileged`: /sys can be written to as far as the kernel lets its root; for the machine's root, device
+    nodes that it makes can be opened. Its capabilities, paths and devices are given like all others'.
     The numbers of further processes begin above `first_pid`, where runtime and kernel let us choose.
     """
 
@@ -144,6 +159,10 @@ class Container(NamedTuple):
     masked_paths: tuple[str, ...] = MASKED_PATHS
     read_only_paths: tuple[str, ...] = READ_ONLY_PATHS
     seccomp: bool = True
+    profile: str = ""
+    devices: tuple[Device, ...] = ()
+    sysctls: tuple[tuple[str, str], ...] = ()
+    privileged: bool = False
     upper: str = ""
     journal: str = ""
     observed: str = ""

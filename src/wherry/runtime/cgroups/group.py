@@ -27,9 +27,10 @@ LEFTOVER = "wherry."
 
 _PATIENCE = 2.0  # seconds that the kernel may take to let go of a cgroup whose processes have ended
 _FLAGS = {
-    "memory": "--memory",
+    "memory": "--memory and --memory-reservation",
     "cpu": "--cpus, --cpu-quota and --cpu-shares",
     "cpuset": "--cpuset-cpus and --cpuset-mems",
+    "pids": "--pids-limit",
 }
 
 

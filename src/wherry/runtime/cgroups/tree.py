@@ -9,7 +9,7 @@ import os
 
 from wherry.base.tuples import NamedTuple
 
-CONTROLLERS = frozenset({"memory", "cpu", "cpuset"})
+CONTROLLERS = frozenset({"memory", "cpu", "cpuset", "pids"})
 
 SELF = "wherry-self"
 """The cgroup that wherry moves to, to be out of the way of those that it makes."""

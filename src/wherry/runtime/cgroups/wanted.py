@@ -15,23 +15,31 @@ Files = list[tuple[str, str]]
 def wanted(resources: Resources, version: int) -> dict[str, Files]:
     """For each controller that is needed: files and their content, in the order in which to write them."""
     make = (_memory_1, _cpu_1) if version == 1 else (_memory_2, _cpu_2)
-    found = {"memory": make[0](resources), "cpu": make[1](resources), "cpuset": _cpuset(resources)}
+    found = {
+        "memory": make[0](resources),
+        "cpu": make[1](resources),
+        "cpuset": _cpuset(resources),
+        "pids": [("pids.max", str(resources.pids))] if resources.pids else [],
+    }
     return {controller: files for controller, files in found.items() if files}
 
 
 def _memory_1(asked: Resources) -> Files:
+    soft = [("memory.soft_limit_in_bytes", str(asked.memory_reservation))] if asked.memory_reservation else []
     if not asked.memory:
-        return []
+        return soft
     total = asked.memory_swap or 2 * asked.memory
-    return [("memory.limit_in_bytes", str(asked.memory)), ("memory.memsw.limit_in_bytes", str(total))]
+    hard = [("memory.limit_in_bytes", str(asked.memory)), ("memory.memsw.limit_in_bytes", str(total))]
+    return hard + soft
 
 
 def _memory_2(asked: Resources) -> Files:
     """Version 2 counts swap for itself."""
+    soft = [("memory.low", str(asked.memory_reservation))] if asked.memory_reservation else []
     if not asked.memory:
-        return []
+        return soft
     swap = "max" if asked.memory_swap < 0 else str((asked.memory_swap or 2 * asked.memory) - asked.memory)
-    return [("memory.max", str(asked.memory)), ("memory.swap.max", swap)]
+    return [("memory.max", str(asked.memory)), ("memory.swap.max", swap), *soft]
 
 
 def _cpu_1(asked: Resources) -> Files:

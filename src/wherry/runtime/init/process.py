@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
-_CAPABILITIES = (  # by number
+CAPABILITIES = (  # by number
     "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP",
     "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER",
     "SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE",
@@ -57,8 +57,9 @@ def execute(
     """Execute the command; every descriptor above `keep` is closed, `keep` itself when it succeeds.
 
     `seccomp` is the `filter` put on it, an array of struct sock_filter; or `heard`, where the kernel lets
-    wherry hear of calls, which is told by `keep`. With `wherry.shown` the user is the only one there is, and
-    is shown by these ids. It becomes a process of the user namespace `namespace`, if one is given.
+    wherry hear of calls, which is told by `keep`; and on top of it the `profile`, where there is one. With
+    `wherry.shown` the user is the only one there is, and is shown by these ids. It becomes a process of the
+    user namespace `namespace`, if one is given.
     """
     # No descriptor may lead out of the root any more when the folder is entered (CVE-2024-21626).
     namespace = _close_others(keep, namespace)
@@ -70,6 +71,8 @@ def execute(
         _take_terminal()
     os.umask(user.get("umask", 0o022))
     _set_limits(process["rlimits"])
+    if "oomScoreAdj" in process:
+        _set_score(process["oomScoreAdj"])
     entered = _enter(process["cwd"], retry=True)
     if namespace >= 0:
         linux.join(namespace, linux.CLONE_NEWUSER)  # not sooner: limits may be raised in the outer one alone
@@ -79,13 +82,19 @@ def execute(
     shown = process.get("wherry.shown")
     if shown:
         _show_as(*shown)
-    if seccomp:
+    profile = seccomp.get("profile", b"")
+    if len(seccomp) > bool(profile):
         _filter(seccomp, keep)  # now: without no_new_privs it takes the CAP_SYS_ADMIN that goes next
+    is_late = process["noNewPrivileges"]
+    if profile and not is_late:
+        linux.filter_calls(profile)
     _become(None if shown else user, process["capabilities"])
     if not entered:
         _enter(process["cwd"], retry=False)
     environment = dict(item.split("=", 1) for item in process["env"])
     path = _find(process["args"][0], environment.get("PATH", ""))
+    if profile and is_late:
+        linux.filter_calls(profile)  # as late as can be: it need not allow what was done until here
     try:
         os.execve(path, process["args"], environment)
     except OSError as error:
@@ -170,6 +179,15 @@ def _set_limits(limits: list[dict[str, Any]]) -> None:
             raise Failed(f"cannot set {limit['type']}: {_lower(error)}") from None
 
 
+def _set_score(score: int) -> None:
+    try:
+        file = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_NOFOLLOW)
+        os.write(file, b"%d" % score)
+        os.close(file)
+    except OSError as error:
+        raise Failed(f"cannot set the OOM score to {score}: {_lower(error)}") from None
+
+
 def _enter(folder: str, *, retry: bool) -> bool:
     """Change to the working folder; False where the user's own rights may succeed later."""
     try:
@@ -239,9 +257,9 @@ def _mask(names: list[str]) -> int:
     mask = 0
     for name in names:
         bare = name.removeprefix("CAP_")
-        if bare not in _CAPABILITIES:
+        if bare not in CAPABILITIES:
             raise Failed(f"unknown capability {name}")
-        mask |= 1 << _CAPABILITIES.index(bare)
+        mask |= 1 << CAPABILITIES.index(bare)
     return mask
 
 

@@ -56,13 +56,14 @@ def build(document: dict[str, Any], registrations: int = -1) -> tuple[int, Creat
     """
     os.umask(0)
     linux.make_private()
-    root = _mount_root(document["root"]["path"])
+    guard = 0 if document["linux"].get("wherry.devices") else linux.MOUNT_ATTR_NODEV
+    root = _mount_root(document["root"]["path"], guard)
     created: Created = []
     if registrations >= 0:
         place = make_place(root, "/proc", True, created)  # /proc itself comes on top of it
         linux.attach(registrations, place)
     for entry in document["mounts"]:
-        _mount(root, entry, created)
+        _mount(root, entry, created, guard)
     _make_devices(root)
     console = (
         _make_terminal(root, document["process"]["user"]["uid"]) if document["process"]["terminal"] else None
@@ -83,11 +84,12 @@ def enter(root: int) -> None:
         raise Failed(f"cannot change the root: {error.strerror}") from None
 
 
-def _mount_root(path: str) -> int:
+def _mount_root(path: str, guard: int) -> int:
     """pivot_root(2) wants a mount of its own, so the root filesystem is bound onto itself."""
     try:
         tree = linux.open_tree(path, recursive=True)
-        linux.set_attributes(tree, linux.MOUNT_ATTR_NODEV, recursive=True)
+        if guard:
+            linux.set_attributes(tree, guard, recursive=True)
         place = os.open(path, os.O_PATH | os.O_DIRECTORY)
         linux.attach(tree, place)
     except OSError as error:
@@ -96,8 +98,8 @@ def _mount_root(path: str) -> int:
     return tree
 
 
-def _mount(root: int, entry: dict[str, Any], created: Created) -> None:
-    tree = detached(entry)
+def _mount(root: int, entry: dict[str, Any], created: Created, guard: int) -> None:
+    tree = detached(entry, guard)
     if tree is None:
         return
     try:
@@ -109,12 +111,15 @@ def _mount(root: int, entry: dict[str, Any], created: Created) -> None:
     os.close(tree)
 
 
-def detached(entry: dict[str, Any]) -> int | None:
-    """The mount that `entry` describes, not attached anywhere yet; None for one to do without."""
+def detached(entry: dict[str, Any], guard: int = 0) -> int | None:
+    """The mount that `entry` describes, not attached anywhere yet; None for one to do without.
+
+    `guard` are attributes of /dev: see `_make_devices`; other runtimes make the nodes in it.
+    """
     target, kind = entry["destination"], entry["type"]
     attributes, options = _parse(entry["options"])
     if target == "/dev" and kind == "tmpfs":
-        attributes |= linux.MOUNT_ATTR_NODEV  # see _make_devices; other runtimes make the nodes in it
+        attributes |= guard
     try:
         return _bind(entry, attributes, options) if kind == "bind" else _filesystem(kind, attributes, options)
     except OSError as error:
@@ -320,6 +325,7 @@ def _mask(root: int, paths: list[str]) -> None:
             continue
         if not stat.S_ISDIR(os.fstat(place).st_mode):
             cover = linux.open_tree("/dev/null", recursive=False)
+            linux.set_attributes(cover, linux.MOUNT_ATTR_RDONLY, recursive=False)  # as in _make_devices
         elif empty < 0:
             cover = empty = linux.new_mount("tmpfs", [("nr_inodes", "1")], linux.MOUNT_ATTR_RDONLY)
         else:

@@ -57,7 +57,8 @@ def _hide(order: dict[str, Any]) -> None:
 def _mount(order: dict[str, Any]) -> Created:
     """The root and the container's mounts, in the bundle; the mount points that had to be made."""
     tree = linux.open_tree(order["rootfs"], recursive=True)
-    linux.set_attributes(tree, linux.MOUNT_ATTR_NODEV, recursive=True)
+    if not order["opens_devices"]:
+        linux.set_attributes(tree, linux.MOUNT_ATTR_NODEV, recursive=True)
     _cover("rootfs", tree)
     root = os.open("rootfs", os.O_PATH | os.O_DIRECTORY)
     created: Created = []
