@@ -10,6 +10,8 @@ import pytest
 from support import hosts, programs
 from support.cli import Wherry
 from support.hosts import HOSTS, Host
+from support.places import PLACES, Place
+from support.places import place as made_place
 from support.running import make_rootfs
 from support.victim import Victim
 from support.victim import victim as made_victim
@@ -44,6 +46,13 @@ def host(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     """Each runtime, as root and for an ordinary user: a test that takes it is run through all of them."""
     with hosts.host(request.param, tmp_path_factory.mktemp("runtime")) as opened:
         yield opened
+
+
+@pytest.fixture(scope="module", params=PLACES)
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    """Each mode and runtime of `wherry run`, with a store that all tests of a module share."""
+    with made_place(request.param) as found:
+        yield found
 
 
 @pytest.fixture

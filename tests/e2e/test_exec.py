@@ -85,7 +85,7 @@ def test_the_image_s_user_and_folder_are_the_default(box: Wherry) -> None:
         (["-it", "web", "sh"], 125, "the input device is not a TTY"),
         (["web"], 125, "exec needs a command"),
         (["nobody", "true"], 125, "no such container: nobody"),
-        (["--privileged", "web", "true"], 125, "unknown flag: --privileged"),
+        (["--privilege", "web", "true"], 125, "unknown flag: --privilege"),
         (["--env-file", "/none", "web", "true"], 125, "cannot read the env file /none"),
     ],
 )

@@ -30,6 +30,7 @@ def register(parser: argparse.ArgumentParser) -> None:
     add("--shm-size", default="", metavar="SIZE", help="the size of /dev/shm (default 64m)")
     add("--ulimit", action="append", default=[], metavar="NAME=SOFT[:HARD]", help="set a resource limit")
     add("-m", "--memory", default="", metavar="SIZE", help="the most memory that may be used")
+    add("--memory-reservation", default="", metavar="SIZE", help="what is left to it where memory is short")
     add("--memory-swap", default="", metavar="SIZE", help="the same with swap; -1 for as much as there is")
     add("--cpus", default="", metavar="NUMBER", help="the most processor time, 1.5 is one and a half of them")
     add("--cpu-period", type=int, default=0, metavar="MICROSECONDS", help="what --cpu-quota is a part of")
@@ -37,6 +38,7 @@ def register(parser: argparse.ArgumentParser) -> None:
     add("-c", "--cpu-shares", type=int, default=0, metavar="WEIGHT", help="relative weight (usually 1024)")
     add("--cpuset-cpus", default="", metavar="LIST", help="the processors that may be used, such as 0-2,4")
     add("--cpuset-mems", default="", metavar="LIST", help="the memory nodes that may be used")
+    add("--pids-limit", type=int, default=0, metavar="NUMBER", help="the most processes; -1 is no limit")
     add("--cgroup-parent", default="", metavar="PATH", help="the cgroup to make the limited one in")
 
 
@@ -56,6 +58,8 @@ def read(args: argparse.Namespace, settings: Settings) -> Conditions:
             cpus=_list("--cpuset-cpus", args.cpuset_cpus),
             memory_nodes=_list("--cpuset-mems", args.cpuset_mems),
             parent=args.cgroup_parent,
+            pids=max(args.pids_limit, 0),
+            memory_reservation=_size("--memory-reservation", args.memory_reservation),
         ),
     )
 

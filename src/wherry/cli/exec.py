@@ -23,6 +23,11 @@ def register(parser: Parser) -> None:
     add("-e", "--env", metavar="NAME[=VALUE]", action="append", help="set an environment variable")
     add("--env-file", metavar="FILE", action="append", help="read environment variables from a file")
     add("-i", "--interactive", action="store_true", help="keep stdin open")
+    add(
+        "--privileged",
+        action="store_true",
+        help="give it all capabilities that the container's user may have",
+    )
     add("-t", "--tty", action="store_true", help="give the process a terminal")
     add("-u", "--user", metavar="NAME|UID[:GROUP]", default="", help="the user to run as")
     add("-w", "--workdir", metavar="DIR", default="", help="the working directory")
@@ -66,4 +71,5 @@ def _order(args: argparse.Namespace) -> Order:
         working_dir=args.workdir,
         terminal=args.tty,
         interactive=args.interactive,
+        privileged=args.privileged,
     )

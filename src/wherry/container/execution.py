@@ -27,6 +27,7 @@ class Order(NamedTuple):
     working_dir: str = ""
     terminal: bool = False
     interactive: bool = False
+    privileged: bool = False
 
     def encode(self) -> bytes:
         return json.dumps(self).encode("ascii")
@@ -43,9 +44,8 @@ def decode(raw: bytes) -> Order:
 
 def process(order: Order, spec: Spec, container: runtime.Container) -> runtime.Process:
     """What the container's runtime is to execute; the variables are the container's with the order's."""
-    user = users.find(
-        order.user or spec.user, _read(container.rootfs, "etc/passwd"), _read(container.rootfs, "etc/group")
-    )
+    passwd, group = _read(container.rootfs, "etc/passwd"), _read(container.rootfs, "etc/group")
+    user = users.find(order.user or spec.user, passwd, group, spec.rights.groups)
     asked = {item.partition("=")[0] for item in spec.env}
     of_the_first = {"HOME", "TERM"} - asked
     kept = [item for item in container.process.env if item.partition("=")[0] not in of_the_first]
@@ -60,7 +60,14 @@ def process(order: Order, spec: Spec, container: runtime.Container) -> runtime.P
         cwd=order.working_dir or spec.working_dir,
         user=user,
         terminal=order.terminal,
+        capabilities=_all() if order.privileged else container.process.capabilities,
     )
+
+
+def _all() -> tuple[str, ...]:
+    from wherry.runtime import capabilities
+
+    return capabilities.available()
 
 
 def _read(rootfs: str, path: str) -> bytes:

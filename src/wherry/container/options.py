@@ -6,7 +6,7 @@ import re
 
 from wherry.base.errors import UsageError
 from wherry.base.tuples import NamedTuple
-from wherry.container import networking
+from wherry.container import networking, rights
 from wherry.container.health import Health
 from wherry.container.loglimits import LogLimits
 from wherry.container.mounting import Volume
@@ -73,6 +73,7 @@ def check(options: Options) -> None:
     if options.name:
         check_name(options.name)
     networking.check(options.network)
+    rights.check(options.rights, options.network)
     if options.ports and options.network == "none":
         raise UsageError("-p needs a network, and --network none has none")
     if options.hostname and not _is_hostname(options.hostname):

@@ -13,7 +13,7 @@ from wherry.container.state import Folder, Spec
 from wherry.layer.entry import FILE
 from wherry.layer.layers import Layers
 from wherry.oci.digest import Digest
-from wherry.runtime import etcfiles, users
+from wherry.runtime import etcfiles, reaper, users
 from wherry.runtime import spec as runtime
 from wherry.runtime.hostca import HostCA, host_ca
 from wherry.snapshot.snapshotter import choose_again, open_snapshotter
@@ -55,19 +55,26 @@ def prepared(store: Store, folder: Folder, spec: Spec) -> Iterator[runtime.Conta
             id=spec.id,
             rootfs=mounted.path,
             process=_process(spec, view, ca.env),
-            mounts=(*_etc_mounts(folder, spec), *_mounts(sources), *ca.mounts),
+            mounts=(*_init_mounts(spec), *_etc_mounts(folder, spec), *_mounts(sources), *ca.mounts),
             hostname="" if spec.network == "host" else spec.hostname,
             network=_NETWORKS[spec.network],
             read_only=spec.read_only,
             shm_size=spec.conditions.shm_size,
-            seccomp=spec.rights.seccomp,
+            masked_paths=spec.rights.masked_paths(),
+            read_only_paths=spec.rights.read_only_paths(),
+            seccomp=spec.rights.is_filtered(),
+            profile=spec.rights.profile,
+            devices=spec.rights.device_nodes(),
+            sysctls=spec.rights.sysctls,
+            privileged=spec.rights.privileged,
         )
 
 
 def _process(spec: Spec, view: View, extra: tuple[str, ...]) -> runtime.Process:
-    user = users.find(spec.user, view.read_if_there("etc/passwd"), view.read_if_there("etc/group"))
+    passwd, group = view.read_if_there("etc/passwd"), view.read_if_there("etc/group")
+    user = users.find(spec.user, passwd, group, spec.rights.groups)
     return runtime.Process(
-        args=spec.args,
+        args=(*reaper.COMMAND, *spec.args) if spec.rights.init else spec.args,
         env=environment.complete(
             spec.env, hostname=spec.hostname, home=user.home, terminal=spec.terminal, extra=extra
         ),
@@ -75,7 +82,9 @@ def _process(spec: Spec, view: View, extra: tuple[str, ...]) -> runtime.Process:
         user=user,
         terminal=spec.terminal,
         no_new_privileges=spec.rights.no_new_privileges,
+        capabilities=spec.rights.capabilities(),
         limits=spec.conditions.limits,
+        oom_score_adj=spec.rights.oom_score_adj,
     )
 
 
@@ -93,6 +102,11 @@ def _mounts(sources: dict[Volume, str]) -> list[runtime.Mount]:
         runtime.Mount("bind", path, volume.target, ("rbind", "ro" if volume.read_only else "rw"))
         for volume, path in sources.items()
     ]
+
+
+def _init_mounts(spec: Spec) -> list[runtime.Mount]:
+    """Before the user's own: one that covers it hides it, and nothing is made on the host for it."""
+    return [reaper.mount()] if spec.rights.init else []
 
 
 def _etc_mounts(folder: Folder, spec: Spec) -> list[runtime.Mount]:

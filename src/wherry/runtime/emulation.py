@@ -108,12 +108,12 @@ def _program(machine: Machine, path: str | None) -> str:
     """The static emulator; "" where there is none. One that needs libraries finds none in an image."""
     for name in (f"qemu-{machine.name}-static", f"qemu-{machine.name}"):
         found = shutil.which(name, path=path)
-        if found and _is_static(found):
+        if found and is_static(found):
             return os.path.realpath(found)
     return ""
 
 
-def _is_static(path: str) -> bool:
+def is_static(path: str) -> bool:
     try:
         return not programs.interpreter(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
     except (OSError, ValueError):

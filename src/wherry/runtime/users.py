@@ -8,6 +8,8 @@ does not become user 0.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from wherry.base.errors import NotFound, WherryError
 from wherry.base.tuples import NamedTuple
 from wherry.runtime.spec import User
@@ -15,8 +17,9 @@ from wherry.runtime.spec import User
 HIGHEST_ID = 2**31 - 1
 
 
-def find(user: str, passwd: bytes, group: bytes) -> User:
-    """The user that `user` ("", "name", "1000", "name:group", "1000:1000", ...) means.
+def find(user: str, passwd: bytes, group: bytes, more: Sequence[str] = ()) -> User:
+    """The user that `user` ("", "name", "1000", "name:group", "1000:1000", ...) means; `more` are groups to
+    be in besides.
 
     `groups` starts with the primary group, as docker passes it since CVE-2022-36109. NotFound for a name
     that the files do not have; WherryError for a number out of range.
@@ -28,12 +31,20 @@ def find(user: str, passwd: bytes, group: bytes) -> User:
     else:
         uid, gid, home, name = account
     groups = _groups(group)
+    others: list[int] = []
     if colon and group_text:
-        gid = next((item.gid for item in groups if group_text in (item.name, str(item.gid))), -1)
-        gid = gid if gid >= 0 else _number(group_text, "group", "group")
-        return User(uid, gid, (gid,), home, name)
-    others = (item.gid for item in groups if name and name in item.members)
+        gid = _group_id(group_text, groups)
+    else:
+        others = [item.gid for item in groups if name and name in item.members]
+    others += [_group_id(word, groups) for word in more]
     return User(uid, gid, tuple(dict.fromkeys((gid, *others))), home, name)
+
+
+def _group_id(text: str, groups: list[_Group]) -> int:
+    for item in groups:
+        if text in (item.name, str(item.gid)):
+            return item.gid
+    return _number(text, "group", "group")
 
 
 class _Account(NamedTuple):

@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 
 from wherry.base.errors import Unsupported, UsageError, WherryError
-from wherry.container import environment, rights, volumes
+from wherry.container import environment, volumes
 from wherry.container.command import combine
 from wherry.container.mounting import Volume, parse_volume
 from wherry.container.options import Options, check, parse_label
 from wherry.container.publishing import parse_ports
-from wherry.container.rights import Rights
 from wherry.container.signals import number_of
 from wherry.oci.config import Execution
 from wherry.runtime.net.ports import Port
@@ -202,12 +201,3 @@ def test_signals() -> None:
     for wrong in ("SIGNO", "0", "65", "-1", "RTMIN-1", "RTMAX+1", "SIG"):
         with pytest.raises(UsageError):
             number_of(wrong)
-
-
-def test_rights() -> None:
-    assert rights.parse(()) == Rights(no_new_privileges=False, seccomp=True)
-    assert rights.parse(["no-new-privileges:true", "seccomp=unconfined"]) == Rights(True, False)
-    assert rights.parse(["no-new-privileges=false"]) == Rights()
-    for word in ("seccomp=profile.json", "label=disable", "no-new-privileges=x", ""):
-        with pytest.raises(Unsupported):
-            rights.parse([word])
