@@ -10,7 +10,7 @@ from typing import Any
 
 from wherry.cli import facts
 from wherry.container.containers import Container
-from wherry.container.state import EXITED, RUNNING
+from wherry.container.state import RESTARTING
 from wherry.oci.config import Execution, Healthcheck
 from wherry.runtime.net.ports import Port
 from wherry.store.images import Image
@@ -50,13 +50,14 @@ def container(store: Store, item: Container) -> dict[str, Any]:
         "Args": list(spec.args[1:]),
         "State": {
             "Status": state.status,
-            "Running": state.status == RUNNING,
+            "Running": item.is_running,
+            "Restarting": state.status == RESTARTING,
             "OOMKilled": state.out_of_memory,
             "Pid": state.pid,
             "ExitCode": state.exit_code,
             "Error": state.error,
             "StartedAt": rfc3339(state.started) if state.started else _NEVER,
-            "FinishedAt": rfc3339(state.finished) if state.status == EXITED else _NEVER,
+            "FinishedAt": rfc3339(state.finished) if state.finished else _NEVER,
         },
         "Image": spec.image,
         "ResolvConfPath": item.folder.file("resolv.conf"),
@@ -64,9 +65,11 @@ def container(store: Store, item: Container) -> dict[str, Any]:
         "HostsPath": item.folder.file("hosts"),
         "LogPath": item.folder.file("log.jsonl"),
         "Name": f"/{spec.name}",
+        "RestartCount": state.restarts,
         "HostConfig": {
             "NetworkMode": spec.network,
             "PortBindings": _bindings(spec.ports),
+            "RestartPolicy": {"Name": spec.restart.name, "MaximumRetryCount": spec.restart.retries},
             "AutoRemove": spec.remove,
             "ReadonlyRootfs": spec.read_only,
         },

@@ -12,6 +12,7 @@ from wherry.base.tuples import NamedTuple
 from wherry.container import control, events
 from wherry.container.containers import Container
 from wherry.container.execution import Order
+from wherry.container.state import RESTARTING
 
 
 class Failed(WherryError):
@@ -39,6 +40,8 @@ class Started(NamedTuple):
 
 def join(container: Container) -> Started:
     """The first process, to get what it writes from now on; WherryError where the container does not run."""
+    if container.state.status == RESTARTING:
+        raise WherryError(f"container {container.spec.name} is restarting: wait until it runs")
     connection, spec = _connect(container), container.spec
     with suppress(OSError):  # where it ends in this moment, that is seen when the connection is read
         control.send(connection, control.ATTACH)
@@ -58,6 +61,31 @@ def execute(container: Container, order: Order) -> Started:
     words = wait_for_start(connection)
     name, session = container.spec.name, words["session"]
     return Started(name, connection, "", order.terminal, order.interactive, session)
+
+
+def again(container: Container, number: int, seconds: float) -> Started | None:
+    """Have the container's monitor end it, by a signal and after so many seconds by SIGKILL, and start it.
+
+    Failed where it cannot be started again; None where its monitor is gone, or goes without starting it.
+    """
+    try:
+        connection = control.connect(container.folder.path)
+    except OSError:
+        return None
+    with suppress(OSError):
+        control.send(connection, control.AGAIN, control.ending(number, seconds))
+    try:
+        while packet := control.receive(connection):
+            if packet.kind == control.FAILED:
+                raise failure(packet)
+            if packet.kind == control.STARTED:
+                note, spec = json.loads(packet.data)["note"], container.spec
+                return Started(spec.name, connection, note, spec.terminal, spec.interactive)
+    except BaseException:
+        connection.close()
+        raise
+    connection.close()
+    return None
 
 
 def wait_for_start(connection: socket.socket) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from wherry.base.errors import NotFound, WherryError
 from wherry.base.tuples import NamedTuple
 from wherry.container import events
 from wherry.container.names import random_name
-from wherry.container.state import EXITED, RUNNING, UNKNOWN_EXIT, Folder, Spec, State
+from wherry.container.state import EXITED, RESTARTING, UNKNOWN_EXIT, Folder, Spec, State
 from wherry.oci.digest import Digest
 from wherry.store.store import Store
 
@@ -32,7 +32,8 @@ class Container(NamedTuple):
 
     @property
     def is_running(self) -> bool:
-        return self.state.status == RUNNING
+        """Whether a monitor holds it: its process runs, or is started again soon."""
+        return self.state.has_monitor()
 
 
 class Containers:
@@ -123,14 +124,7 @@ class Containers:
         with container.folder.locked():
             state = container.folder.state()
             if _is_unsettled(state):
-                state = state._replace(
-                    status=EXITED,
-                    monitor=None,
-                    pid=0,
-                    finished=_last_sign(container.folder),
-                    exit_code=UNKNOWN_EXIT,
-                    error="nobody saw its end",
-                )
+                state = _ended(container.folder, state)
                 container.folder.write_state(state)
                 events.record(container.folder, container.spec, "die", exitCode=str(UNKNOWN_EXIT))
                 if container.spec.remove:
@@ -229,7 +223,15 @@ def images_in_use(store: Store) -> dict[Digest, list[Container]]:
 
 
 def _is_unsettled(state: State) -> bool:
-    return state.status == RUNNING and not state.is_running()
+    return state.has_monitor() and not state.is_running()
+
+
+def _ended(folder: Folder, state: State) -> State:
+    """The state of a container whose monitor was killed."""
+    ended = state._replace(status=EXITED, monitor=None, pid=0, ports=())
+    if state.status == RESTARTING:
+        return ended._replace(error="its monitor was killed before it was started again")
+    return ended._replace(finished=_last_sign(folder), exit_code=UNKNOWN_EXIT, error="nobody saw its end")
 
 
 def _last_sign(folder: Folder) -> float:

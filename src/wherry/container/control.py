@@ -8,12 +8,16 @@ The socket (SOCK_SEQPACKET) keeps packets apart; the first byte of each says wha
     `w` a new window size: rows, columns    `f` it could not start: JSON {"message", "hint", "exit_code"}
     `k` a signal to send: its number        `x` it has ended and all is put away: its exit code
     `a` attach: output from now on
+    `q` end it for good: a signal, and the seconds after which SIGKILL follows (negative: never)
+    `b` end it in the same way, and start it again: `s` or `f` come behind `x`
     `o` part of an order (execution.py)
     `r` run what was ordered: the connection is about that process from now on, and attached to it
     `n` the connection is about the process of the session with this number
 
 Everyone who is connected gets `x`, of the process that the connection is about: the container's first one, if
 nothing else was said. `s` has the number of its session. Closing a connection means nothing to a container.
+A container that is started again has another first process. The monitor then closes the connections about the
+one that has ended; those that are made in between are about the next one.
 """
 
 from __future__ import annotations
@@ -26,12 +30,14 @@ from wherry.base.tuples import NamedTuple
 
 STDIN, END_OF_STDIN, WINDOW, SIGNAL, ATTACH = b"i", b"e", b"w", b"k", b"a"
 ORDER, EXECUTE, SESSION = b"o", b"r", b"n"
+END, AGAIN = b"q", b"b"
 STDOUT, STDERR, STARTED, FAILED, ENDED = b"1", b"2", b"s", b"f", b"x"
 
 LARGEST = 64 << 10
 
 _WINDOW = struct.Struct("!HH")
 _NUMBER = struct.Struct("!i")
+_ENDING = struct.Struct("!id")
 
 
 class Packet(NamedTuple):
@@ -53,6 +59,12 @@ class Packet(NamedTuple):
         rows, columns = _WINDOW.unpack(self.data)
         return rows, columns
 
+    @property
+    def ending(self) -> tuple[int, float]:
+        """The signal and the seconds until SIGKILL."""
+        signal, seconds = _ENDING.unpack(self.data)
+        return signal, seconds
+
 
 def number(value: int) -> bytes:
     return _NUMBER.pack(value)
@@ -60,6 +72,10 @@ def number(value: int) -> bytes:
 
 def window(rows: int, columns: int) -> bytes:
     return _WINDOW.pack(rows, columns)
+
+
+def ending(signal: int, seconds: float) -> bytes:
+    return _ENDING.pack(signal, seconds)
 
 
 def pair() -> tuple[socket.socket, socket.socket]:

@@ -7,20 +7,25 @@ from collections.abc import Iterable, Sequence
 
 from wherry.base.errors import UsageError
 from wherry.container.containers import Container
-from wherry.container.state import CREATED, RUNNING
+from wherry.container.state import CREATED, EXITED, RESTARTING, RUNNING
 from wherry.runtime.net.ports import Port
 
 STATUSES = ("created", "running", "paused", "restarting", "removing", "exited", "dead")
-"""All that docker knows; a container of wherry's is created, running or exited."""
+"""All that docker knows; a container of wherry's is created, running, restarting or exited."""
 
 
 def status(container: Container, age: Sequence[str]) -> str:
-    """`Created`, `Up 5 minutes`, `Exited (0) 3 hours ago`. `age`: the times since start and end, in words."""
+    """`Created`, `Up 5 minutes`, `Restarting (1) 2 seconds ago`, `Exited (0) 3 hours ago`.
+
+    `age`: the times since start and end, in words.
+    """
     state = container.state
     if state.status == CREATED:
         return "Created"
     if state.status == RUNNING:
         return f"Up {age[0]}"
+    if state.status == RESTARTING:
+        return f"Restarting ({state.exit_code}) {age[1]} ago"
     return f"Exited ({state.exit_code}) {age[1]} ago"
 
 
@@ -89,7 +94,7 @@ def _takes(container: Container, key: str, values: Sequence[str]) -> bool:
     if key == "status":
         return state.status in values
     if key == "exited":
-        return state.status not in (CREATED, RUNNING) and str(state.exit_code) in values
+        return state.status == EXITED and str(state.exit_code) in values
     if key == "ancestor":
         return any(
             spec.image_name in (value, f"{value}:latest") or spec.image[7:].startswith(value)

@@ -1,9 +1,9 @@
 """The monitor: the process that holds one container, from its start to its end.
 
 It has the container's mounts in its own mount name space and the container's process below it, writes the
-log, moves bytes between the process and whoever is attached, and writes down the end. It outlives the command
-that started it. When it is killed, the kernel ends everything else: the process dies with its parent, the
-mounts with the name space, the network's helpers with their maker.
+log, moves bytes between the process and whoever is attached, starts it again where it is to be, and writes
+down the end. It outlives the command that started it. When it is killed, the kernel ends everything else: the
+process dies with its parent, the mounts with the name space, the network's helpers with their maker.
 
 One thread, one event loop (switchboard.py).
 """
@@ -17,27 +17,24 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from functools import partial
 from typing import NoReturn
 
 from wherry.base.errors import Unsupported, WherryError
+from wherry.base.tuples import NamedTuple
 from wherry.container import control, events, execution, signals, volumes
 from wherry.container.containers import Container, Containers
+from wherry.container.hold import Hold
 from wherry.container.log import Writer
-from wherry.container.prepare import prepared, write_etc
-from wherry.container.state import EXITED, RUNNING, Folder, Spec, State, life_of
+from wherry.container.restart import Backoff
+from wherry.container.sessions import Client
+from wherry.container.state import EXITED, RESTARTING, RUNNING, Folder, Spec, State, life_of
 from wherry.container.streams import Streams
-from wherry.container.switchboard import Client, Session, Switchboard
-from wherry.oci.digest import Digest
-from wherry.runtime import etcfiles, modes
-from wherry.runtime.cgroups.group import Cgroup, limited
+from wherry.container.switchboard import Switchboard
+from wherry.runtime import modes
 from wherry.runtime.helper import Running
-from wherry.runtime.net import connect, namespace
-from wherry.runtime.net.connect import Network
-from wherry.runtime.net.ports import Listener, chosen
-from wherry.runtime.runtime import Runtime
-from wherry.runtime.runtimes import open_runtime
-from wherry.store.store import Store
+from wherry.runtime.net import namespace
+from wherry.runtime.net.ports import Listener, chosen, reserve
 
 
 def supervise(
@@ -51,14 +48,12 @@ def supervise(
     try:
         folder = Containers(root).folder(spec.id)
         _stand_alone(folder, {starter.fileno(), *(item.socket.fileno() for item in listeners)})
-        with Monitor(root, folder, spec, listeners) as monitor:
-            monitor.run(starter, attached)
+        Monitor(root, folder, spec).run(starter, attached, listeners)
         code = 0
     except WherryError as error:
         _tell_failure(starter, error)
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        _tell_failure(starter, WherryError(f"cannot run the container: {place}{error.strerror}"))
+        _tell_failure(starter, _told(error))
         _print_trace()
     except BaseException as error:
         what = WherryError(f"the container's monitor failed: {error!r}", excerpt=_print_trace())
@@ -68,98 +63,192 @@ def supervise(
         os._exit(code)
 
 
-class Monitor:
-    """Holds what must be let go of at the end, in the order in which it was taken."""
+class End(NamedTuple):
+    """How one run of the container went: its exit code, why it was killed, if it was; its seconds."""
 
-    def __init__(self, root: str, folder: Folder, spec: Spec, listeners: Sequence[Listener]) -> None:
+    code: int
+    excess: str
+    lasted: float
+
+
+class Monitor:
+    """Runs the container, again and again where it is to be, and carries out what clients say of it."""
+
+    def __init__(self, root: str, folder: Folder, spec: Spec) -> None:
         self._root = root
         self._folder = folder
         self._spec = spec
-        self._listeners = listeners
-        self._network: Network | None = None
-        self._cgroup = Cgroup()
         self._state = State()
-        self._held = ExitStack()
+        self._backoff = Backoff(spec.restart)
+        self._stays_ended = False
+        self._again = False
 
-    def __enter__(self) -> Monitor:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._held.close()
-
-    def run(self, starter: socket.socket, attached: bool) -> None:
+    def run(self, starter: socket.socket, attached: bool, listeners: Sequence[Listener]) -> None:
+        """From the first start to the last end."""
         if not modes.enter(self._spec.isolation).may_mount:
             raise Unsupported(
                 "containers cannot be run in the mode chroot: they need namespaces of their own",
                 hint="`wherry build` works there; run the image where `wherry info` names another mode",
             )
-        listener = control.listen(self._folder.path)
-        streams = Streams(self._spec.terminal, self._spec.interactive)
-        running = self._start(streams)
+        self._board = Switchboard(control.listen(self._folder.path), self._obey)
+        stop_signal = signals.number_of(self._spec.stop_signal)
+        self._board.on_signal(signal.SIGTERM, partial(self._end_for_good, stop_signal))
+        self._board.add(starter, attached, awaits_start=True)
+        end = self._live(listeners, starter)
+        while self._waits_for_the_next(end):
+            try:
+                self._spec = self._folder.spec()
+                end = self._live(_reserve_again(self._spec, self._state))
+            except (WherryError, OSError) as error:
+                self._fail_to_start(_told(error))
+                break
+        self._put_away()
+        self._board.close(end.code, end.excess)
+
+    def _live(self, listeners: Sequence[Listener], starter: socket.socket | None = None) -> End:
+        """One run of the container, from its start to its end."""
+        begun = time.monotonic()
+        self._stays_ended = self._again = False
+        self._hold = Hold(self._root, self._folder, self._spec, listeners)
+        excess = ""
         try:
-            log = Writer(self._folder.file("log.jsonl"))
-            self._record_start(running)
-            _check_starter(starter)
-            main = Session(0, streams, running, log)
-            switchboard = Switchboard(listener, main, lambda client: self._execute(switchboard, client))
-            switchboard.pass_on(signal.SIGTERM, signals.number_of(self._spec.stop_signal))
-            switchboard.add(starter, attached)
-            events.record_volumes(self._folder, self._spec, "mount")
-            events.record(self._folder, self._spec, "start")
-            switchboard.tell(main, control.STARTED, self._started())
-            switchboard.run()
-            self._close(log)
-        except BaseException:
-            running.kill(signal.SIGKILL)
-            running.wait()
-            raise
-        code = running.wait()
-        switchboard.finish(code, self._finish(code))
+            streams, running = self._hold.start()
+            try:
+                self._record_start(running, listeners)
+                if starter:
+                    _check_starter(starter)
+                self._serve(streams, running)
+            except BaseException:
+                running.kill(signal.SIGKILL)
+                running.wait()
+                raise
+            code = running.wait()
+        finally:
+            excess = self._hold.close()
+        self._state = self._state._replace(
+            pid=0, finished=time.time(), exit_code=code, ports=(), out_of_memory=bool(excess)
+        )
+        self._record_end(self._state)
+        return End(code, excess, time.monotonic() - begun)
 
-    def _start(self, streams: Streams) -> Running:
-        store = self._held.enter_context(Store.open(self._root))
-        scratch = self._held.enter_context(store.scratch("runtime"))
-        runtime = self._held.enter_context(open_runtime(self._spec.conditions.runtime, scratch))
-        with store.lease():
-            container = self._held.enter_context(prepared(store, self._folder, self._spec))
-            platform = store.images.get(Digest(self._spec.image)).config.platform
-        container = container._replace(emulator=runtime.emulator(platform))
-        stdin, stdout, stderr = streams.inner
-        group = self._held.enter_context(limited(self._spec.conditions.resources))
+    def _serve(self, streams: Streams, running: Running) -> None:
+        """Until the container's first process has ended."""
+        log = Log(self._folder.file("log.jsonl"))
+        self._board.begin(streams, running, log.take)
+        events.record_volumes(self._folder, self._spec, "mount")
+        events.record(self._folder, self._spec, "start")
+        self._board.tell_start(control.STARTED, json.dumps({"note": self._hold.note, "session": 0}).encode())
+        self._board.run()
+        log.close()
 
-        def ready(pid: int) -> None:
-            group.join(pid)
-            self._connect(runtime, pid)
+    def _waits_for_the_next(self, end: End) -> bool:
+        """Whether the container is started again; the time until then has gone by."""
+        delay = self._delay(end)
+        if delay is None:
+            return False
+        self._write(self._state._replace(status=RESTARTING, restarts=self._backoff.restarts))
+        if self._again:
+            events.record(self._folder, self._folder.spec(), "stop")
+        self._board.end(end.code, end.excess)
+        over: list[bool] = []
+        self._board.timers.after(delay, lambda: over.append(True))
+        self._board.serve(until=lambda: bool(over) or self._again or self._stays_ended)
+        self._board.timers.clear()
+        if self._again:
+            self._backoff = Backoff(self._spec.restart)
+        return not self._stays_ended
 
-        running = runtime.start(container, stdin, stdout, stderr, ready)
-        self._cgroup = group
-        self._runtime, self._container, self._first = runtime, container, running
-        streams.begin(running.console)
-        return running
+    def _delay(self, end: End) -> float | None:
+        """Seconds until the next start; None where there is none."""
+        if self._again:
+            return 0.0
+        return None if self._stays_ended else self._backoff.next(end.code, end.lasted)
 
-    def _execute(self, switchboard: Switchboard, client: Client) -> None:
+    def _record_start(self, running: Running, listeners: Sequence[Listener]) -> None:
+        self._state = State(
+            status=RUNNING,
+            monitor=life_of(os.getpid()),
+            pid=running.pid,
+            started=time.time(),
+            ports=chosen(listeners),
+            restarts=self._backoff.restarts,
+        )
+        self._folder.write_state(self._state)
+
+    def _fail_to_start(self, error: WherryError) -> None:
+        """It has run before, and cannot be started again: so it stays as it ended."""
+        print(f"cannot start the container again: {error.message}", file=sys.stderr, flush=True)
+        self._state = self._state._replace(error=error.message)
+        self._board.tell_start(control.FAILED, _words(error))
+
+    def _put_away(self) -> None:
+        """Write the end down, or delete the container. Mounts and helpers are gone by now."""
+        state = self._state._replace(status=EXITED, monitor=None)
+        self._folder.write_state(state)
+        if self._spec.remove:
+            with self._folder.locked():
+                # Read again: it may have got another name since.
+                remove(self._root, Container(self._folder, self._folder.spec(), state), with_volumes=True)
+
+    def _write(self, state: State) -> None:
+        self._state = state
+        self._folder.write_state(state)
+
+    def _obey(self, client: Client, packet: control.Packet) -> None:
+        """Carry out what a client says. A word that is not known here is a later version's."""
+        action = {
+            control.SIGNAL: self._send_signal,
+            control.EXECUTE: self._execute,
+            control.END: self._end,
+            control.AGAIN: self._restart,
+        }.get(packet.kind)
+        if action:
+            action(client, packet)
+
+    def _send_signal(self, client: Client, packet: control.Packet) -> None:
+        session = client.session or self._board.main
+        if session is self._board.main and signals.asks_to_end(packet.number, self._spec.stop_signal):
+            self._stays_ended = True
+        if session:
+            session.running.kill(packet.number)
+
+    def _end(self, _client: Client, packet: control.Packet) -> None:
+        self._end_for_good(*packet.ending)
+
+    def _restart(self, client: Client, packet: control.Packet) -> None:
+        client.awaits_start = True
+        self._end_for_good(*packet.ending)
+        self._stays_ended, self._again = False, True
+
+    def _end_for_good(self, number: int, seconds: float = -1) -> None:
+        """End the container: by a signal, and by SIGKILL after so many seconds (negative: never)."""
+        self._stays_ended, self._again = True, False
+        self._kill(number)
+        if seconds >= 0:
+            self._board.timers.after(seconds, partial(self._kill, signal.SIGKILL))
+
+    def _kill(self, number: int) -> None:
+        """Send a signal to the first process, where there is one; it is recorded in front of what it does."""
+        if self._board.main:
+            events.record(self._folder, self._spec, "kill", signal=str(number))
+            self._board.main.running.kill(number)
+
+    def _execute(self, client: Client, _packet: control.Packet) -> None:
         """Start another process in the container, as the client has ordered."""
         try:
+            if not self._board.main:
+                raise WherryError(f"container {self._spec.name} is restarting: wait until it runs")
             order = execution.decode(client.order)
-            wanted = execution.process(order, self._spec, self._container)
-            streams = Streams(order.terminal, order.interactive)
-            stdin, stdout, stderr = streams.inner
-            try:
-                running = self._runtime.join(
-                    self._container, self._first, wanted, (stdin, stdout, stderr), self._cgroup.join
-                )
-            except BaseException:
-                streams.close()
-                raise
+            streams, running = self._hold.execute(order)
         except WherryError as error:
             client.put(control.FAILED, _words(error))
             return
         except OSError as error:
             client.put(control.FAILED, _words(WherryError(f"cannot execute anything: {error.strerror}")))
             return
-        streams.begin(running.console)
-        number = switchboard.open(client, streams, running, self._record_execution(order.args[0]))
-        client.put(control.STARTED, json.dumps({"note": "", "session": number}).encode())
+        session = self._board.open(streams, running, done=self._record_execution(order.args[0]))
+        client.session, client.attached = session, True
+        client.put(control.STARTED, json.dumps({"note": "", "session": session.number}).encode())
 
     def _record_execution(self, program: str) -> Callable[[int], None]:
         """What records its end. The words behind the program's name may be nobody's business."""
@@ -172,68 +261,6 @@ class Monitor:
 
         return ended
 
-    def _connect(self, runtime: Runtime, pid: int) -> None:
-        """The process exists and waits: before it goes on, its network name space gets what it needs."""
-        if self._spec.network != "default":
-            return
-        netns = self._folder.file("netns")
-        try:
-            namespace.mount_at(pid, netns)
-            self._held.callback(namespace.unmount, netns)
-            self._network = connect.connect(
-                pid, netns, self._listeners, etcfiles.outside_nameservers(), runtime.attend, log=2
-            )
-        except OSError as error:
-            raise WherryError(f"cannot connect the container's network: {error.strerror}") from None
-        self._held.callback(self._network.close)
-        write_etc(self._folder, self._spec, self._network.address, self._network.nameservers)
-
-    def _record_start(self, running: Running) -> None:
-        self._state = State(
-            status=RUNNING,
-            monitor=life_of(os.getpid()),
-            pid=running.pid,
-            started=time.time(),
-            ports=chosen(self._listeners),
-        )
-        self._folder.write_state(self._state)
-
-    def _started(self) -> bytes:
-        lacking = self._network.note if self._network else ""
-        note = f"the container cannot reach the network outside ({lacking}); published ports work"
-        return json.dumps({"note": note if lacking else "", "session": 0}).encode()
-
-    @staticmethod
-    def _close(log: Writer) -> None:
-        try:
-            log.close()
-        except OSError as error:
-            print(f"output is missing in the log: {error.strerror}", file=sys.stderr)
-
-    def _finish(self, code: int) -> str:
-        """Let go of mounts and helpers, then write the end down (or delete the container).
-
-        Why it was killed, where it exceeded its limits; else nothing.
-        """
-        excess = self._cgroup.excess()
-        self._held.close()
-        state = self._state._replace(
-            status=EXITED,
-            monitor=None,
-            pid=0,
-            finished=time.time(),
-            exit_code=code,
-            ports=(),
-            out_of_memory=bool(excess),
-        )
-        self._folder.write_state(state)
-        self._record_end(state)
-        if self._spec.remove:
-            with self._folder.locked():
-                # Read again: it may have got another name since.
-                remove(self._root, Container(self._folder, self._folder.spec(), state), with_volumes=True)
-        return excess
-
     def _record_end(self, state: State) -> None:
         spec = self._folder.spec()  # it may have got another name
         if state.out_of_memory:
@@ -241,6 +268,39 @@ class Monitor:
         lasted = str(int(state.finished - state.started))
         events.record(self._folder, spec, "die", execDuration=lasted, exitCode=str(state.exit_code))
         events.record_volumes(self._folder, spec, "unmount")
+
+
+class Log:
+    """The container's log. A full disk costs log, not the container; it is said once."""
+
+    def __init__(self, path: str) -> None:
+        self._writer = Writer(path)
+        self._has_failed = False
+
+    def take(self, stream: int, data: bytes) -> None:
+        try:
+            self._writer.write(stream, data)
+        except OSError as error:
+            self._tell(error)
+
+    def close(self) -> None:
+        try:
+            self._writer.close()
+        except OSError as error:
+            self._tell(error)
+
+    def _tell(self, error: OSError) -> None:
+        if not self._has_failed:
+            self._has_failed = True
+            print(f"output is missing in the log: {error.strerror}", file=sys.stderr, flush=True)
+
+
+def _reserve_again(spec: Spec, last: State) -> list[Listener]:
+    """The ports of the next run. One that the host chose stays the same where nobody has taken it."""
+    try:
+        return reserve(last.ports or spec.ports)
+    except WherryError:
+        return reserve(spec.ports)
 
 
 def _stand_alone(folder: Folder, keep: set[int]) -> None:
@@ -279,6 +339,13 @@ def _check_starter(starter: socket.socket) -> None:
         left = True
     if left:
         raise WherryError("whoever started the container has left")
+
+
+def _told(error: WherryError | OSError) -> WherryError:
+    if isinstance(error, WherryError):
+        return error
+    place = f"{error.filename}: " if error.filename else ""
+    return WherryError(f"cannot run the container: {place}{error.strerror}")
 
 
 def _tell_failure(starter: socket.socket, error: WherryError) -> None:

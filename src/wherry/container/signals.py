@@ -25,3 +25,11 @@ def number_of(text: str) -> int:
     elif f"SIG{name}" in signal.Signals.__members__:
         return signal.Signals[f"SIG{name}"]
     raise UsageError(f"invalid signal: {text}", hint="write a name such as SIGTERM, or a number")
+
+
+_ENDING = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
+
+
+def asks_to_end(number: int, stop_signal: str) -> bool:
+    """Whether who sends this signal wants the container to end, and not to be started again by its policy."""
+    return number in _ENDING or number == number_of(stop_signal)

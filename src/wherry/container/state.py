@@ -14,7 +14,8 @@
 
     containers/names/<name>  a symbolic link whose text is the id: made with `create`, so a name is taken once
 
-A running container is one whose state says so and whose monitor lives. A process ID alone proves nothing (the
+A running container is one whose state says so and whose monitor lives; one that is about to be started again
+by its policy counts as running, as with docker. A process ID alone proves nothing (the
 kernel uses it again), so the monitor is known by its start time and the machine's boot too.
 """
 
@@ -38,7 +39,7 @@ from wherry.container.rights import Rights
 from wherry.runtime.net.ports import Port
 from wherry.runtime.spec import Conditions
 
-CREATED, RUNNING, EXITED = "created", "running", "exited"
+CREATED, RUNNING, RESTARTING, EXITED = "created", "running", "restarting", "exited"
 
 # Docker's exit code for a container whose end nobody saw: the monitor was killed, or the machine crashed.
 UNKNOWN_EXIT = 255
@@ -92,7 +93,11 @@ class Life(NamedTuple):
 
 
 class State(NamedTuple):
-    """What became of it. Times: unix seconds; `pid`: of the first process; `ports`: as they were chosen."""
+    """What became of it. Times: unix seconds; `pid`: of the first process; `ports`: as they were chosen.
+
+    `restarts`: how often its policy has started it again since somebody started it. While it is restarting,
+    nothing of it runs, and `finished` and `exit_code` are those of its last run.
+    """
 
     status: str = CREATED
     monitor: Life | None = None
@@ -103,10 +108,15 @@ class State(NamedTuple):
     error: str = ""
     ports: tuple[Port, ...] = ()
     out_of_memory: bool = False
+    restarts: int = 0
+
+    def has_monitor(self) -> bool:
+        """Whether it says that a monitor holds the container: it runs, or does so again soon."""
+        return self.status in (RUNNING, RESTARTING)
 
     def is_running(self) -> bool:
         """Whether it says so and its monitor lives; asked by whoever holds the lock."""
-        return self.status == RUNNING and self.monitor is not None and self.monitor.is_alive()
+        return self.has_monitor() and self.monitor is not None and self.monitor.is_alive()
 
 
 def life_of(pid: int) -> Life | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 import signal
 import socket
 import time
@@ -10,8 +9,10 @@ from contextlib import suppress
 
 from wherry.base.errors import WherryError
 from wherry.container import control, events, monitor, signals
+from wherry.container.connection import again
 from wherry.container.containers import Container, Containers
 from wherry.container.control import Packet
+from wherry.container.run import start
 
 GRACE = 10.0
 """Seconds between the stop signal and SIGKILL: docker's default."""
@@ -26,8 +27,7 @@ def stop(root: str, name: str, seconds: float = GRACE) -> None:
     """
     container = Containers(root).find(name)
     if container.is_running:
-        stop_signal = signals.number_of(container.spec.stop_signal)
-        _end(root, container, [(stop_signal, seconds), (signal.SIGKILL, -1)])
+        _end(root, container, signals.number_of(container.spec.stop_signal), seconds)
         events.record(container.folder, container.spec, "stop")
 
 
@@ -37,11 +37,13 @@ def kill(root: str, name: str, number: int = signal.SIGKILL) -> None:
     if not container.is_running:
         raise WherryError(f"container {container.spec.name} is not running")
     if number == signal.SIGKILL:
-        _end(root, container, [(number, -1)])
+        _end(root, container, number)
         return
     # Where nobody listens any more, the container has ended by itself in this moment.
     with suppress(OSError), control.connect(container.folder.path) as connection:
-        _send_signal(connection, container, number)
+        # First, so that it stands in front of what follows from it.
+        events.record(container.folder, container.spec, "kill", signal=str(number))
+        control.send(connection, control.SIGNAL, control.number(number))
 
 
 def wait(root: str, name: str) -> int:
@@ -50,12 +52,29 @@ def wait(root: str, name: str) -> int:
     container = containers.find(name)
     if container.is_running:
         with suppress(OSError), control.connect(container.folder.path) as connection:
-            if packet := _end_told(connection, -1):
+            if packet := _end_told(connection):
                 return packet.number
         # Its monitor was killed, or listens no more: its end is written down.
         _wait_for_state(root, container)
         container = containers.find(container.id)
     return container.state.exit_code
+
+
+def restart(root: str, name: str, seconds: float = GRACE) -> str:
+    """As `stop`, then start it; one that does not run is started. What the user should know, or nothing.
+
+    The container's monitor does it where there is one: a container with --rm is not gone in between.
+    """
+    container = Containers(root).find(name)
+    started = None
+    if container.is_running:
+        started = again(container, signals.number_of(container.spec.stop_signal), seconds)
+    if started is None:
+        _wait_for_state(root, container)
+        started = start(root, Containers(root).find(container.id).id)
+    started.connection.close()
+    events.record(container.folder, container.spec, "restart")
+    return started.note
 
 
 def remove(root: str, name: str, *, force: bool = False, with_volumes: bool = False) -> None:
@@ -67,7 +86,7 @@ def remove(root: str, name: str, *, force: bool = False, with_volumes: bool = Fa
                 f"container {container.spec.name} is running",
                 hint=f"stop it first with `wherry stop {container.spec.name}`, or use `wherry rm -f`",
             )
-        _end(root, container, [(signal.SIGKILL, -1)])
+        _end(root, container, signal.SIGKILL)
     try:
         with container.folder.locked():
             monitor.remove(root, container, with_volumes)
@@ -76,40 +95,21 @@ def remove(root: str, name: str, *, force: bool = False, with_volumes: bool = Fa
         return
 
 
-def _end(root: str, container: Container, steps: list[tuple[int, float]]) -> None:
+def _end(root: str, container: Container, number: int, seconds: float = -1) -> None:
+    """Have its monitor end it for good, and wait for that."""
     try:
-        connection = control.connect(container.folder.path)
+        with control.connect(container.folder.path) as connection:
+            control.send(connection, control.END, control.ending(number, seconds))
+            _end_told(connection)
     except OSError:
-        # Its monitor is on its way out, and listens no more.
-        _wait_for_state(root, container)
-        return
-    with connection:
-        for number, seconds in steps:
-            try:
-                _send_signal(connection, container, number)
-            except OSError:
-                break
-            if _end_told(connection, seconds):
-                break
+        pass  # its monitor is on its way out, and listens no more
     _wait_for_state(root, container)
 
 
-def _send_signal(connection: socket.socket, container: Container, number: int) -> None:
-    # First, so that it stands in front of what follows from it.
-    events.record(container.folder, container.spec, "kill", signal=str(number))
-    control.send(connection, control.SIGNAL, control.number(number))
-
-
-def _end_told(connection: socket.socket, seconds: float) -> Packet | None:
-    """What the monitor says of the end, if it comes within that time; a negative one is for ever.
-
-    None too where the monitor is gone.
-    """
-    deadline = time.monotonic() + seconds
+def _end_told(connection: socket.socket) -> Packet | None:
+    """What the monitor says of the end; None where the monitor is gone."""
     while True:
-        patience = None if seconds < 0 else max(0.0, deadline - time.monotonic())
-        readable, _, _ = select.select([connection], [], [], patience)
-        packet = control.receive(connection) if readable else None
+        packet = control.receive(connection)
         if packet is None or packet.kind == control.ENDED:
             return packet
 

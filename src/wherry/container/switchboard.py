@@ -10,197 +10,180 @@ import os
 import selectors
 import signal
 import socket
-import sys
 import time
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 
 from wherry.container import control
-from wherry.container.log import Writer
+from wherry.container.sessions import LAST_OUTPUT, Client, Done, Session, Take
 from wherry.container.streams import Streams
+from wherry.container.timers import Timers
 from wherry.runtime.helper import Running
 
 _LAG = 1 << 20
 _READ = selectors.EVENT_READ
 _WRITE = selectors.EVENT_WRITE
 
-_LAST_OUTPUT = 2.0
-"""Seconds that a process's last output may take after its end: its pipes are closed by then, unless something
-that it leaves, or something outside the container, holds them."""
-
-
-class Session:
-    """One process with its streams. What the first one writes goes to the log too."""
-
-    def __init__(
-        self,
-        number: int,
-        streams: Streams,
-        running: Running,
-        log: Writer | None = None,
-        ended: Callable[[int], None] | None = None,
-    ) -> None:
-        self.number = number
-        self.streams = streams
-        self.running = running
-        self.log = log
-        self.ended = ended
-        """Is told the exit code, of a session that is not the first."""
-        self.ended_at = 0.0
-
-    @property
-    def is_silent(self) -> bool:
-        """Whether nothing more can come: it has ended, and nobody has its output open."""
-        return bool(self.ended_at) and not self.streams.outputs
-
-    @property
-    def is_late(self) -> bool:
-        return bool(self.ended_at) and time.monotonic() > self.ended_at + _LAST_OUTPUT
-
-
-class Client:
-    """One connection: packets that wait for it, the session that it is about, whether it wants the output."""
-
-    def __init__(self, connection: socket.socket, session: Session, attached: bool) -> None:
-        self.connection = connection
-        self.session = session
-        self.attached = attached
-        self.has_fed = False
-        self.order = b""
-        """What it wants to be executed, as far as it has come."""
-        self.waiting: deque[bytes] = deque()
-        self.size = 0
-
-    def put(self, kind: bytes, data: bytes = b"") -> None:
-        self.waiting.append(kind + data)
-        self.size += len(data) + 1
-
-    def flush(self) -> bool:
-        """Send what the connection takes; False where the other side is gone."""
-        try:
-            while self.waiting:
-                self.connection.send(self.waiting[0])
-                self.size -= len(self.waiting.popleft())
-        except BlockingIOError:
-            pass
-        except OSError:
-            return False
-        return True
-
-
-Execute = Callable[[Client], None]
-"""Carries out a client's order; see `Switchboard.open`."""
+Obey = Callable[[Client, control.Packet], None]
+"""Carries out what a client says that is not about the streams of a process."""
 
 
 class Switchboard:
-    """`main` is the session of the container's first process: with it everything ends."""
+    """The main session is that of the container's first process: with it all others end.
 
-    def __init__(self, listener: socket.socket, main: Session, execute: Execute) -> None:
+    It begins with `begin` and ends with `end`, and that may happen several times. `timers` are those of the
+    main session: its end cancels them.
+    """
+
+    def __init__(self, listener: socket.socket, obey: Obey) -> None:
+        self.timers = Timers()
         self._listener = listener
-        self._main = main
-        self._execute = execute
-        self._sessions = [main]
-        self._opened = main.number
-        self._log_failed = False
+        self._obey = obey
+        self.main: Session | None = None
+        """None while nothing runs."""
+        self._others: list[Session] = []
+        self._opened = 0
         self._clients: list[Client] = []
         self._events = selectors.DefaultSelector()
         listener.setblocking(False)
         self._watch(listener, _READ, self._accept)
-        self._watch_end(main)
 
-    def pass_on(self, received: int, sent: int) -> None:
-        """From now on, the signal `received` by the monitor becomes `sent` for the container.
-
-        A machine that shuts down sends SIGTERM to every process: the container gets its own word for it.
-        """
+    def on_signal(self, received: int, action: Callable[[], None]) -> None:
+        """From now on `action` is called where the monitor gets that signal."""
         reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.signal(received, lambda _number, _frame: None)
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
 
         def heard(_mask: int) -> None:
             if received in os.read(reader, 64):
-                self._main.running.kill(sent)
+                action()
 
         self._watch(reader, _READ, heard)
 
-    def add(self, connection: socket.socket, attached: bool) -> None:
+    def add(self, connection: socket.socket, attached: bool = False, awaits_start: bool = False) -> None:
         connection.setblocking(False)
-        self._clients.append(Client(connection, self._main, attached))
+        client = Client(connection, self.main, attached)
+        client.awaits_start = awaits_start
+        self._clients.append(client)
+
+    def begin(self, streams: Streams, running: Running, take: Take) -> None:
+        """The container's first process runs: whoever has waited for it is connected with it."""
+        self.main = Session(0, streams, running, take)
+        for client in self._clients:
+            client.session = client.session or self.main
+        self._watch_end(self.main)
 
     def open(
-        self, client: Client, streams: Streams, running: Running, ended: Callable[[int], None] | None = None
-    ) -> int:
-        """Begin the session of another process, which the client asked for and is attached to; its number."""
+        self, streams: Streams, running: Running, take: Take | None = None, done: Done | None = None
+    ) -> Session:
+        """Begin the session of another process."""
         self._opened += 1
-        session = Session(self._opened, streams, running, ended=ended)
-        self._sessions.append(session)
-        client.session, client.attached = session, True
+        session = Session(self._opened, streams, running, take, done)
+        self._others.append(session)
         self._watch_end(session)
-        return session.number
+        return session
 
-    def tell(self, session: Session, kind: bytes, data: bytes = b"") -> None:
-        """A packet for every client of the session."""
+    def tell_start(self, kind: bytes, data: bytes) -> None:
+        """A packet for those who await the start."""
         for client in self._clients:
-            if client.session is session:
+            if client.awaits_start:
                 client.put(kind, data)
+                client.awaits_start = False
 
     def run(self) -> None:
         """Until the first process has ended, and the others with it, and all of their output is read."""
-        while self._sessions[1:] or not self._is_over(self._main):
-            self._turn()
-            for session in self._sessions[1:]:
-                if self._is_over(session):
+        assert self.main
+        while True:
+            self._update()
+            if over := [session for session in self._others if self._is_over(session)]:
+                for session in over:
                     self._close(session)
+            elif self._is_over(self.main) and not self._others:
+                return
+            else:
+                self._wait()
 
-    def finish(self, code: int, note: str = "") -> None:
-        """Take in who is still knocking, tell everyone the exit code (and `note`), and wait until all have
-        read it."""
+    def end(self, code: int, note: str = "") -> None:
+        """Tell everyone the exit code (and `note`) of the first process.
+
+        Who does not await another one is let go of when it has read that.
+        """
+        assert self.main
+        self.timers.clear()
+        self._forget_streams(self.main)
+        for client in self._clients:
+            if client.session is self.main:
+                client.put(control.ENDED, control.number(code) + note.encode())
+                client.attached, client.has_fed = False, False
+                client.is_leaving = not client.awaits_start
+                client.session = client.session if client.is_leaving else None
+        self.main = None
+
+    def serve(self, until: Callable[[], bool]) -> None:
+        """While nothing runs: until it is so."""
+        self._update()
+        while not until():
+            self._wait()
+            self._update()
+
+    def close(self, code: int, note: str = "") -> None:
+        """Take in who is still knocking, tell the end to all who have not heard of it, and wait until they
+        have read it."""
         self._accept(0)
         self._watch(self._listener, 0)
         self._listener.close()
-        self._forget_outputs(self._main)
-        self.tell(self._main, control.ENDED, control.number(code) + note.encode())
-        while any(client.waiting for client in self._clients):
-            self._turn()
+        if self.main:
+            self.end(code, note)
+        for client in self._clients:
+            if not client.is_leaving:
+                client.put(control.ENDED, control.number(code))
+                client.is_leaving = True
+        self._update()
+        while self._clients:
+            self._wait()
+            self._update()
 
     def _is_over(self, session: Session) -> bool:
         return session.is_silent or (session.is_late and not self._is_lagging(session))
 
     def _close(self, session: Session) -> None:
         """Tell the end of a process that was executed in the container, whose clients have no other."""
-        self._sessions.remove(session)
-        self._forget_outputs(session)
+        self._others.remove(session)
+        self._forget_streams(session)
         code = session.running.wait()
-        if session.streams.input >= 0:
-            self._watch(session.streams.input, 0)
-            session.streams.close_input()
-        self.tell(session, control.ENDED, control.number(code))
-        if session.ended:
-            session.ended(code)
+        for client in self._clients:
+            if client.session is session:
+                client.put(control.ENDED, control.number(code))
+                client.is_leaving = True
+        if session.done:
+            session.done(code)
 
-    def _forget_outputs(self, session: Session) -> None:
-        for descriptor in list(session.streams.outputs):
+    def _forget_streams(self, session: Session) -> None:
+        streams = session.streams
+        for descriptor in list(streams.outputs):
             self._watch(descriptor, 0)
-            session.streams.close_output(descriptor)
+            streams.close_output(descriptor)
+        if streams.input >= 0:
+            self._watch(streams.input, 0)
+            streams.close_input()
 
-    def _turn(self) -> None:
-        self._update()
-        for key, mask in self._events.select(0.5 if any(one.ended_at for one in self._sessions) else None):
+    def _wait(self) -> None:
+        for key, mask in self._events.select(self.timers.patience()):
             # An earlier event of this turn may have closed it, or changed what it is watched for.
             now = self._events.get_map().get(key.fd)
             if now is not None and now.fileobj is key.fileobj and mask & now.events:
                 now.data(mask & now.events)
+        self.timers.fire()
 
     def _update(self) -> None:
         """Watch exactly what can make progress now."""
         for client in list(self._clients):
-            if not client.flush():
+            if not client.flush() or (client.is_leaving and not client.waiting):
                 self._drop(client)
-        for session in self._sessions:
+        for session in [self.main, *self._others] if self.main else self._others:
             self._update_session(session)
         for client in self._clients:
-            waits = client.has_fed and client.session.streams.is_full
+            waits = client.has_fed and client.session is not None and client.session.streams.is_full
             mask = (0 if waits else _READ) | (_WRITE if client.waiting else 0)
             self._watch(client.connection, mask, partial(self._client, client))
 
@@ -229,6 +212,7 @@ class Switchboard:
 
         def ended(_mask: int) -> None:
             session.ended_at = time.monotonic()
+            self.timers.after(LAST_OUTPUT, lambda: None)  # the loop looks again then
             self._watch(end, 0)
 
         self._watch(end, _READ, ended)
@@ -253,21 +237,12 @@ class Switchboard:
         if not data:
             self._events.unregister(descriptor)
             return
-        if session.log:
-            self._write_log(session.log, stream, data)
+        if session.take:
+            session.take(stream, data)
         kind = control.STDOUT if stream == 1 else control.STDERR
         for client in self._clients:
             if client.session is session and client.attached:
                 client.put(kind, data)
-
-    def _write_log(self, log: Writer, stream: int, data: bytes) -> None:
-        """A full disk costs log, not the container; it is said once."""
-        try:
-            log.write(stream, data)
-        except OSError as error:
-            if not self._log_failed:
-                self._log_failed = True
-                print(f"output is missing in the log: {error.strerror}", file=sys.stderr, flush=True)
 
     def _accept(self, _mask: int) -> None:
         while True:
@@ -275,7 +250,7 @@ class Switchboard:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
-            self.add(connection, attached=False)
+            self.add(connection)
 
     def _client(self, client: Client, mask: int) -> None:
         if not mask & _READ:
@@ -286,36 +261,39 @@ class Switchboard:
             return
         if packet is None:
             self._drop(client)
-        else:
-            self._obey(client, packet)
+        elif not client.is_leaving:
+            self._connect(client, packet)
 
-    def _obey(self, client: Client, packet: control.Packet) -> None:
-        session = client.session
+    def _connect(self, client: Client, packet: control.Packet) -> None:
+        """What is about streams. Before there are any, what is fed to them is lost."""
+        streams = client.session.streams if client.session else None
         if packet.kind == control.STDIN:
             client.has_fed = True
-            session.streams.feed(packet.data)
+            if streams:
+                streams.feed(packet.data)
         elif packet.kind == control.END_OF_STDIN:
-            session.streams.end_input()
+            if streams:
+                streams.end_input()
         elif packet.kind == control.WINDOW:
-            session.streams.resize(*packet.window)
-        elif packet.kind == control.SIGNAL:
-            session.running.kill(packet.number)
+            if streams:
+                streams.resize(*packet.window)
         elif packet.kind == control.ATTACH:
             client.attached = True
         elif packet.kind == control.ORDER:
             client.order += packet.data
-        elif packet.kind == control.EXECUTE:
-            self._execute(client)
         elif packet.kind == control.SESSION:
             self._move(client, packet.number)
+        else:
+            self._obey(client, packet)
 
     def _move(self, client: Client, number: int) -> None:
         """To another session; one that is over has nothing to hear any more."""
-        for session in self._sessions:
+        for session in self._others:
             if session.number == number:
                 client.session = session
                 return
-        self._drop(client)
+        if number:
+            self._drop(client)
 
     def _drop(self, client: Client) -> None:
         self._watch(client.connection, 0)

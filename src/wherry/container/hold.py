@@ -1,0 +1,112 @@
+"""What a container has while it runs: its mounts, its runtime with the processes, its network, its limits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+from wherry.base.errors import WherryError
+from wherry.container import execution
+from wherry.container.execution import Order
+from wherry.container.prepare import prepared, write_etc
+from wherry.container.state import Folder, Spec
+from wherry.container.streams import Streams
+from wherry.oci.digest import Digest
+from wherry.runtime import etcfiles
+from wherry.runtime.cgroups.group import Cgroup, limited
+from wherry.runtime.helper import Running
+from wherry.runtime.net import connect, namespace
+from wherry.runtime.net.connect import Network
+from wherry.runtime.net.ports import Listener, release
+from wherry.runtime.runtime import Runtime
+from wherry.runtime.runtimes import open_runtime
+from wherry.store.store import Store
+
+
+class Hold:
+    """Taken by `start`, let go of by `close`, in the opposite order. `listeners` hold its ports."""
+
+    def __init__(self, root: str, folder: Folder, spec: Spec, listeners: Sequence[Listener]) -> None:
+        self._root = root
+        self._folder = folder
+        self._spec = spec
+        self._listeners = listeners
+        self._network: Network | None = None
+        self._cgroup = Cgroup()
+        self._held = ExitStack()
+        self._held.callback(release, listeners)
+
+    def start(self) -> tuple[Streams, Running]:
+        """The container's first process."""
+        streams = Streams(self._spec.terminal, self._spec.interactive)
+        try:
+            running = self._start(streams)
+        except BaseException:
+            streams.close()
+            raise
+        streams.begin(running.console)
+        return streams, running
+
+    def execute(self, order: Order) -> tuple[Streams, Running]:
+        """Another process in the container."""
+        wanted = execution.process(order, self._spec, self._container)
+        streams = Streams(order.terminal, order.interactive)
+        stdin, stdout, stderr = streams.inner
+        try:
+            running = self._runtime.join(
+                self._container, self._first, wanted, (stdin, stdout, stderr), self._cgroup.join
+            )
+        except BaseException:
+            streams.close()
+            raise
+        streams.begin(running.console)
+        return streams, running
+
+    @property
+    def note(self) -> str:
+        """What the user should know of it; mostly nothing."""
+        lacking = self._network.note if self._network else ""
+        note = f"the container cannot reach the network outside ({lacking}); published ports work"
+        return note if lacking else ""
+
+    def close(self) -> str:
+        """Why the container was killed, where it exceeded its limits; else nothing."""
+        excess = self._cgroup.excess()
+        self._held.close()
+        return excess
+
+    def _start(self, streams: Streams) -> Running:
+        store = self._held.enter_context(Store.open(self._root))
+        scratch = self._held.enter_context(store.scratch("runtime"))
+        runtime = self._held.enter_context(open_runtime(self._spec.conditions.runtime, scratch))
+        with store.lease():
+            container = self._held.enter_context(prepared(store, self._folder, self._spec))
+            platform = store.images.get(Digest(self._spec.image)).config.platform
+        container = container._replace(emulator=runtime.emulator(platform))
+        stdin, stdout, stderr = streams.inner
+        group = self._held.enter_context(limited(self._spec.conditions.resources))
+
+        def ready(pid: int) -> None:
+            group.join(pid)
+            self._connect(runtime, pid)
+
+        running = runtime.start(container, stdin, stdout, stderr, ready)
+        self._cgroup = group
+        self._runtime, self._container, self._first = runtime, container, running
+        return running
+
+    def _connect(self, runtime: Runtime, pid: int) -> None:
+        """The process exists and waits: before it goes on, its network name space gets what it needs."""
+        if self._spec.network != "default":
+            return
+        netns = self._folder.file("netns")
+        try:
+            namespace.mount_at(pid, netns)
+            self._held.callback(namespace.unmount, netns)
+            self._network = connect.connect(
+                pid, netns, self._listeners, etcfiles.outside_nameservers(), runtime.attend, log=2
+            )
+        except OSError as error:
+            raise WherryError(f"cannot connect the container's network: {error.strerror}") from None
+        self._held.callback(self._network.close)
+        write_etc(self._folder, self._spec, self._network.address, self._network.nameservers)
