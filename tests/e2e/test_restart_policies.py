@@ -161,7 +161,7 @@ def test_a_killed_monitor_is_told(box: Wherry) -> None:
 
 def test_a_stopped_terminal_does_not_hold_up_the_restart(box: Wherry) -> None:
     """Somebody who is attached and does not read."""
-    script = "head -c 3000000 /dev/zero; exit 3"
+    script = "head -c 600000 /dev/zero; exit 3"
     words = ("run", "--name", "job", "--restart", "always", *QUIET, "busybox", "sh", "-c", script)
     attached = subprocess.Popen([*COMMAND, *words], env=box.environment, stdout=subprocess.PIPE)
     try:

@@ -34,7 +34,7 @@ from wherry.container.switchboard import Switchboard
 from wherry.runtime import modes
 from wherry.runtime.helper import Running
 from wherry.runtime.net import namespace
-from wherry.runtime.net.ports import Listener, chosen, reserve
+from wherry.runtime.net.ports import Listener, Port, chosen, reserve
 
 
 def supervise(
@@ -79,6 +79,7 @@ class Monitor:
         self._folder = folder
         self._spec = spec
         self._state = State()
+        self._ports: tuple[Port, ...] = ()
         self._backoff = Backoff(spec.restart)
         self._stays_ended = False
         self._again = False
@@ -98,7 +99,7 @@ class Monitor:
         while self._waits_for_the_next(end):
             try:
                 self._spec = self._folder.spec()
-                end = self._live(_reserve_again(self._spec, self._state))
+                end = self._live(_reserve_again(self._spec, self._ports))
             except (WherryError, OSError) as error:
                 self._fail_to_start(_told(error))
                 break
@@ -165,12 +166,13 @@ class Monitor:
         return None if self._stays_ended else self._backoff.next(end.code, end.lasted)
 
     def _record_start(self, running: Running, listeners: Sequence[Listener]) -> None:
+        self._ports = chosen(listeners)
         self._state = State(
             status=RUNNING,
             monitor=life_of(os.getpid()),
             pid=running.pid,
             started=time.time(),
-            ports=chosen(listeners),
+            ports=self._ports,
             restarts=self._backoff.restarts,
         )
         self._folder.write_state(self._state)
@@ -295,10 +297,10 @@ class Log:
             print(f"output is missing in the log: {error.strerror}", file=sys.stderr, flush=True)
 
 
-def _reserve_again(spec: Spec, last: State) -> list[Listener]:
+def _reserve_again(spec: Spec, last: tuple[Port, ...]) -> list[Listener]:
     """The ports of the next run. One that the host chose stays the same where nobody has taken it."""
     try:
-        return reserve(last.ports or spec.ports)
+        return reserve(last or spec.ports)
     except WherryError:
         return reserve(spec.ports)
 
