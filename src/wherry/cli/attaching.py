@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from wherry.base.errors import UsageError
 from wherry.cli.parser import Parser
 
 if TYPE_CHECKING:
     from wherry.container.attach import Manner
+
+STREAMS = ("stdin", "stdout", "stderr")
 
 
 def register(parser: Parser) -> None:
@@ -23,6 +26,29 @@ def register(parser: Parser) -> None:
         choices=("true", "false"),
         help="pass signals on (default true)",
     )
+
+
+def register_streams(parser: Parser) -> None:
+    parser.add_argument(
+        "-a",
+        "--attach",
+        metavar="STREAM",
+        action="append",
+        help="only stdin, stdout or stderr, not all of them; may be repeated",
+    )
+
+
+def of_streams(args: argparse.Namespace) -> Manner:
+    """As `manner`, with what `-a` says. Raises UsageError."""
+    words = [word.lower() for word in args.attach or STREAMS]
+    for word in words:
+        if word not in STREAMS:
+            raise UsageError(
+                f"--attach {word}: there is no such stream", hint=f"it is one of {', '.join(STREAMS)}"
+            )
+    if args.attach and args.detach:
+        raise UsageError("--attach and --detach exclude each other")
+    return manner(args, "stdin" in words)._replace(stdout="stdout" in words, stderr="stderr" in words)
 
 
 def manner(args: argparse.Namespace, stdin: bool = True) -> Manner:

@@ -7,17 +7,44 @@ import os
 import sys
 
 from wherry.base.settings import ISOLATIONS, SNAPSHOTTERS, load
-from wherry.cli import conditions, health, loglimits, mounting, networking, providing, restarting, rights
+from wherry.cli import (
+    conditions,
+    health,
+    loglimits,
+    mounting,
+    networking,
+    providing,
+    publishing,
+    restarting,
+    rights,
+)
+from wherry.cli.idfile import id_file
 from wherry.cli.parser import Parser
+from wherry.cli.refused import REFUSED
 from wherry.container import environment, options
 from wherry.container.options import Options
 from wherry.oci import platform as platforms
 from wherry.store.store import Store
 
+_GROUPS = (
+    networking,
+    publishing,
+    mounting,
+    rights,
+    health,
+    restarting,
+    loglimits,
+    conditions,
+    providing,
+)
+
 
 def register(parser: Parser) -> None:
     parser.interspersed = False
+    parser.refused = REFUSED
     add = parser.add_argument
+    add("--annotation", metavar="KEY=VALUE", action="append", help="an annotation for the OCI runtime")
+    add("--cidfile", metavar="FILE", help="write the container's ID into a new file")
     add("-e", "--env", metavar="NAME[=VALUE]", action="append", help="set an environment variable")
     add("--entrypoint", metavar="COMMAND", help="execute this in place of the image's ENTRYPOINT")
     add("--env-file", metavar="FILE", action="append", help="read environment variables from a file")
@@ -32,14 +59,27 @@ def register(parser: Parser) -> None:
     )
     add("-i", "--interactive", action="store_true", help="keep stdin open")
     add("-l", "--label", metavar="KEY[=VALUE]", action="append", help="set a label")
+    add("--label-file", metavar="FILE", action="append", help="read labels from a file")
     add("--name", metavar="NAME", default="", help="name the container")
     add("--platform", metavar="OS/ARCH", help="run the image for this platform")
     add("--read-only", action="store_true", help="mount the root filesystem read-only")
     add("--rm", action="store_true", help="remove the container and its anonymous volumes when it ends")
+    add("--stop-signal", metavar="SIGNAL", default="", help="the signal that asks it to end")
+    add("--stop-timeout", metavar="SECONDS", type=int, help="how long `stop` waits for that (default 10)")
     add("-t", "--tty", action="store_true", help="give the process a terminal")
     add("-u", "--user", metavar="NAME|UID[:GROUP]", default="", help="the user to run as")
     add("-w", "--workdir", metavar="DIR", default="", help="the working directory")
-    for group in (networking, mounting, rights, health, restarting, loglimits, conditions, providing):
+    for group in (
+        networking,
+        publishing,
+        mounting,
+        rights,
+        health,
+        restarting,
+        loglimits,
+        conditions,
+        providing,
+    ):
         group.register(parser)
     add("image", metavar="IMAGE")
     add("command", metavar="COMMAND", nargs=argparse.REMAINDER)
@@ -58,9 +98,15 @@ def read(args: argparse.Namespace) -> Options:
         user=args.user,
         working_dir=args.workdir,
         hostname=args.hostname,
-        labels=tuple(options.parse_label(word) for word in args.label or ()),
-        ports=networking.ports(args),
+        labels=_labels(args),
+        annotations=tuple(options.parse_pair(word, "--annotation") for word in args.annotation or ()),
+        stop_signal=args.stop_signal,
+        stop_timeout=args.stop_timeout,
+        ports=publishing.ports(args),
+        expose=publishing.exposed(args),
+        publish_all=args.publish_all,
         volumes=mounting.read(args),
+        volumes_from=mounting.inheritances(args),
         network=args.network,
         terminal=args.tty,
         interactive=args.interactive,
@@ -85,6 +131,17 @@ def create(args: argparse.Namespace, wanted: Options) -> str:
 
     if wanted.ports and wanted.network == "host":
         print("warning: published ports are discarded when using the host's network", file=sys.stderr)
-    with Store.open() as store:
+    with id_file(args.cidfile) as write, Store.open() as store:
         providing.provide(store, args, wanted)
-        return create(store, wanted)
+        container_id = create(store, wanted)
+        write(container_id)
+        return container_id
+
+
+def _labels(args: argparse.Namespace) -> tuple[tuple[str, str], ...]:
+    """What `--label` says counts."""
+    files = (pair for path in args.label_file or () for pair in environment.read_pairs(path, "label file"))
+    return (
+        *((key, value or "") for key, value in files),
+        *(options.parse_pair(word, "--label") for word in args.label or ()),
+    )

@@ -9,9 +9,10 @@ docker means it: every flag as `--name=value`, then the arguments.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
+from wherry.base.errors import Unsupported
 from wherry.cli.misuse import Misuse
 
 _TRUE = {"1", "t", "T", "true", "TRUE", "True"}
@@ -56,10 +57,12 @@ def add_tags(parser: argparse.ArgumentParser) -> None:
 class Parser(argparse.ArgumentParser):
     """The parser of one command. `interspersed` is set to False by commands whose arguments are a command
     line themselves (`run`): there, flags end at the first argument. `behind` is set to a name by commands
-    that take a command line behind `--` (`debug`): it gets those words, and they are no arguments."""
+    that take a command line behind `--` (`debug`): it gets those words, and they are no arguments.
+    `refused` are docker's flags that the command has not, each with the reason."""
 
     interspersed = True
     behind = ""
+    refused: Mapping[str, str] = {}
 
     def __init__(self, words: Sequence[str], description: str) -> None:
         super().__init__(
@@ -98,6 +101,11 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise self.misuse(message, 125)
+
+    def _refusal(self, name: str) -> Unsupported:
+        error = Unsupported(f"{name} is not supported: {self.refused[name]}")
+        error.exit_code = 125
+        return error
 
     def misuse(self, message: str, exit_code: int) -> Misuse:
         return Misuse(
@@ -151,6 +159,8 @@ class Parser(argparse.ArgumentParser):
     def _long(self, word: str, rest: list[str], known: dict[str, argparse.Action], flags: list[str]) -> None:
         name, given, value = word.partition("=")
         action = known.get(name)
+        if action is None and name in self.refused:
+            raise self._refusal(name)
         if action is None:
             self.error(f"unknown flag: {name}")
         if given:
@@ -171,6 +181,8 @@ class Parser(argparse.ArgumentParser):
             if action is None and word == "-h":
                 flags.append("--help")
                 return
+            if action is None and name in self.refused:
+                raise self._refusal(name)
             if action is None:
                 self.error(f"unknown shorthand flag: {name[1]!r} in {word}")
             if letters.startswith("="):

@@ -16,6 +16,7 @@ def register(parser: Parser) -> None:
         "-d", "--detach", action="store_true", help="run in the background and print the container's ID"
     )
     attaching.register(parser)
+    attaching.register_streams(parser)
     creating.register(parser)
 
 
@@ -30,17 +31,20 @@ def _run(args: argparse.Namespace) -> int:
     from wherry.container.containers import Containers
     from wherry.container.stop import remove
 
-    wanted, manner = creating.read(args), attaching.manner(args)
+    wanted, manner = creating.read(args), attaching.of_streams(args)
     if not args.detach:
-        check_terminal(wanted.terminal, wanted.interactive)
+        check_terminal(wanted.terminal, wanted.interactive and manner.stdin)
     container_id, root = creating.create(args, wanted), default_root()
     try:
-        started = start(container_id, attached=not args.detach)
+        started = start(container_id, attached=not args.detach and manner.shows_output)
     except BaseException:
         remove(root, container_id, force=True, with_volumes=True)
         raise
-    if not args.detach:
-        return attach(started, Containers(root).folder(container_id).path, manner)
-    started.connection.close()
-    print(container_id)
-    return 0
+    code = 0
+    if args.detach:
+        started.connection.close()
+    else:
+        code = attach(started, Containers(root).folder(container_id).path, manner)
+    if args.detach or not manner.shows_output:
+        print(container_id)
+    return code

@@ -28,11 +28,14 @@ def run(args: argparse.Namespace) -> int:
 
 def add_timeout(parser: Parser) -> None:
     parser.add_argument(
-        "-t", "--timeout", "--time", metavar="SECONDS", type=int, help="how long to wait before SIGKILL (10)"
+        "-t",
+        "--timeout",
+        "--time",
+        metavar="SECONDS",
+        type=int,
+        help="how long to wait before SIGKILL (else the container's --stop-timeout, or 10)",
     )
 
 
-def seconds(args: argparse.Namespace) -> float:
-    from wherry.container.stop import GRACE
-
-    return GRACE if args.timeout is None else float(args.timeout)
+def seconds(args: argparse.Namespace) -> float | None:
+    return None if args.timeout is None else float(args.timeout)

@@ -25,11 +25,18 @@ _PATIENCE = 3
 
 
 class Manner(NamedTuple):
-    """How: whether stdin goes to the container, where it has one, and signals; the `keys` that leave it."""
+    """How: which streams are passed on, where the container has them, and whether signals are; and the `keys`
+    that leave it."""
 
     stdin: bool = True
     signals: bool = True
     keys: bytes = detach.parse(detach.DEFAULT)
+    stdout: bool = True
+    stderr: bool = True
+
+    @property
+    def shows_output(self) -> bool:
+        return self.stdout or self.stderr
 
 
 def check_terminal(wanted: bool, interactive: bool) -> None:
@@ -41,7 +48,8 @@ def check_terminal(wanted: bool, interactive: bool) -> None:
 def attach(started: Started, folder: str, manner: Manner) -> int:
     """Pass everything through until the container ends; its exit code. `folder` is the container's.
 
-    0 where the user left it by the keys for that: it runs on.
+    0 where it runs on: the user left it by the keys for that, or none of its output is asked for and stdin is
+    at its end.
     """
     with _Foreground(started, folder, manner) as foreground:
         return foreground.run()
@@ -53,6 +61,9 @@ class _Foreground:
         self._connection = started.connection
         self._folder = folder
         self._passes_stdin = started.interactive and manner.stdin
+        self._shown = {control.STDOUT: manner.stdout, control.STDERR: manner.stderr}
+        self._feeds_only = not manner.shows_output
+        self._fed = not self._passes_stdin
         self._forwarded = _FORWARDED if manner.signals else ()
         self._keys = detach.Keys(manner.keys if started.terminal else b"")
         self._commands: socket.socket | None = None
@@ -84,6 +95,8 @@ class _Foreground:
         if self._passes_stdin:
             self._events.register(0, selectors.EVENT_READ)
         while not self._keys.typed:
+            if self._feeds_only and self._fed:
+                return 0
             for key, mask in self._events.select():
                 if key.fd == self._heard.fileno():
                     self._signals()
@@ -113,7 +126,8 @@ class _Foreground:
             return packet.number
         if packet.kind == control.FAILED:
             raise failure(packet)
-        _write_all(2 if packet.kind == control.STDERR else 1, packet.data)
+        if self._shown[packet.kind]:
+            _write_all(2 if packet.kind == control.STDERR else 1, packet.data)
         return None
 
     def _read_stdin(self) -> None:
@@ -145,6 +159,7 @@ class _Foreground:
         ended = self._unsent == control.END_OF_STDIN
         write = selectors.EVENT_WRITE if waiting else 0
         self._events.modify(self._connection, selectors.EVENT_READ | write)
+        self._fed = ended and not waiting
         if not ended:
             known = 0 in self._events.get_map()
             if waiting and known:

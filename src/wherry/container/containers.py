@@ -55,12 +55,20 @@ class Containers:
             folder.write_state(State())
             spec = self._take_name(spec)
         except OSError as error:
-            self._discard(spec)
+            self.discard(spec)
             raise WherryError(f"cannot write to {self._path}: {error.strerror}") from None
         except WherryError:
-            self._discard(spec)
+            self.discard(spec)
             raise
         return spec
+
+    def discard(self, spec: Spec) -> None:
+        """Undo `create`, of a container that nobody knows of yet."""
+        from wherry.container.trees import remove
+
+        if spec.name:
+            self._free_name(spec)
+        remove(self.folder(spec.id).path)
 
     def find(self, text: str) -> Container:
         """By name, ID or the beginning of an ID; NotFound where there is none."""
@@ -83,18 +91,24 @@ class Containers:
 
     def all(self) -> list[Container]:
         """The newest first."""
-        try:
-            names = [name for name in os.listdir(self._path) if _ID.fullmatch(name)]
-        except FileNotFoundError:
-            return []
         found = []
-        for name in names:
+        for name in self._ids():
             container = self.get(name)
             if container:
                 found.append(container)
             else:
                 self._sweep(name)
         return sorted(found, key=lambda container: container.spec.created, reverse=True)
+
+    def specs(self) -> list[Spec]:
+        """What all of them are to run, in no order; no state is looked at, and no lock is taken."""
+        found = []
+        for name in self._ids():
+            try:
+                found.append(self.folder(name).spec())
+            except FileNotFoundError:  # on its way in or out
+                continue
+        return found
 
     def rename(self, container: Container, name: str) -> None:
         """Give a container, whose lock is held, another name; a taken one is refused."""
@@ -118,6 +132,12 @@ class Containers:
         self._free_name(container.spec)
         remove(container.folder.path)
         events.record(container.folder, container.spec, "destroy")
+
+    def _ids(self) -> list[str]:
+        try:
+            return [name for name in os.listdir(self._path) if _ID.fullmatch(name)]
+        except FileNotFoundError:
+            return []
 
     def _settle(self, container: Container) -> Container | None:
         """Write down the end of a container whose monitor was killed; None where it had `--rm`."""
@@ -189,13 +209,6 @@ class Containers:
                 os.unlink(f"{self._names}/{spec.name}")
         except OSError:
             pass
-
-    def _discard(self, spec: Spec) -> None:
-        from wherry.container.trees import remove
-
-        if spec.name:
-            self._free_name(spec)
-        remove(self.folder(spec.id).path)
 
     def _id_of_name(self, text: str) -> str | None:
         if "/" in text:

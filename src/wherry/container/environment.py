@@ -31,37 +31,42 @@ def from_options(words: Iterable[str], files: Iterable[str], own: Mapping[str, s
 
 
 def from_file(path: str, own: Mapping[str, str]) -> list[str]:
-    """The variables in an `--env-file`: one `NAME=value` or `NAME` a line, `#` lines are comments.
+    """The variables in an `--env-file`. A `NAME` that the caller has not is left out."""
+    pairs = [
+        (name, own.get(name) if value is None else value) for name, value in read_pairs(path, "env file")
+    ]
+    return [f"{name}={value}" for name, value in pairs if value is not None]
+
+
+def read_pairs(path: str, what: str) -> list[tuple[str, str | None]]:
+    """A file with one `NAME=value` or `NAME` (None) a line; `#` lines are comments. `what` it is called.
 
     Docker's rules: no quoting, no escapes, the value is all behind the `=`; spaces in front of the name
-    are dropped. A `NAME` that the caller has not is left out.
+    are dropped.
     """
     try:
         with open(path, "rb") as file:
             raw = file.read()
     except OSError as error:
-        raise UsageError(f"cannot read the env file {path}: {error.strerror}") from None
-    variables = []
-    for number, line in enumerate(raw.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
-        variables += _from_line(line.rstrip(b"\r"), own, Location(path, number))
-    return variables
+        raise UsageError(f"cannot read the {what} {path}: {error.strerror}") from None
+    lines = enumerate(raw.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1)
+    pairs = (_pair(line.rstrip(b"\r"), what, Location(path, number)) for number, line in lines)
+    return [pair for pair in pairs if pair]
 
 
-def _from_line(raw: bytes, own: Mapping[str, str], where: Location) -> list[str]:
+def _pair(raw: bytes, what: str, where: Location) -> tuple[str, str | None] | None:
     try:
         line = raw.decode().lstrip()
     except UnicodeDecodeError:
-        raise UsageError("not UTF-8 text in the env file", where=where) from None
+        raise UsageError(f"not UTF-8 text in the {what}", where=where) from None
     if not line or line.startswith("#"):
-        return []
+        return None
     name, equals, value = line.partition("=")
     if not name:
-        raise UsageError(f"no variable name in {line!r}", where=where)
+        raise UsageError(f"no name in {line!r}", where=where)
     if any(map(str.isspace, name)):
-        raise UsageError(f"the variable name {name!r} contains white space", where=where)
-    if equals:
-        return [f"{name}={value}"]
-    return [f"{name}={own[name]}"] if name in own else []
+        raise UsageError(f"the name {name!r} contains white space", where=where)
+    return name, value if equals else None
 
 
 def merge(image: Iterable[str], options: Iterable[str]) -> tuple[str, ...]:

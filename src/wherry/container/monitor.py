@@ -371,6 +371,5 @@ def _words(error: WherryError) -> bytes:
 def remove(root: str, container: Container, with_volumes: bool) -> None:
     """Delete an ended container (whose lock is held), and its anonymous volumes when they are to go too."""
     Containers(root).delete(container)
-    for volume in container.spec.volumes:
-        if with_volumes and volume.anonymous:
-            volumes.remove(root, volume.source)
+    if with_volumes:
+        volumes.remove_anonymous(root, container.spec.volumes)

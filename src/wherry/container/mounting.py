@@ -1,19 +1,21 @@
-"""What is mounted in a container, and docker's words for it."""
+"""What is mounted in a container, and by which right: the user's mounts, others' containers', the image's."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
-from wherry.base.errors import Unsupported, UsageError
+from wherry.base.errors import WherryError
 from wherry.base.tuples import NamedTuple
-from wherry.container.names import NAME
 
 
 class Volume(NamedTuple):
-    """One mount: `kind` is "bind" (`source` is an absolute host path) or "volume" (`source` is its name).
+    """One mount: `kind` is "bind" (`source` is an absolute host path), "volume" (its name) or "tmpfs".
 
     `copy`: a volume that is empty gets what the image has at `target`. An anonymous volume goes with its
-    container; its name is chosen when the container is created.
+    container; its name is chosen when the container is created. `recursive`: with the mounts below a bind's
+    source; `must_exist`: that source is not made. `subpath`: what is mounted of a volume; it must be there.
+    `options` are a tmpfs's, in mount(8)'s words. `labels` are for a volume that is made for this.
     """
 
     kind: str
@@ -22,51 +24,56 @@ class Volume(NamedTuple):
     read_only: bool = False
     copy: bool = True
     anonymous: bool = False
+    recursive: bool = True
+    must_exist: bool = False
+    subpath: str = ""
+    options: tuple[str, ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
 
 
-def parse_volume(word: str) -> Volume:
-    """`host path:target[:options]`, `name:target[:options]` or `target` alone (an anonymous volume).
+class Inheritance(NamedTuple):
+    """`--volumes-from`: the mounts of another container; with `read_only` none of them can be written."""
 
-    A source that begins with `/`, `./` or `../` (or is `.` or `..`) is a host path, taken from the working
-    directory; any other is a volume's name.
+    container: str
+    read_only: bool = False
+
+
+def resolve(
+    wanted: Sequence[Volume], inherited: Sequence[Volume], declared: Sequence[str]
+) -> tuple[Volume, ...]:
+    """The user's mounts, those inherited, and an anonymous volume for each VOLUME of the image; at each place
+    the first of these.
+
+    Parents come before what is mounted below them. Anonymous volumes get their names (64 hex digits) here.
     """
-    parts = word.split(":")
-    if len(parts) == 1:
-        return Volume("volume", "", _target(parts[0], word), anonymous=True)
-    if len(parts) > 3 or not parts[0]:
-        raise UsageError(f"invalid volume: {word}", hint="write -v source:/target or -v source:/target:ro")
-    read_only, copy = _volume_options(parts[2] if len(parts) == 3 else "", word)
-    target = _target(parts[1], word)
-    source = parts[0]
-    if source in (".", "..") or source.startswith(("/", "./", "../")):
-        return Volume("bind", os.path.abspath(source), target, read_only, copy=False)
-    if not NAME.fullmatch(source):
-        raise UsageError(
-            f"invalid volume name in -v {word}: {source!r}",
-            hint="a name has letters, digits, _ . -; a host path begins with / or ./",
+    chosen = {volume.target: volume for volume in (*inherited, *wanted)}
+    paths = dict.fromkeys("/" + os.path.normpath(path).strip("/") for path in declared)
+    added = [Volume("volume", "", path, anonymous=True) for path in paths if path not in {*chosen, "/"}]
+    named = [
+        volume if volume.source or not volume.anonymous else volume._replace(source=os.urandom(32).hex())
+        for volume in (*chosen.values(), *added)
+    ]
+    return tuple(sorted(named, key=lambda volume: volume.target.count("/")))
+
+
+def inherit(mounts: Sequence[Volume], read_only: bool) -> list[Volume]:
+    """What `--volumes-from` brings of a container that has `mounts`: all but what lies in memory alone."""
+    return [
+        volume._replace(read_only=volume.read_only or read_only, copy=False)
+        for volume in mounts
+        if volume.kind != "tmpfs"
+    ]
+
+
+def names(mounts: Sequence[Volume]) -> set[str]:
+    """The volumes among the mounts."""
+    return {volume.source for volume in mounts if volume.kind == "volume"}
+
+
+def check_source(volume: Volume) -> None:
+    """WherryError where the source of a bind mount has to be there and is not."""
+    if volume.must_exist and not os.path.lexists(volume.source):
+        raise WherryError(
+            f"the source of a bind mount does not exist: {volume.source}",
+            hint=f"make it first, or write -v {volume.source}:{volume.target}, which makes a folder",
         )
-    return Volume("volume", source, target, read_only, copy)
-
-
-def _volume_options(text: str, word: str) -> tuple[bool, bool]:
-    """Read-only, and whether to copy the image's content. `z`, `Z` (SELinux labels) are not needed here."""
-    read_only, copy = False, True
-    for option in text.split(",") if text else ():
-        if option in ("ro", "rw"):
-            read_only = option == "ro"
-        elif option == "nocopy":
-            copy = False
-        elif option not in ("z", "Z", "rprivate", "private"):
-            raise Unsupported(
-                f"-v {word}: the option {option!r} is not supported", hint="ro, rw and nocopy are"
-            )
-    return read_only, copy
-
-
-def _target(path: str, word: str) -> str:
-    if not path.startswith("/"):
-        raise UsageError(f"invalid volume {word}: the path in the container must be absolute")
-    normal = "/" + os.path.normpath(path).lstrip("/")
-    if normal == "/":
-        raise UsageError(f"invalid volume {word}: the target cannot be /")
-    return normal

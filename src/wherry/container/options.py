@@ -6,10 +6,10 @@ import re
 
 from wherry.base.errors import UsageError
 from wherry.base.tuples import NamedTuple
-from wherry.container import networking, rights
+from wherry.container import mounting, networking, rights, signals
 from wherry.container.health import Health
 from wherry.container.loglimits import LogLimits
-from wherry.container.mounting import Volume
+from wherry.container.mounting import Inheritance, Volume
 from wherry.container.names import NAME
 from wherry.container.networking import Networks
 from wherry.container.restart import Restart
@@ -22,7 +22,10 @@ _HOST_LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 
 
 class Options(NamedTuple):
-    """What `wherry run` or `create` was told, already parsed; the image's own settings are not in it."""
+    """What `wherry run` or `create` was told, already parsed; the image's own settings are not in it.
+
+    `expose`: as in an image, `80/tcp`. `stop_timeout`: seconds, negative for ever; None: docker's ten.
+    """
 
     image: str
     arguments: tuple[str, ...] = ()
@@ -33,8 +36,14 @@ class Options(NamedTuple):
     working_dir: str = ""
     hostname: str = ""
     labels: tuple[tuple[str, str], ...] = ()
+    annotations: tuple[tuple[str, str], ...] = ()
+    stop_signal: str = ""
+    stop_timeout: int | None = None
     ports: tuple[Port, ...] = ()
+    expose: tuple[str, ...] = ()
+    publish_all: bool = False
     volumes: tuple[Volume, ...] = ()
+    volumes_from: tuple[Inheritance, ...] = ()
     network: str = "default"
     terminal: bool = False
     interactive: bool = False
@@ -52,10 +61,11 @@ class Options(NamedTuple):
     platform: Platform | None = None
 
 
-def parse_label(word: str) -> tuple[str, str]:
+def parse_pair(word: str, flag: str) -> tuple[str, str]:
+    """`key=value`, or `key` alone, of `--label` and `--annotation`."""
     key, _, value = word.partition("=")
     if not key:
-        raise UsageError(f"invalid label: {word}", hint="write --label key=value")
+        raise UsageError(f"invalid {flag} {word}", hint=f"write {flag} key=value")
     return key, value
 
 
@@ -76,6 +86,10 @@ def check(options: Options) -> None:
     rights.check(options.rights, options.network)
     if options.ports and options.network == "none":
         raise UsageError("-p needs a network, and --network none has none")
+    for volume in options.volumes:
+        mounting.check_source(volume)
+    if options.stop_signal:
+        signals.number_of(options.stop_signal)
     if options.hostname and not _is_hostname(options.hostname):
         raise UsageError(f"invalid hostname: {options.hostname!r}")
     if options.working_dir and not options.working_dir.startswith("/"):

@@ -32,7 +32,7 @@ def prepared(store: Store, folder: Folder, spec: Spec) -> Iterator[runtime.Conta
     layers = Layers(store)
     diff_ids = store.images.get(Digest(spec.image)).config.diff_ids
     view = View(layers, diff_ids)
-    sources = {volume: volumes.provide(store.root, volume) for volume in spec.volumes}
+    mounts = [_mount(store.root, volume) for volume in spec.volumes]
     scratch = folder.file("root")
     os.makedirs(scratch, mode=0o700, exist_ok=True)
     choice = choose_again(store, scratch, spec.snapshotter, may_mount=True)
@@ -55,7 +55,7 @@ def prepared(store: Store, folder: Folder, spec: Spec) -> Iterator[runtime.Conta
             id=spec.id,
             rootfs=mounted.path,
             process=_process(spec, view, ca.env),
-            mounts=(*_init_mounts(spec), *_etc_mounts(folder, spec), *_mounts(sources), *ca.mounts),
+            mounts=(*_init_mounts(spec), *_etc_mounts(folder, spec), *mounts, *ca.mounts),
             hostname="" if spec.network == "host" else spec.hostname,
             network=_NETWORKS[spec.network],
             read_only=spec.read_only,
@@ -67,6 +67,7 @@ def prepared(store: Store, folder: Folder, spec: Spec) -> Iterator[runtime.Conta
             devices=spec.rights.device_nodes(),
             sysctls=spec.rights.sysctls,
             privileged=spec.rights.privileged,
+            annotations=spec.annotations,
         )
 
 
@@ -92,16 +93,20 @@ def mountpoints(root: str, spec: Spec) -> list[str]:
     """Where the container's own mounts are: overlay's stub makes a folder for a name that ends with a slash,
     else a file."""
     return [
-        f"{volume.target}/" if os.path.isdir(volumes.place(root, volume)) else volume.target
-        for volume in spec.volumes
+        f"{volume.target}/" if volumes.is_folder(root, volume) else volume.target for volume in spec.volumes
     ]
 
 
-def _mounts(sources: dict[Volume, str]) -> list[runtime.Mount]:
-    return [
-        runtime.Mount("bind", path, volume.target, ("rbind", "ro" if volume.read_only else "rw"))
-        for volume, path in sources.items()
-    ]
+def _mount(root: str, volume: Volume) -> runtime.Mount:
+    """What is behind a mount is made where it is missing, but for a path inside a volume."""
+    access = "ro" if volume.read_only else "rw"
+    if volume.kind == "tmpfs":
+        return runtime.Mount("tmpfs", "", volume.target, (access, *volume.options))
+    path = volumes.provide(root, volume)
+    options = ("rbind" if volume.recursive else "bind", access)
+    if not volume.subpath:
+        return runtime.Mount("bind", path, volume.target, options)
+    return runtime.Mount("bind", volume.subpath, volume.target, options, root=path)
 
 
 def _init_mounts(spec: Spec) -> list[runtime.Mount]:

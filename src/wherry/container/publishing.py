@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
-from wherry.base.errors import Unsupported, UsageError
+from wherry.base.errors import Unsupported, UsageError, WherryError
+from wherry.container.options import Options
 from wherry.runtime.net.ports import Port
 
 
@@ -22,11 +24,37 @@ def parse_ports(word: str) -> list[Port]:
     if not host:
         return [Port(address, 0, number, protocol) for number in inside]
     outside = _range(host, word, lowest=0)
+    if len(outside) > 1 and len(inside) == 1:
+        return [Port(address, outside[0], inside[0], protocol, last=outside[-1])]
     if len(outside) != len(inside):
-        if len(inside) == 1:
-            raise Unsupported(f"-p {word}: a range of host ports for one port is not supported")
         raise UsageError(f"invalid ranges in -p {word}: they differ in length")
     return [Port(address, number, target, protocol) for number, target in zip(outside, inside, strict=True)]
+
+
+def parse_expose(word: str) -> list[str]:
+    """`port[-port][/protocol]` as images have it: `80/tcp`."""
+    body, slash, protocol = word.partition("/")
+    protocol = protocol.lower() if slash else "tcp"
+    if protocol not in ("tcp", "udp", "sctp"):
+        raise UsageError(f"invalid protocol in --expose {word}: {protocol!r}", hint="write tcp or udp")
+    return [f"{number}/{protocol}" for number in _range(body, word, flag="--expose")]
+
+
+def published(wanted: Options, exposed: Iterable[str]) -> tuple[Port, ...]:
+    """The ports of `-p`; with `-P` the others that are exposed too, each on any free port of the host."""
+    if not wanted.publish_all:
+        return wanted.ports
+    taken = {(port.container, port.protocol) for port in wanted.ports}
+    return (*wanted.ports, *(port for port in map(_exposed, exposed) if port[2:4] not in taken))
+
+
+def _exposed(word: str) -> Port:
+    number, _, protocol = word.partition("/")
+    if not re.fullmatch("[0-9]{1,5}", number) or not 1 <= int(number) <= 65535:
+        raise WherryError(f"-P: the image exposes {word!r}, which is no port")
+    if protocol not in ("", "tcp", "udp"):
+        raise Unsupported(f"-P: the image exposes {word}, and {protocol} is not supported")
+    return Port("", 0, int(number), protocol or "tcp")
 
 
 def _address_and_host(head: str, word: str) -> tuple[str, str]:
@@ -46,11 +74,13 @@ def _address_and_host(head: str, word: str) -> tuple[str, str]:
         ) from None
 
 
-def _range(text: str, word: str, lowest: int = 1) -> list[int]:
+def _range(text: str, word: str, lowest: int = 1, flag: str = "-p") -> list[int]:
     match = re.fullmatch(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", text)
     if not match:
-        raise UsageError(f"invalid port in -p {word}: {text!r}", hint="a port is a number from 1 to 65535")
+        raise UsageError(
+            f"invalid port in {flag} {word}: {text!r}", hint="a port is a number from 1 to 65535"
+        )
     first, last = int(match[1]), int(match[2] or match[1])
     if not lowest <= first <= last <= 65535:
-        raise UsageError(f"invalid port in -p {word}: {text}", hint="a port is a number from 1 to 65535")
+        raise UsageError(f"invalid port in {flag} {word}: {text}", hint="a port is a number from 1 to 65535")
     return list(range(first, last + 1))

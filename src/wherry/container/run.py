@@ -8,9 +8,20 @@ import time
 from collections.abc import Sequence
 
 from wherry.base.errors import WherryError
-from wherry.container import command, control, environment, events, options, signals, volumes
+from wherry.container import (
+    command,
+    control,
+    environment,
+    events,
+    mounting,
+    options,
+    publishing,
+    signals,
+    volumes,
+)
 from wherry.container.connection import Started, wait_for_start
 from wherry.container.containers import Containers
+from wherry.container.mounting import Volume
 from wherry.container.options import Options
 from wherry.container.state import Spec
 from wherry.runtime.conditions import checked
@@ -28,6 +39,7 @@ def create(store: Store, wanted: Options) -> str:
         image = store.images.find(wanted.image, wanted.platform)
         execution = image.config.execution
         container_id = os.urandom(32).hex()
+        exposed = tuple(dict.fromkeys((*execution.exposed_ports, *wanted.expose)))
         spec = Spec(
             id=container_id,
             name=wanted.name,
@@ -41,9 +53,9 @@ def create(store: Store, wanted: Options) -> str:
             working_dir=_normal(wanted.working_dir or execution.working_dir or "/"),
             hostname=wanted.hostname or _hostname(wanted.network, container_id),
             labels=tuple((dict(execution.labels) | dict(wanted.labels)).items()),
-            ports=wanted.ports if wanted.network == "default" else (),
-            exposed=execution.exposed_ports,
-            volumes=volumes.resolve(wanted.volumes, execution.volumes),
+            ports=publishing.published(wanted, exposed) if wanted.network == "default" else (),
+            exposed=exposed,
+            volumes=mounting.resolve(wanted.volumes, _inherited(store.root, wanted), execution.volumes),
             network=wanted.network,
             terminal=wanted.terminal,
             interactive=wanted.interactive,
@@ -57,13 +69,37 @@ def create(store: Store, wanted: Options) -> str:
             log=wanted.log,
             networks=wanted.networks,
             conditions=checked(wanted.conditions),
-            stop_signal=execution.stop_signal,
+            stop_signal=wanted.stop_signal or execution.stop_signal,
+            stop_timeout=wanted.stop_timeout,
+            annotations=wanted.annotations,
         )
         signals.number_of(spec.stop_signal)
         containers = Containers(store.root)
         spec = containers.create(spec)
+        try:
+            volumes.provide_all(store.root, [item for item in spec.volumes if item.kind == "volume"])
+        except BaseException:
+            containers.discard(spec)
+            raise
     events.record(containers.folder(spec.id), spec, "create")
     return spec.id
+
+
+def fill_volumes(root: str, container_id: str) -> None:
+    """Give volumes that nobody has used what the image has, as docker does before a container is started.
+
+    Afterwards the calling process is in the container's mode.
+    """
+    from wherry.container.prepare import prepared
+    from wherry.runtime import modes
+
+    folder = Containers(root).folder(container_id)
+    spec = folder.spec()
+    if not any(volumes.needs_content(root, volume) for volume in spec.volumes):
+        return
+    if modes.enter(spec.isolation).may_mount:
+        with folder.locked(), Store.open(root) as store, store.lease(), prepared(store, folder, spec):
+            pass
 
 
 def start(root: str, container_id: str, *, attached: bool = False) -> Started:
@@ -75,8 +111,7 @@ def start(root: str, container_id: str, *, attached: bool = False) -> Started:
     """
     containers = Containers(root)
     spec = containers.folder(container_id).spec()
-    for volume in spec.volumes:
-        volumes.provide(root, volume)
+    volumes.provide_all(root, spec.volumes)
     with containers.folder(container_id).locked():
         if containers.folder(container_id).state().is_running():
             raise WherryError(f"container {spec.name} is running already")
@@ -105,6 +140,15 @@ def _fork_monitor(
         finally:
             os._exit(0)
     os.waitpid(child, 0)
+
+
+def _inherited(root: str, wanted: Options) -> list[Volume]:
+    """What `--volumes-from` brings; of several containers' mounts at one place the last counts."""
+    return [
+        volume
+        for item in wanted.volumes_from
+        for volume in mounting.inherit(Containers(root).find(item.container).spec.volumes, item.read_only)
+    ]
 
 
 def _hostname(network: str, container_id: str) -> str:

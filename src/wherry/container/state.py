@@ -79,6 +79,8 @@ class Spec(NamedTuple):
     networks: Networks = Networks()
     conditions: Conditions = Conditions()
     stop_signal: str = ""
+    stop_timeout: int | None = None
+    annotations: tuple[tuple[str, str], ...] = ()
 
 
 class Life(NamedTuple):

@@ -20,14 +20,15 @@ GRACE = 10.0
 _POLL = 0.02
 
 
-def stop(root: str, name: str, seconds: float = GRACE) -> None:
+def stop(root: str, name: str, seconds: float | None = None) -> None:
     """Send the stop signal, after `seconds` SIGKILL (never, where it is negative), and wait for the end.
 
-    A container that does not run is no error. NotFound where there is none of that name.
+    None is the container's own time, of `--stop-timeout`. A container that does not run is no error. NotFound
+    where there is none of that name.
     """
     container = Containers(root).find(name)
     if container.is_running:
-        _end(root, container, signals.number_of(container.spec.stop_signal), seconds)
+        _end(root, container, signals.number_of(container.spec.stop_signal), _patience(container, seconds))
         events.record(container.folder, container.spec, "stop")
 
 
@@ -60,7 +61,7 @@ def wait(root: str, name: str) -> int:
     return container.state.exit_code
 
 
-def restart(root: str, name: str, seconds: float = GRACE) -> str:
+def restart(root: str, name: str, seconds: float | None = None) -> str:
     """As `stop`, then start it; one that does not run is started. What the user should know, or nothing.
 
     The container's monitor does it where there is one: a container with --rm is not gone in between.
@@ -68,7 +69,8 @@ def restart(root: str, name: str, seconds: float = GRACE) -> str:
     container = Containers(root).find(name)
     started = None
     if container.is_running:
-        started = again(container, signals.number_of(container.spec.stop_signal), seconds)
+        number = signals.number_of(container.spec.stop_signal)
+        started = again(container, number, _patience(container, seconds))
     if started is None:
         _wait_for_state(root, container)
         started = start(root, Containers(root).find(container.id).id)
@@ -93,6 +95,13 @@ def remove(root: str, name: str, *, force: bool = False, with_volumes: bool = Fa
     except FileNotFoundError:
         # It was started with --rm, and is gone with its end.
         return
+
+
+def _patience(container: Container, seconds: float | None) -> float:
+    if seconds is not None:
+        return seconds
+    own = container.spec.stop_timeout
+    return GRACE if own is None else float(own)
 
 
 def _end(root: str, container: Container, number: int, seconds: float = -1) -> None:

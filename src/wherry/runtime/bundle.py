@@ -40,6 +40,8 @@ def config(container: Container, *, in_user_namespace: bool = False) -> dict[str
         + [_device(device) for device in container.devices],
         "linux": linux,
     }
+    if container.annotations:
+        document["annotations"] = dict(container.annotations)
     if container.hostname:
         document["hostname"] = container.hostname
     return document

@@ -146,6 +146,7 @@ class Container(NamedTuple):
     `privileged`: /sys can be written to as far as the kernel lets its root; for the machine's root, device
     nodes that it makes can be opened. Its capabilities, paths and devices are given like all others'.
     The numbers of further processes begin above `first_pid`, where runtime and kernel let us choose.
+    `annotations` are for the runtime; the built-in one knows none.
     """
 
     id: str
@@ -170,3 +171,4 @@ class Container(NamedTuple):
     caches: tuple[str, ...] = ()
     emulator: Emulator | None = None
     first_pid: int = 0
+    annotations: tuple[tuple[str, str], ...] = ()

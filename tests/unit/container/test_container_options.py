@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from wherry.base.errors import Unsupported, UsageError, WherryError
-from wherry.container import environment, volumes
+from wherry.container import environment
 from wherry.container.command import combine
-from wherry.container.mounting import Volume, parse_volume
-from wherry.container.options import Options, check, parse_label
+from wherry.container.mounting import Volume, resolve
+from wherry.container.mountwords import parse_volume
+from wherry.container.options import Options, check, parse_pair
 from wherry.container.publishing import parse_ports
 from wherry.container.signals import number_of
 from wherry.oci.config import Execution
@@ -32,6 +33,7 @@ from wherry.runtime.net.ports import Port
         ("[::1]::80/udp", [Port("::1", 0, 80, "udp")]),
         ("0:80", [Port("", 0, 80)]),
         ("8000-8002:80-82", [Port("", 8000, 80), Port("", 8001, 81), Port("", 8002, 82)]),
+        ("8000-8010:80", [Port("", 8000, 80, last=8010)]),
         ("80-81", [Port("", 0, 80), Port("", 0, 81)]),
     ],
 )
@@ -51,7 +53,7 @@ def test_ports_refused(word: str) -> None:
         parse_ports(word)
 
 
-@pytest.mark.parametrize("word", ["80/sctp", "8000-8010:80"])
+@pytest.mark.parametrize("word", ["80/sctp"])
 def test_ports_unsupported(word: str) -> None:
     with pytest.raises(Unsupported):
         parse_ports(word)
@@ -85,7 +87,7 @@ def test_volume_option_unsupported() -> None:
 
 def test_volumes_of_image_and_user() -> None:
     mine = Volume("bind", "/host", "/data/inner")
-    resolved = volumes.resolve([mine, Volume("volume", "n", "/b")], ["/b/", "data", "/"])
+    resolved = resolve([mine, Volume("volume", "n", "/b")], [], ["/b/", "data", "/"])
     assert [item.target for item in resolved] == ["/b", "/data", "/data/inner"]
     anonymous = resolved[1]
     assert anonymous.anonymous
@@ -94,10 +96,10 @@ def test_volumes_of_image_and_user() -> None:
 
 
 def test_labels() -> None:
-    assert parse_label("a=b=c") == ("a", "b=c")
-    assert parse_label("a") == ("a", "")
+    assert parse_pair("a=b=c", "--label") == ("a", "b=c")
+    assert parse_pair("a", "--label") == ("a", "")
     with pytest.raises(UsageError):
-        parse_label("=b")
+        parse_pair("=b", "--label")
 
 
 @pytest.mark.parametrize(

@@ -83,3 +83,8 @@ def test_unlimited_is_the_greatest_number() -> None:
     assert config(container(process=process))["process"]["rlimits"] == [
         {"type": "RLIMIT_CORE", "soft": 0, "hard": 2**64 - 1}
     ]
+
+
+def test_annotations() -> None:
+    assert "annotations" not in config(container())
+    assert config(container(annotations=(("a", "b"), ("c", ""))))["annotations"] == {"a": "b", "c": ""}

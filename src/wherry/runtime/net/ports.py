@@ -13,12 +13,16 @@ _TRIES = 16
 
 
 class Port(NamedTuple):
-    """One published port. `address`: the host's ("": every one of both families); `host` 0: any free port."""
+    """One published port. `address`: the host's ("": every one of both families); `host` 0: any free port.
+
+    With `last`: the first free one from `host` to that.
+    """
 
     address: str
     host: int
     container: int
     protocol: str = "tcp"
+    last: int = 0
 
 
 class Listener(NamedTuple):
@@ -37,7 +41,7 @@ def reserve(ports: Iterable[Port]) -> list[Listener]:
     listeners: list[Listener] = []
     try:
         for port in ports:
-            listeners += _bind(port)
+            listeners += _bind_one_of(port) if port.last else _bind(port)
     except BaseException:
         release(listeners)
         raise
@@ -52,6 +56,21 @@ def release(listeners: Sequence[Listener]) -> None:
 def chosen(listeners: Iterable[Listener]) -> tuple[Port, ...]:
     """The ports in order, each once, with the numbers that were bound."""
     return tuple(dict.fromkeys(listener.port for listener in listeners))
+
+
+class _Taken(WherryError):
+    """Somebody else listens there."""
+
+
+def _bind_one_of(port: Port) -> list[Listener]:
+    for number in range(port.host, port.last + 1):
+        try:
+            return _bind(port._replace(host=number, last=0))
+        except _Taken:
+            continue
+    raise WherryError(
+        f"cannot publish {port.container}/{port.protocol}: all of {port.host}-{port.last} are in use"
+    )
 
 
 def _bind(port: Port) -> list[Listener]:
@@ -110,7 +129,7 @@ def _refused(address: str, port: Port, error: OSError) -> WherryError:
     shown = f"[{address}]" if ":" in address else address
     place = f"{shown}:{port.host}/{port.protocol}"
     if error.errno == errno.EADDRINUSE:
-        return WherryError(
+        return _Taken(
             f"cannot publish {place}: the port is already in use",
             hint="stop what listens there, or publish another host port, such as "
             f"-p {port.host + 1 if port.host < 65535 else 8080}:{port.container}",
