@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterable
 from operator import attrgetter, itemgetter
 from typing import Any
 
+from wherry.base import memory
 from wherry.base.tuples import NamedTuple
-from wherry.build import memory
 
 Stamp = tuple[int, int, int, int, int, int]
 """Mode, device, inode, size, mtime and ctime (both in nanoseconds)."""

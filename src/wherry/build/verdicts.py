@@ -14,8 +14,8 @@ import os
 from collections.abc import Callable, Mapping
 
 import wherry
+from wherry.base import memory
 from wherry.base.tuples import NamedTuple
-from wherry.build import memory
 from wherry.dockerfile.parser import Dockerfile
 
 MOST = 64

@@ -16,6 +16,7 @@ from wherry.oci.digest import Digest
 from wherry.runtime import etcfiles, reaper, users
 from wherry.runtime import spec as runtime
 from wherry.runtime.hostca import HostCA, host_ca
+from wherry.snapshot.remembered import RememberedView
 from wherry.snapshot.snapshotter import choose_again, open_snapshotter
 from wherry.snapshot.view import View
 from wherry.store.store import Store
@@ -31,7 +32,7 @@ def prepared(store: Store, folder: Folder, spec: Spec) -> Iterator[runtime.Conta
     """
     layers = Layers(store)
     diff_ids = store.images.get(Digest(spec.image)).config.diff_ids
-    view = View(layers, diff_ids)
+    view = RememberedView(store, layers, diff_ids)
     mounts = [_mount(store.root, volume) for volume in spec.volumes]
     scratch = folder.file("root")
     os.makedirs(scratch, mode=0o700, exist_ok=True)
@@ -51,10 +52,12 @@ def prepared(store: Store, folder: Folder, spec: Spec) -> Iterator[runtime.Conta
         _make_working_dir(mounted.path, view, spec)
         _write_etc(folder, spec)
         ca = _host_ca(spec, view)
+        process = _process(spec, view, ca.env)
+        view.keep()
         yield runtime.Container(
             id=spec.id,
             rootfs=mounted.path,
-            process=_process(spec, view, ca.env),
+            process=process,
             mounts=(*_init_mounts(spec), *_etc_mounts(folder, spec), *mounts, *ca.mounts),
             hostname="" if spec.network == "host" else spec.hostname,
             network=_NETWORKS[spec.network],

@@ -1,4 +1,4 @@
-"""Small tables that save work and may be lost at any time: one file each in the store's cache.
+"""Small tables that save work and may be lost at any time: one file each in the store.
 
 The format is `marshal`'s: it reads 50,000 entries in a tenth of the time that JSON or a table takes. The
 files lie in the user's own store; one that is damaged counts as empty.
@@ -27,7 +27,7 @@ def load(path: str) -> dict[str, Any]:
 
 
 def save(path: str, known: dict[str, Any]) -> None:
-    """A full disk must not fail a build over what can be found out again."""
+    """A full disk must not fail a command over what can be found out again."""
     unfinished = f"{path}.{os.getpid()}"
     try:
         with open(unfinished, "wb") as file:
