@@ -9,11 +9,11 @@ has the flag F: such an emulator is opened once, and not looked for below the co
 from __future__ import annotations
 
 import os
-import shutil
 from typing import Literal
 
 from wherry.base.errors import Unsupported
 from wherry.base.tuples import NamedTuple
+from wherry.base.which import which
 from wherry.oci.platform import Platform, host
 from wherry.runtime.init import linux, programs
 from wherry.runtime.spec import Emulator
@@ -107,7 +107,7 @@ REGISTER = "register emulators for all of the machine: sudo apt-get install qemu
 def _program(machine: Machine, path: str | None) -> str:
     """The static emulator; "" where there is none. One that needs libraries finds none in an image."""
     for name in (f"qemu-{machine.name}-static", f"qemu-{machine.name}"):
-        found = shutil.which(name, path=path)
+        found = which(name, path=path)
         if found and is_static(found):
             return os.path.realpath(found)
     return ""

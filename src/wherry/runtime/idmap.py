@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from wherry.base.errors import Denied, WherryError
 from wherry.base.tuples import NamedTuple
+from wherry.base.which import which
 from wherry.runtime.init import linux
 
 _FAREWELL = 0.5  # seconds
@@ -213,9 +214,7 @@ def _user_name() -> str:
 
 
 def _check_program(name: str) -> None:
-    import shutil
-
-    if not shutil.which(name):
+    if not which(name):
         raise Denied(
             f"{name} is not installed: without it an ordinary user has a single id",
             hint="sudo apt-get install uidmap",

@@ -10,10 +10,9 @@ from typing import Any
 from wherry.base import settings
 from wherry.base.errors import WherryError
 from wherry.oci.platform import Platform
-from wherry.runtime import bundle, emulation, idcalls, idmap, joining, observed, seccomp
+from wherry.runtime import bundle, idcalls, idmap, joining, observed, seccomp
 from wherry.runtime.helper import ExecFailed, Helper, Running, Server
 from wherry.runtime.init import linux
-from wherry.runtime.init.emulator import CANNOT
 from wherry.runtime.runtime import Runtime, Serve, own_filter
 from wherry.runtime.sockets import Sockets
 from wherry.runtime.spec import Container, Emulator, Process
@@ -51,12 +50,12 @@ class Native(Runtime):
         try:
             return self._helper.run(document, flags, (stdin, stdout, stderr), ready, serve)
         except WherryError as error:
-            if error.message.startswith(CANNOT):
-                error.hint = emulation.REGISTER
+            if container.emulator:
+                _hint_at_registration(error)
             raise
 
     def emulator(self, platform: Platform) -> Emulator | None:
-        return emulation.find(platform, own=True)
+        return self._find_emulator(platform, own=True)
 
     def _confine(self, document: dict[str, Any], container: Container) -> Serve | None:
         if self._has_one_id:
@@ -113,6 +112,14 @@ class Native(Runtime):
             return self._helper.run(order, 0, (listener, nothing, nothing))
         finally:
             os.close(nothing)
+
+
+def _hint_at_registration(error: WherryError) -> None:
+    from wherry.runtime import emulation
+    from wherry.runtime.init import emulator
+
+    if error.message.startswith(emulator.CANNOT):
+        error.hint = emulation.REGISTER
 
 
 def _show_ids(document: dict[str, Any], process: Process) -> None:

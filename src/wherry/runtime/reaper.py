@@ -6,11 +6,10 @@ It is a static program, mounted in the container's /dev, which is nothing of the
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 
 from wherry.base.errors import Unsupported
-from wherry.runtime.emulation import is_static
+from wherry.base.which import which
 from wherry.runtime.spec import Mount
 
 _PLACE = "/dev/wherry-init"
@@ -26,8 +25,10 @@ def mount() -> Mount:
 
 
 def _program() -> str:
+    from wherry.runtime.emulation import is_static
+
     own = os.path.join(os.path.dirname(os.path.abspath(__file__)), "init", "wherry-init")
-    for path in (own, *filter(None, map(shutil.which, _OTHERS))):
+    for path in (own, *filter(None, map(which, _OTHERS))):
         if _is_for_all(path) and is_static(path):
             return os.path.realpath(path)
     raise Unsupported(

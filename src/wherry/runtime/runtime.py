@@ -6,8 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
-from wherry.oci.platform import Platform
-from wherry.runtime import emulation, joining, seccomp
+from wherry.oci.platform import Platform, host
+from wherry.runtime import joining, seccomp
 from wherry.runtime.helper import Helper, Running, Server
 from wherry.runtime.spec import Container, Emulator, Process
 
@@ -97,7 +97,15 @@ class Runtime(ABC):
 
     def emulator(self, platform: Platform) -> Emulator | None:
         """What a container for `platform` has to be given; see `emulation.find`."""
-        return emulation.find(platform, own=False)
+        return self._find_emulator(platform, own=False)
+
+    @staticmethod
+    def _find_emulator(platform: Platform, *, own: bool) -> Emulator | None:
+        if platform == host():
+            return None
+        from wherry.runtime import emulation
+
+        return emulation.find(platform, own=own)
 
     def attend(self, arguments: Sequence[str], stdin: int, output: int) -> Running:
         """Run a program of this host beside the containers, which ends when they do: a network's.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 from typing import TYPE_CHECKING
 
 from wherry.base.errors import NotFound, Unsupported
+from wherry.base.which import which
 from wherry.runtime import idmap
 from wherry.runtime.spec import NATIVE
 
@@ -21,7 +21,7 @@ def resolve(name: str) -> str:
     """`native`, or the absolute path of the program that `name` means; NotFound where there is none."""
     if name in ("", NATIVE):
         return NATIVE
-    found = shutil.which(name)
+    found = which(name)
     if found:
         return os.path.abspath(found)
     if "/" in name:

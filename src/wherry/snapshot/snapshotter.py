@@ -12,7 +12,6 @@ from wherry.base.tuples import NamedTuple
 from wherry.layer.forms import current_form
 from wherry.layer.layers import Layers
 from wherry.oci.digest import Digest
-from wherry.snapshot.copy import Copies
 from wherry.snapshot.overlay import Mounted, overlay
 from wherry.snapshot.view import View
 from wherry.store.store import Store
@@ -102,6 +101,8 @@ def open_snapshotter(store: Store, layers: Layers, name: str) -> Iterator[Snapsh
     if name == OVERLAY:
         yield Overlays(store, layers)
         return
+    from wherry.snapshot.copy import Copies
+
     with store.scratch("trees") as scratch:
         yield Copies(store, layers, scratch)
 

@@ -9,13 +9,13 @@ the one of Debian 12 loses the answers of UDP ports whose numbers differ inside 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Sequence
 
 from wherry.base.tuples import NamedTuple
+from wherry.base.which import which
 from wherry.runtime.etcfiles import is_loopback
 from wherry.runtime.helper import Running
-from wherry.runtime.net import forwarder, namespace, pasta, slirp
+from wherry.runtime.net import namespace, pasta, slirp
 from wherry.runtime.net.ports import Listener, release
 
 PROGRAMS = ("pasta", "slirp4netns")
@@ -55,16 +55,22 @@ def connect(
     any the caller must have one thread. `log` is a descriptor for what the helpers say.
     """
     outward = _outward(netns, nameservers, attend, log)
-    forwarding = forwarder.start(pid, listeners) if listeners else 0
+    forwarding = _forward(pid, listeners) if listeners else 0
     release(listeners)
     return outward._replace(forwarder=forwarding)
+
+
+def _forward(pid: int, listeners: Sequence[Listener]) -> int:
+    from wherry.runtime.net import forwarder
+
+    return forwarder.start(pid, listeners)
 
 
 def missing() -> str:
     """Why there is no outward access from a network of its own here; empty where there is."""
     if lacking := _missing_tap():
         return lacking
-    return "" if any(map(shutil.which, PROGRAMS)) else "neither pasta nor slirp4netns is installed"
+    return "" if any(map(which, PROGRAMS)) else "neither pasta nor slirp4netns is installed"
 
 
 def _missing_tap() -> str:
@@ -80,7 +86,7 @@ def _outward(netns: str, nameservers: Sequence[str], attend: Attend, log: int) -
     reason = missing()
     if not reason:
         for program, start in zip(PROGRAMS, (_by_pasta, _by_slirp), strict=True):
-            if path := shutil.which(program):
+            if path := which(program):
                 network = start(path, netns, nameservers, attend, log)
                 if network:
                     return network
