@@ -5,7 +5,8 @@ A layer's folder, `layers/<hex>`, has an `index` and one or both of
 - `fs/` and its like: the tree in a form of overlay's, see `forms.py` (RUN's result; what a RUN needed to
   see);
 or neither, where a compressed blob in the store has the content. A COPY's layer may have `near`, the diff ID
-of the layer that it was made from: its tree is made from that one's, see `near.py`.
+of the layer that it was made from: its tree is made from that one's, see `near.py`. `seen-*` are answers that
+containers were given (`snapshot/remembered.py`); they may be lost.
 
 Each part is made whole in a scratch folder of the store and renamed to its place, `index` last. A kill at
 any instant leaves complete parts or none. Who comes second finds the place taken, and drops his own, which is
