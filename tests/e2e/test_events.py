@@ -39,8 +39,8 @@ def test_the_life_of_a_container(box: Wherry) -> None:
     box.ok("restart", "-t", "0", "app")
     box.ok("rm", "-f", "app")
     assert told(box, "--filter", "type=container", "--filter", "type=volume") == [
-        "container create",
         "volume create",
+        "container create",
         "volume mount",
         "container start",
         "container exec_create: sh",

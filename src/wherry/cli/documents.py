@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from wherry.cli import facts
+from wherry.container import loglimits
 from wherry.container.containers import Container
+from wherry.container.loglimits import LogLimits
 from wherry.container.state import RESTARTING
 from wherry.oci.config import Execution, Healthcheck
 from wherry.runtime.net.ports import Port
@@ -63,10 +65,11 @@ def container(store: Store, item: Container) -> dict[str, Any]:
         "ResolvConfPath": item.folder.file("resolv.conf"),
         "HostnamePath": item.folder.file("hostname"),
         "HostsPath": item.folder.file("hosts"),
-        "LogPath": item.folder.file("log.jsonl"),
+        "LogPath": item.folder.file("log.jsonl") if spec.log.driver == loglimits.FILE else "",
         "Name": f"/{spec.name}",
         "RestartCount": state.restarts,
         "HostConfig": {
+            "LogConfig": _log_config(spec.log),
             "NetworkMode": spec.network,
             "PortBindings": _bindings(spec.ports),
             "RestartPolicy": {"Name": spec.restart.name, "MaximumRetryCount": spec.restart.retries},
@@ -132,6 +135,13 @@ def _last_tagged(store: Store, image: Image) -> str:
     holders = set(store.images.holders(image.id))
     times = [name.updated for name in store.images.all_names() if name.reference in holders]
     return rfc3339(max(times)) if times else _NEVER
+
+
+def _log_config(limits: LogLimits) -> dict[str, Any]:
+    options = {"max-file": str(limits.files), "max-size": str(limits.size or -1)}
+    options |= {"labels": ",".join(limits.labels)} if limits.labels else {}
+    options |= {"env": ",".join(limits.env)} if limits.env else {}
+    return {"Type": limits.driver, "Config": options if limits.driver == loglimits.FILE else {}}
 
 
 def _bindings(ports: tuple[Port, ...]) -> dict[str, list[dict[str, str]]]:

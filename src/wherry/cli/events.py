@@ -56,9 +56,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _moment(text: str, now: float) -> int | None:
     """In nanoseconds since 1970; None for no text."""
-    from wherry.ui.units import moment
+    from wherry.ui.units import nanoseconds
 
-    return int(moment(text, now) * 10**9) if text else None
+    return nanoseconds(text, now) if text else None
 
 
 def _text(event: Event, form: str) -> str:

@@ -1,16 +1,21 @@
-"""The flags of `run` and `create` about the log; there are none yet."""
+"""The flags of `run` and `create` about the log."""
 
 from __future__ import annotations
 
 import argparse
 
 from wherry.cli.parser import Parser
+from wherry.container import loglimits
 from wherry.container.loglimits import LogLimits
 
 
 def register(parser: Parser) -> None:
-    """Nothing yet."""
+    add = parser.add_argument
+    add(
+        "--log-driver", metavar="DRIVER", default="", help="json-file, or none for no log (default json-file)"
+    )
+    add("--log-opt", metavar="KEY=VALUE", action="append", help="max-size=10m, max-file=3, labels=, env=")
 
 
-def read(_args: argparse.Namespace) -> LogLimits:
-    return LogLimits()
+def read(args: argparse.Namespace) -> LogLimits:
+    return loglimits.parse(args.log_driver, args.log_opt or ())

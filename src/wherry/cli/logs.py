@@ -5,20 +5,26 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from typing import TYPE_CHECKING
 
-from wherry.base.errors import UsageError
+from wherry.base.errors import Unsupported, UsageError
 from wherry.cli.parser import Parser
 from wherry.store.store import default_root
+
+if TYPE_CHECKING:
+    from wherry.container.containers import Container
 
 
 def register(parser: Parser) -> None:
     add = parser.add_argument
+    add("--details", action="store_true", help="show the labels and variables that --log-opt names")
     add("-f", "--follow", action="store_true", help="go on with what comes until the container ends")
     add(
         "--since", metavar="TIME", default="", help="only from this time on: 2026-01-31T12:00:00Z, or 10m ago"
     )
     add("-n", "--tail", metavar="N", default="all", help="only the last N lines (default all)")
     add("-t", "--timestamps", action="store_true", help="show the time of every line")
+    add("--until", metavar="TIME", default="", help="only up to this time")
     add("container", metavar="CONTAINER")
 
 
@@ -28,21 +34,55 @@ def run(args: argparse.Namespace) -> int:
 
     containers = Containers(default_root())
     container = containers.find(args.container)
+    _check_readable(container)
+    now = time.time()
+    since, until = _moment(args.since, now), _moment(args.until, now)
+    details = _details(container) if args.details else b""
 
     def over() -> bool:
-        if not args.follow:
+        if not args.follow or (until and log.timestamp(time.time_ns()) > until):
             return True
-        now = containers.get(container.id)
-        return now is None or not now.is_running
+        current = containers.get(container.id)
+        return current is None or not current.is_running
 
-    for record in log.follow(
-        container.folder.file("log.jsonl"), over=over, tail=_tail(args.tail), since=_since(args.since)
-    ):
+    path = container.folder.file("log.jsonl")
+    for record in log.follow(path, over=over, tail=_tail(args.tail), since=since, until=until):
+        if record.stream == log.LOST:
+            _warn(f"{record.data.decode()} bytes of output are missing here: there was no room for the log")
+            continue
         stream = sys.stdout if record.stream == 1 else sys.stderr
         head = f"{record.time} ".encode() if args.timestamps else b""
-        stream.buffer.write(head + record.data)
+        stream.buffer.write(head + details + record.data)
         stream.buffer.flush()
     return 0
+
+
+def _check_readable(container: Container) -> None:
+    from wherry.container import loglimits
+
+    if container.spec.log.driver == loglimits.NONE:
+        raise Unsupported(
+            f"container {container.spec.name} has no log", hint="it was made with --log-driver none"
+        )
+
+
+def _warn(text: str) -> None:
+    sys.stdout.flush()
+    print(f"warning: {text}", file=sys.stderr, flush=True)
+
+
+def _details(container: Container) -> bytes:
+    """`KEY=VALUE,KEY=VALUE ` as docker writes it, in the order of the keys."""
+    from urllib.parse import quote_plus
+
+    spec = container.spec
+    pairs = [pair for pair in spec.labels if pair[0] in spec.log.labels]
+    variables = (item.partition("=") for item in spec.env)
+    pairs += [(name, value) for name, _, value in variables if name in spec.log.env]
+    words = (
+        f"{quote_plus(key)}={quote_plus(value, errors='surrogateescape')}" for key, value in sorted(pairs)
+    )
+    return f"{','.join(words)} ".encode()
 
 
 def _tail(text: str) -> int | None:
@@ -56,9 +96,9 @@ def _tail(text: str) -> int | None:
     return count if count >= 0 else None
 
 
-def _since(text: str) -> str:
-    """The time in a log's own form; "" for the beginning."""
+def _moment(text: str, now: float) -> str:
+    """The time in a log's own form; "" for none."""
     from wherry.container.log import timestamp
-    from wherry.ui.units import moment
+    from wherry.ui.units import nanoseconds
 
-    return timestamp(int(moment(text, time.time()) * 10**9)) if text else ""
+    return timestamp(nanoseconds(text, now)) if text else ""

@@ -1,7 +1,8 @@
 """A container's output on disk: JSON lines, each `{"time": ..., "stream": ..., "data": ...}`.
 
 `time` is RFC 3339 in UTC with nanoseconds, `stream` is stdout or stderr, `data` one line with its end of
-line, or a part of one that is longer than 16 KiB or never ended. Bytes that are not UTF-8 are lone surrogates
+line, or a part of one that is longer than 16 KiB or never ended. Where there was no room for output, a
+record of the stream `lost` has the number of its bytes. Bytes that are not UTF-8 are lone surrogates
 in `data` (Python's surrogateescape), so what the process wrote can be had back whole.
 """
 
@@ -12,18 +13,26 @@ import os
 import time
 from collections.abc import Callable, Iterator
 
+from wherry.base import rotated
 from wherry.base.errors import WherryError
 from wherry.base.tuples import NamedTuple
 
 STREAMS = ("stdin", "stdout", "stderr")
 
+LOST = 3
+"""What there was no room for."""
+
+_NAMES = {1: "stdout", 2: "stderr", LOST: "lost"}
+_NUMBERS = {name: number for number, name in _NAMES.items()}
+
 _LONGEST = 16 << 10
-_BLOCK = 64 << 10
-_POLL = 0.05
+_LONGEST_RECORD = 6 * _LONGEST + 1024
+"""Each byte may be written as an escape of six."""
 
 
 class Record(NamedTuple):
-    """`time` as written; `stream` is 1 (stdout) or 2 (stderr)."""
+    """`time` as written; `stream` is 1 (stdout), 2 (stderr) or LOST: `data` is the number of bytes that are
+    missing there then."""
 
     time: str
     stream: int
@@ -37,11 +46,20 @@ def timestamp(nanoseconds: int) -> str:
 
 
 class Writer:
-    """Appends to a log. Output is held back until its line ends: records are lines, as in docker's logs."""
+    """Appends to a log. Output is held back until its line ends: records are lines, as in docker's logs.
 
-    def __init__(self, path: str) -> None:
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    A file that has `size` bytes is turned over, and `files` of them are kept; 0 is no bound.
+    """
+
+    def __init__(self, path: str, size: int = 0, files: int = 1) -> None:
+        self._path = path
+        self._largest = size
+        self._files = files
         self._pending = {1: b"", 2: b""}
+        self._lost = 0
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._size = os.fstat(self._file).st_size
+        self._drop_half_a_line()
 
     def write(self, stream: int, data: bytes) -> None:
         """OSError where the disk is full: that output is lost, the log stays whole, and writing may go on."""
@@ -58,16 +76,71 @@ class Writer:
             os.close(self._file)
 
     def _append(self, stream: int, pieces: list[bytes]) -> None:
-        head = f'{{"time":"{timestamp(time.time_ns())}","stream":"{STREAMS[stream]}","data":'
-        texts = (json.dumps(piece.decode("utf-8", "surrogateescape")) for piece in pieces)
-        raw = "".join(f"{head}{text}}}\n" for text in texts).encode("ascii")
-        before = os.fstat(self._file).st_size
+        now = timestamp(time.time_ns())
+        lines = [_encode(now, stream, piece) for piece in pieces]
         try:
-            while raw:
-                raw = raw[os.write(self._file, raw) :]
+            if self._lost:
+                self._put([_encode(now, LOST, str(self._lost).encode())])
+                self._lost = 0
+            self._put(lines)
         except OSError:
-            os.ftruncate(self._file, before)
+            self._lost += sum(map(len, pieces[len(pieces) - len(lines) :]))
             raise
+
+    def _put(self, lines: list[bytes]) -> None:
+        """Write the lines, and take those that are written out of the list."""
+        while lines:
+            count = self._fitting(lines)
+            if count:
+                self._write(lines, count)
+            else:
+                self._turn()
+
+    def _fitting(self, lines: list[bytes]) -> int:
+        """How many of the lines have room in the file; an empty one takes any."""
+        if not self._largest:
+            return len(lines)
+        size = self._size
+        for index, line in enumerate(lines):
+            size += len(line)
+            if size > self._largest and (index or self._size):
+                return index
+        return len(lines)
+
+    def _turn(self) -> None:
+        """The new file comes first: where there is no room for it, all stays as it is."""
+        fresh = f"{self._path}.new"
+        file = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        rotated.turn(self._path, self._files)
+        os.rename(fresh, self._path)
+        os.close(self._file)
+        self._file, self._size = file, 0
+
+    def _write(self, lines: list[bytes], count: int) -> None:
+        raw, written = b"".join(lines[:count]), 0
+        try:
+            while written < len(raw):
+                written += os.write(self._file, raw[written:] if written else raw)
+        except OSError:
+            # Lines that are whole stay: somebody may have read them by now.
+            written = raw.rfind(b"\n", 0, written) + 1
+            os.ftruncate(self._file, self._size + written)
+            raise
+        finally:
+            self._size += written
+            del lines[: raw.count(b"\n", 0, written)]
+
+    def _drop_half_a_line(self) -> None:
+        """A monitor that was killed while it wrote left it."""
+        start = max(0, self._size - _LONGEST_RECORD)
+        end = os.pread(self._file, self._size - start, start)
+        self._size = start + end.rfind(b"\n") + 1
+        os.ftruncate(self._file, self._size)
+
+
+def _encode(moment: str, stream: int, data: bytes) -> bytes:
+    text = json.dumps(data.decode("utf-8", "surrogateescape"))
+    return f'{{"time":"{moment}","stream":"{_NAMES[stream]}","data":{text}}}\n'.encode("ascii")
 
 
 def _pieces(data: bytes) -> list[bytes]:
@@ -81,59 +154,28 @@ def _pieces(data: bytes) -> list[bytes]:
     return pieces
 
 
-def read(path: str, *, tail: int | None = None, since: str = "") -> Iterator[Record]:
-    """The records of a log, the oldest first: the last `tail` of them, and none from before `since`."""
-    return follow(path, over=lambda: True, tail=tail, since=since)
+def read(path: str, *, tail: int | None = None, since: str = "", until: str = "") -> Iterator[Record]:
+    """The records of a log, the oldest first: the last `tail` of them, and of these none from before `since`
+    and after `until`."""
+    return follow(path, over=lambda: True, tail=tail, since=since, until=until)
 
 
 def follow(
-    path: str, *, over: Callable[[], bool], tail: int | None = None, since: str = ""
+    path: str, *, over: Callable[[], bool], tail: int | None = None, since: str = "", until: str = ""
 ) -> Iterator[Record]:
     """As `read`, then what comes: until `over()` and the log's end."""
-    try:
-        file = open(path, "rb")  # noqa: SIM115 - closed below
-    except FileNotFoundError:
-        return
-    with file:
-        file.seek(0 if tail is None else _start_of_last(file.fileno(), tail))
-        rest, ended = b"", False
-        while True:
-            block = file.read(_BLOCK)
-            *lines, rest = (rest + block).split(b"\n")
-            for line in lines:
-                record = _record(line, path)
-                if record.time >= since:
-                    yield record
-            if block:
-                continue
-            if ended:
-                return
-            # Asked before the last read: what was written before the end is still read.
-            ended = over()
-            if not ended:
-                time.sleep(_POLL)
+    for line in rotated.follow(path, over=over, tail=tail):
+        record = _record(line, path)
+        if until and record.time > until:
+            return
+        if record.time >= since:
+            yield record
 
 
 def _record(line: bytes, path: str) -> Record:
     try:
         value = json.loads(line)
         data = value["data"].encode("utf-8", "surrogateescape")
-        return Record(value["time"], STREAMS.index(value["stream"]), data)
+        return Record(value["time"], _NUMBERS[value["stream"]], data)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise WherryError(f"the log {path} is damaged: {line[:80]!r}") from None
-
-
-def _start_of_last(file: int, count: int) -> int:
-    """The offset at which the last `count` lines begin."""
-    position = os.fstat(file).st_size
-    newlines = 0
-    while position > 0:
-        start = max(0, position - _BLOCK)
-        block = os.pread(file, position - start, start)
-        index = len(block)
-        while (index := block.rfind(b"\n", 0, index)) >= 0:
-            newlines += 1
-            if newlines > count:
-                return start + index + 1
-        position = start
-    return 0

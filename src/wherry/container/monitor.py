@@ -17,15 +17,18 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import NoReturn
 
 from wherry.base.errors import Unsupported, WherryError
 from wherry.base.tuples import NamedTuple
-from wherry.container import control, events, execution, signals, volumes
+from wherry.container import control, events, execution, loglimits, signals, volumes
+from wherry.container.complaints import complain
 from wherry.container.containers import Container, Containers
 from wherry.container.hold import Hold
 from wherry.container.log import Writer
+from wherry.container.loglimits import LogLimits
 from wherry.container.restart import Backoff
 from wherry.container.sessions import Client
 from wherry.container.state import EXITED, RESTARTING, RUNNING, Folder, Spec, State, life_of
@@ -59,7 +62,8 @@ def supervise(
         what = WherryError(f"the container's monitor failed: {error!r}", excerpt=_print_trace())
         _tell_failure(starter, what)
     finally:
-        sys.stderr.flush()
+        with suppress(OSError):
+            sys.stderr.flush()
         os._exit(code)
 
 
@@ -134,7 +138,7 @@ class Monitor:
 
     def _serve(self, streams: Streams, running: Running) -> None:
         """Until the container's first process has ended."""
-        log = Log(self._folder.file("log.jsonl"))
+        log = Log(self._folder.file("log.jsonl"), self._spec.log)
         self._board.begin(streams, running, log.take)
         events.record_volumes(self._folder, self._spec, "mount")
         events.record(self._folder, self._spec, "start")
@@ -179,7 +183,7 @@ class Monitor:
 
     def _fail_to_start(self, error: WherryError) -> None:
         """It has run before, and cannot be started again: so it stays as it ended."""
-        print(f"cannot start the container again: {error.message}", file=sys.stderr, flush=True)
+        complain(f"cannot start the container again: {error.message}")
         self._state = self._state._replace(error=error.message)
         self._board.tell_start(control.FAILED, _words(error))
 
@@ -275,26 +279,28 @@ class Monitor:
 class Log:
     """The container's log. A full disk costs log, not the container; it is said once."""
 
-    def __init__(self, path: str) -> None:
-        self._writer = Writer(path)
+    def __init__(self, path: str, limits: LogLimits) -> None:
+        self._writer = Writer(path, limits.size, limits.files) if limits.driver == loglimits.FILE else None
         self._has_failed = False
 
     def take(self, stream: int, data: bytes) -> None:
         try:
-            self._writer.write(stream, data)
+            if self._writer:
+                self._writer.write(stream, data)
         except OSError as error:
             self._tell(error)
 
     def close(self) -> None:
         try:
-            self._writer.close()
+            if self._writer:
+                self._writer.close()
         except OSError as error:
             self._tell(error)
 
     def _tell(self, error: OSError) -> None:
         if not self._has_failed:
             self._has_failed = True
-            print(f"output is missing in the log: {error.strerror}", file=sys.stderr, flush=True)
+            complain(f"output is missing in the log: {error.strerror}")
 
 
 def _reserve_again(spec: Spec, last: tuple[Port, ...]) -> list[Listener]:
@@ -324,7 +330,7 @@ def _print_trace() -> str:
     import traceback
 
     text = traceback.format_exc()
-    print(text, file=sys.stderr)
+    complain(text)
     return text
 
 

@@ -6,7 +6,7 @@
                              monitor and once it is gone, whoever holds `lock`. Replaced by rename, never cut
       lock                   flock: held to start, to settle and to delete the container; not while it runs
       control                the monitor's socket (control.py); nothing listens on it once the monitor is gone
-      log.jsonl              the process's output (log.py): the monitor appends
+      log.jsonl log.jsonl.1 ...   the process's output (log.py): the monitor appends, and turns it over
       monitor.log            the monitor's own complaints and those of its helpers; empty when all went well
       hostname hosts resolv.conf   mounted over the files of the same name in /etc: the monitor writes them
       root/                  overlay's folders: what the container changed in its image (snapshot/overlay.py)
@@ -24,7 +24,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from wherry.base import values
@@ -201,11 +201,27 @@ class Folder:
         return value
 
     def _replace(self, name: str, value: Spec | State) -> None:
+        # Arguments and variables may hold any byte: surrogates are escaped, so the file is plain ASCII.
+        raw = json.dumps(values.encode(value)).encode("ascii")
         temporary = self.file(f".{name}.{os.getpid()}")
-        with open(temporary, "wb") as file:
-            # Arguments and variables may hold any byte: surrogates are escaped, so the file is plain ASCII.
-            file.write(json.dumps(values.encode(value)).encode("ascii"))
+        try:
+            with open(temporary, "wb") as file:
+                file.write(raw)
+        except OSError as error:
+            self._overwrite(name, raw, temporary, error)
+            return
         os.rename(temporary, self.file(name))
+
+    def _overwrite(self, name: str, raw: bytes, temporary: str, error: OSError) -> None:
+        """On a full disk: the file that is there has a block already, which is mostly enough."""
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+        try:
+            with open(self.file(name), "r+b") as file:
+                file.write(raw)
+                file.truncate()
+        except OSError:
+            raise error from None
 
 
 def _moved(document: dict[str, Any]) -> dict[str, Any]:

@@ -123,5 +123,13 @@ def moment(text: str, now: float) -> float:
     return now - duration(text)
 
 
+def nanoseconds(text: str, now: float) -> int:
+    """As `moment`, in whole nanoseconds: a fraction of a second counts as it is written."""
+    match = re.fullmatch(r"(\d+|.*:\d\d)\.(\d{1,9})(.*)", text, re.ASCII)
+    if match is None or (match[1].isdigit() and match[3]):
+        return int(moment(text, now) * 10**9)
+    return int(moment(match[1] + match[3], now)) * 10**9 + int(match[2].ljust(9, "0"))
+
+
 def _count(number: int, unit: str) -> str:
     return f"{number} {unit}" if number == 1 else f"{number} {unit}s"

@@ -6,6 +6,7 @@ import json
 import os
 import resource
 import signal
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -120,9 +121,78 @@ def test_full_disk_leaves_a_whole_log(tmp_path: Path) -> None:
         finally:
             os._exit(code)
     assert os.waitpid(child, 0)[1] == 0
-    assert [record.data for record in log.read(path)] == [b"first\n", b"second\n"]
+    assert [record.data for record in log.read(path)] == [b"first\n", b"5", b"second\n"]
 
 
 def test_times_are_dockers() -> None:
     assert log.timestamp(1_700_000_000_000_000_001) == "2023-11-14T22:13:20.000000001Z"
     assert Record("t", 1, b"").stream == 1
+
+
+@given(
+    sizes=st.lists(st.integers(0, 300), max_size=60), largest=st.integers(100, 900), files=st.integers(1, 4)
+)
+def test_a_log_that_is_turned_over_keeps_the_last_lines(
+    tmp_path_factory: pytest.TempPathFactory, sizes: list[int], largest: int, files: int
+) -> None:
+    folder = tmp_path_factory.mktemp("log")
+    path = str(folder / "log")
+    sent = [b"%d %s\n" % (number, b"x" * size) for number, size in enumerate(sizes)]
+    for part in (sent[:20], sent[20:]):
+        writer = Writer(path, largest, files)
+        writer.write(1, b"".join(part))
+        writer.close()
+    kept = [record.data for record in log.read(path)]
+    assert kept == sent[len(sent) - len(kept) :]
+    assert kept or not sent
+    held = sorted(file.stat().st_size for file in folder.iterdir())
+    assert len(held) <= files
+    if len(kept) < len(sent):
+        assert len(held) == files
+    single = max((file.read_bytes().count(b"\n"), file.stat().st_size) for file in folder.iterdir())
+    assert single[0] == 1 or held[-1] <= max(largest, 400)
+
+
+def test_what_is_read_up_to_a_time(tmp_path: Path) -> None:
+    lines = [
+        json.dumps({"time": log.timestamp(number * 10**9), "stream": "stdout", "data": f"{number}\n"}) + "\n"
+        for number in range(10)
+    ]
+    (tmp_path / "log").write_text("".join(lines))
+    found = log.read(str(tmp_path / "log"), since=log.timestamp(3 * 10**9), until=log.timestamp(5 * 10**9))
+    assert [record.data for record in found] == [b"3\n", b"4\n", b"5\n"]
+
+
+def test_half_a_line_of_a_killed_monitor_goes(tmp_path: Path) -> None:
+    path = written(tmp_path / "log", (1, b"one\n"))
+    with open(path, "ab") as file:
+        file.write(b'{"time": "20')
+    assert [record.data for record in log.read(path)] == [b"one\n"]
+    written(tmp_path / "log", (1, b"two\n"))
+    assert [record.data for record in log.read(path)] == [b"one\n", b"two\n"]
+
+
+@pytest.mark.needs("root")
+def test_a_full_disk_says_how_much_is_missing(tmp_path: Path) -> None:
+    """A disk of 64 KiB: what fits of each write stays, and it goes on when there is room again."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", tmp_path], check=True)
+    try:
+        path = str(tmp_path / "log")
+        writer = Writer(path)
+        lines = [b"%04d %s\n" % (number, b"x" * 1000) for number in range(100)]
+        with pytest.raises(OSError, match="No space left"):
+            writer.write(1, b"".join(lines))
+        with pytest.raises(OSError, match="No space left"):
+            writer.write(2, b"more\n" * 1000)
+        subprocess.run(["mount", "-o", "remount,size=256k", tmp_path], check=True)
+        writer.write(1, b"after\n")
+        writer.close()
+        records = list(log.read(path))
+        kept = [record.data for record in records if record.stream == 1]
+        assert kept == [*lines[: len(kept) - 1], b"after\n"]
+        assert 40 < len(kept) < 64
+        missing = sum(int(record.data) for record in records if record.stream == log.LOST)
+        have = sum(len(record.data) for record in records if record.stream != log.LOST)
+        assert have + missing == sum(map(len, lines)) + 5000 + len("after\n")
+    finally:
+        subprocess.run(["umount", "-l", tmp_path], check=True)

@@ -109,3 +109,18 @@ def test_moments() -> None:
     assert units.moment("2024-02-29T12:00:00Z", now=5) == 1_709_208_000
     with pytest.raises(WherryError, match="not a date"):
         units.moment("2024-02-31", now=5)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-11-21T19:17:58.353332293Z", 1795288678353332293),
+        ("2026-11-21T20:17:58.3+01:00", 1795288678300000000),
+        ("2026-11-21T19:17:58Z", 1795288678000000000),
+        ("1795288678.000000001", 1795288678000000001),
+        ("1795288678", 1795288678000000000),
+        ("1.5h", 1795283278000000000),
+    ],
+)
+def test_moments_to_the_nanosecond(text: str, expected: int) -> None:
+    assert units.nanoseconds(text, 1795288678.0) == expected
