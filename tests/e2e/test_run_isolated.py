@@ -10,66 +10,11 @@ from pathlib import Path
 import pytest
 
 from support.cli import Wherry, write_files
+from support.escapes import TRIES, script, successes
 from support.running import processes, unique
 from support.victim import Victim
 
 pytestmark = pytest.mark.needs("root", "busybox", "newuidmap")
-
-TRIES = """
-cat /proc/1/root{treasure}/secret || cat {treasure}/secret || ls {store}
-cat /proc/1/environ | tr '\\0' '\\n' | grep WHERRY_ROOT
-kill -0 {outside}
-test $(ls /proc | grep -c '^[0-9]') -gt 6
-for d in $(cat /sys/block/*/dev); do mknod /b$d b ${{d%:*}} ${{d#*:}}; head -c 1 /b$d; done | grep -q .
-mknod /m c 1 1 && dd if=/m bs=1 count=1 | wc -c | grep -q 1
-mknod /dev/m c 1 1 && dd if=/dev/m bs=1 count=1 | wc -c | grep -q 1
-rm -f /dev/m; mknod /dev/shm/m c 1 1 && dd if=/dev/shm/m bs=1 count=1 | wc -c | grep -q 1
-mknod /c/m c 1 1 && dd if=/c/m bs=1 count=1 | wc -c | grep -q 1
-mount -t tmpfs none /mnt
-mount -t proc none /mnt
-mount -t cgroup -o memory none /mnt
-mount -o bind /proc/sys /mnt
-mount -o remount,rw /proc/sys
-mount -o remount,bind,rw /sys
-umount /proc/sys
-umount /etc/hosts
-umount /c
-echo '|/tmp/x' > /proc/sys/kernel/core_pattern
-echo x > /proc/sys/kernel/modprobe
-echo h > /proc/sysrq-trigger
-echo 0 > /proc/sys/vm/drop_caches
-echo x > /sys/kernel/uevent_helper
-echo mem > /sys/power/state
-echo 1 > /sys/fs/cgroup/cgroup.procs
-find /sys/fs/cgroup -name release_agent | while read f; do echo /x > $f && echo done; done | grep done
-find /sys -maxdepth 4 -type f -perm -200 | head -300 | while read f; do : >> $f && echo $f; done | grep .
-cat /proc/kcore | head -c 1 | grep -q .
-cat /proc/keys | grep .
-unshare -r true
-unshare -m true
-nsenter -t 1 -m -- ls {treasure}
-chroot /proc/1/root ls {treasure}
-hostname taken
-date -s 2001-01-01; test $(date +%Y) = 2001
-ip link set lo down
-ip link add escape type dummy
-dmesg | grep .
-reboot -f
-swapoff -a
-losetup /dev/loop0 /tries
-insmod /x.ko
-ls /dev | grep -vxE 'core|fd|full|mqueue|null|ptmx|pts|random|shm|std(in|out|err)|tty|urandom|zero'
-ls /c/.. | grep -E 'cache|lock'
-ls -d /c/other
-readlink /proc/self/fd/[3-9]* | grep /
-""".strip()
-
-
-def script(victim: Victim, outside: int) -> str:
-    lines = TRIES.format(treasure=victim.treasure, store=victim.wherry.root, outside=outside).splitlines()
-    attempts = enumerate(lines)
-    tries = "".join(f"( {line} ) > /tmp/out 2> /dev/null && echo ESCAPED by {at}\n" for at, line in attempts)
-    return f"#!/bin/sh\nulimit -c 0\n{tries}echo tried {len(lines)}; exit 0\n"
 
 
 @pytest.mark.parametrize("user", ["root", "web"])
@@ -83,10 +28,9 @@ def test_the_host_is_out_of_reach(victim: Victim, user: str) -> None:
         result = victim.build(
             "FROM base\nRUN mkdir /mnt && chmod 1777 /tmp /mnt\nCOPY --chmod=755 tries /tries\n"
             f"USER {user}\nRUN --mount=type=cache,id=mine,target=/c,mode=1777 /tries\n",
-            tries=script(victim, outside.pid),
+            tries=script(TRIES, victim.treasure, victim.wherry.root, outside.pid),
         )
-        assert f"tried {len(TRIES.splitlines())}" in result.err, result.err
-        assert "ESCAPED" not in result.err
+        assert successes(TRIES, result.err) == []
         assert processes(mark) == [outside.pid]
     finally:
         outside.kill()

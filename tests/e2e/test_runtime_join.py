@@ -94,6 +94,23 @@ def test_no_descriptor_but_its_own_three(box: Callable[..., Box]) -> None:
     )
 
 
+def test_a_descriptor_as_the_working_folder(box: Callable[..., Box], rootfs: Path, tmp_path: Path) -> None:
+    """CVE-2024-21626: by its number, by a link of the container's, and by the first process's."""
+    (tmp_path / "treasure").write_text("secret")
+    made = box()
+    out = "../" * 20 + str(tmp_path)
+    for number in range(3, 16):
+        (rootfs / f"link{number}").symlink_to(f"/proc/self/fd/{number}")
+        for folder in (f"/proc/self/fd/{number}", f"/link{number}", f"/proc/1/fd/{number}"):
+            try:
+                assert made.sh(f"cat {out}/treasure; ls {rootfs}", cwd=folder)[0] != 0
+            except ExecFailed as error:
+                assert "cannot enter the working directory" in error.message
+    within = f"/proc/1/cwd/{out}"
+    with pytest.raises(ExecFailed, match="cannot enter the working directory"):
+        made.sh("pwd", cwd=within)
+
+
 def test_exit_codes_and_signals(box: Callable[..., Box]) -> None:
     made = box()
     assert made.sh("exit 7")[0] == 7

@@ -31,6 +31,8 @@ def run(order: dict[str, Any], wherry: _socket.socket) -> NoReturn:
     created = _mount(order)
     listener = _listen() if order["terminal"] else None
     pid = _create(order)
+    if not order["opens_devices"]:
+        _close_devices(pid)
     channel.announce_birth(wherry, pid)
     if not channel.await_go(wherry):
         _spawn(order, ["delete", "--force", order["id"]])
@@ -99,6 +101,24 @@ def _create(order: dict[str, Any]) -> int:
     _call(order, [*words, order["id"]], keep_output=True)
     with open("pid", "rb") as file:
         return int(file.read())
+
+
+def _close_devices(pid: int) -> None:
+    """Have the container's root keep device nodes of the image closed, whatever the program made of the mount
+    that it was given: crun takes `nodev` back where it binds it. Nothing of the container runs yet."""
+    namespace = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY)
+    child = linux.clone(0)
+    if not child:
+        try:
+            linux.join(namespace, linux.CLONE_NEWNS)
+            root = os.open("/", os.O_PATH | os.O_DIRECTORY)
+            linux.set_attributes(root, linux.MOUNT_ATTR_NODEV, recursive=False)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    os.close(namespace)
+    if _await(child):
+        raise Failed("cannot keep device nodes of the container closed")
 
 
 def _call(order: dict[str, Any], words: list[str], *, keep_output: bool = False) -> None:
