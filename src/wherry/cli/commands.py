@@ -148,6 +148,16 @@ FAMILIES: dict[str, tuple[str, dict[str, Command]]] = {
             "rm": Command("manifestrm", "Forget lists"),
         },
     ),
+    "volume": (
+        "Manage volumes",
+        {
+            "create": Command("volumecreate", "Create a volume"),
+            "inspect": Command("volumeinspect", "Show all that is known about volumes, as JSON"),
+            "ls": Command("volumels", "List volumes"),
+            "prune": Command("volumeprune", "Remove the volumes that no container has"),
+            "rm": Command("volumerm", "Remove one or more volumes"),
+        },
+    ),
     "system": (
         "Manage wherry",
         {

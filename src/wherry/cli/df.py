@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from wherry.base.errors import UsageError
 from wherry.base.tuples import NamedTuple
+from wherry.container import mounting, volumes
 from wherry.container.containers import Container, Containers
 from wherry.oci.digest import Digest
 from wherry.runtime import modes
@@ -106,9 +107,8 @@ def _containers(store: Store, containers: list[Container], ledger: Ledger) -> Us
 
 
 def _volumes(store: Store, containers: list[Container], ledger: Ledger) -> Usage:
-    volumes = (volume for container in containers for volume in container.spec.volumes)
-    in_use = {volume.source for volume in volumes if volume.kind == "volume"}
-    names = os.listdir(store.path("volumes"))
+    in_use = {name for container in containers for name in mounting.names(container.spec.volumes)}
+    names = volumes.names(store.root)
     used = [name for name in names if name in in_use]
     held = ledger.count(*(store.path("volumes", name) for name in used))
     idle = ledger.count(*(store.path("volumes", name) for name in names))

@@ -5,13 +5,12 @@ Sizes are bytes on disk. Files that several images or layers share are in the si
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from wherry.base.text import one_line
 from wherry.cli import facts
-from wherry.container import listing
+from wherry.container import listing, volumes
 from wherry.container.containers import Container, Containers
 from wherry.oci import digest as digests
 from wherry.runtime import modes
@@ -129,5 +128,5 @@ def _volumes(store: Store, containers: list[Container]) -> Iterator[Sequence[str
         for volume in container.spec.volumes
         if volume.kind == "volume"
     )
-    for name in sorted(os.listdir(store.path("volumes"))):
+    for name in sorted(volumes.names(store.root)):
         yield name, str(links[name]), units.size(disk_usage(store.path("volumes", name)))

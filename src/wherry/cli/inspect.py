@@ -1,4 +1,4 @@
-"""`wherry inspect`: images and containers as JSON documents of docker's shape."""
+"""`wherry inspect`: images, containers and volumes as JSON documents of docker's shape."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from wherry.oci.platform import Platform
 from wherry.store.store import Store
 from wherry.ui import format
 
-_TYPES = ("image", "container")
+_TYPES = ("image", "container", "volume")
 
 
 def register(parser: argparse.ArgumentParser) -> None:
@@ -23,18 +23,20 @@ def register(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--platform", metavar="OS/ARCH", help="the image for this platform, where a name has several"
     )
-    parser.add_argument("--type", default="", help="Look only for an image or only for a container")
+    parser.add_argument("--type", default="", help=f"Look only for one kind: {', '.join(_TYPES)}")
 
 
 def run(args: argparse.Namespace) -> int:
     kind = args.words[0] if len(args.words) > 1 else args.type
     if kind and kind not in _TYPES:
         raise WherryError(
-            f"{kind!r} is not a type that can be inspected", hint="the types are image, container"
+            f"{kind!r} is not a type that can be inspected", hint=f"the types are {', '.join(_TYPES)}"
         )
     platform = platforms.parse(args.platform) if args.platform else None
     if platform and kind == "container":
         raise UsageError("a container has one platform", hint="leave --platform out")
+    if platform and kind == "volume":
+        raise UsageError("a volume has no platform", hint="leave --platform out")
     kind = "image" if platform else kind
     found: list[dict[str, Any]] = []
     with Store.open() as store:
@@ -47,7 +49,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _document(store: Store, name: str, kind: str, platform: Platform | None) -> dict[str, Any]:
-    """Containers first, as docker looks."""
+    """Containers first, then images, then volumes, as docker looks."""
+    if kind == "volume":
+        return _volume(store, name)
     if kind != "image":
         try:
             return documents.container(store, Containers(store.root).find(name))
@@ -57,7 +61,21 @@ def _document(store: Store, name: str, kind: str, platform: Platform | None) -> 
     if platform:
         return documents.image(store, store.images.find(name, platform))
     image = store.images.resolve(name)
-    if image is None:
-        what = "image" if kind else "image or container"
-        raise NotFound(f"no such {what}: {name}", hint="`wherry images` and `wherry ps -a` list what is here")
-    return documents.image(store, image)
+    if image:
+        return documents.image(store, image)
+    if kind:
+        raise NotFound(f"no such image: {name}", hint="`wherry images` lists what is here")
+    try:
+        return _volume(store, name)
+    except NotFound:
+        raise NotFound(
+            f"no such image, container or volume: {name}",
+            hint="`wherry images`, `wherry ps -a` and `wherry volume ls` list what is here",
+        ) from None
+
+
+def _volume(store: Store, name: str) -> dict[str, Any]:
+    from wherry.cli.volumeinspect import document
+    from wherry.container import volumes
+
+    return document(volumes.find(store.root, name))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 
 from wherry.base import sizes
 from wherry.base.errors import UsageError, WherryError
@@ -30,6 +31,8 @@ def register(parser: argparse.ArgumentParser) -> None:
     )
     add("-a", "--all", action="store_true", help=everything)
     add("-f", "--force", action="store_true", help="Do not ask")
+    if images and records:
+        add("--volumes", action="store_true", help="Remove anonymous volumes that no container has too")
     known = ["until=24h or a point in time"]
     known += ["unused-for=24h (build cache)"] if records else []
     known += ["label=KEY[=VALUE] (images)"] if images else []
@@ -66,7 +69,10 @@ def _register_room(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     images, records = _kinds(args.words)
     scope = _scope(args, images, records)
-    if not args.force and not confirmed(_warning(scope)):
+    with_volumes = images and records and args.volumes
+    if with_volumes and scope.until is not None:
+        raise UsageError("--volumes does not go with a filter of times: volumes have none that counts")
+    if not args.force and not confirmed(_warning(scope, with_volumes)):
         raise WherryError("nothing was removed", hint="answer y, or use -f")
     root = default_root()
     reserve.give_up(root)
@@ -74,10 +80,17 @@ def run(args: argparse.Namespace) -> int:
         with Store.open(root) as store:
             modes.enter_as_user()
             reclaimed = collect(store, scope)
+            deleted, freed = _prune_volumes(root, scope) if with_volumes else ([], 0)
     finally:
         reserve.keep(root)
-    print(_report(reclaimed), end="")
+    print(_report(reclaimed, deleted, freed), end="")
     return 0
+
+
+def _prune_volumes(root: str, scope: Scope) -> tuple[list[str], int]:
+    from wherry.container import volumesearch
+
+    return volumesearch.prune(root, labels=scope.labels)
 
 
 def _scope(args: argparse.Namespace, images: bool, records: bool) -> Scope:
@@ -126,7 +139,7 @@ def _kinds(words: tuple[str, ...]) -> tuple[bool, bool]:
     return words[0] not in ("builder", "cache"), words[0] != "image"
 
 
-def _warning(scope: Scope) -> str:
+def _warning(scope: Scope, with_volumes: bool) -> str:
     parts = ["WARNING! This will remove:"]
     if scope.images and scope.everything:
         parts.append("  - all images that no container uses")
@@ -137,11 +150,15 @@ def _warning(scope: Scope) -> str:
     elif scope.records:
         parts.append("  - all build cache" if scope.everything else "  - build cache that no image needs")
         parts.append("  - what failed steps left")
+    if with_volumes:
+        parts.append("  - all anonymous volumes that no container has")
     return "\n".join(parts)
 
 
-def _report(reclaimed: Reclaimed) -> str:
+def _report(reclaimed: Reclaimed, volumes: Sequence[str], freed: int) -> str:
     parts = []
+    if volumes:
+        parts += ["Deleted Volumes:", *volumes, ""]
     if reclaimed.images:
         parts += ["Deleted Images:", *(f"deleted: {image}" for image in reclaimed.images), ""]
     if reclaimed.layers:
@@ -150,4 +167,4 @@ def _report(reclaimed: Reclaimed) -> str:
         parts += [f"Deleted build cache records: {reclaimed.records}", ""]
     if reclaimed.failures:
         parts += [f"Deleted states of failed steps: {reclaimed.failures}", ""]
-    return "\n".join([*parts, f"Total reclaimed space: {units.size(reclaimed.size)}", ""])
+    return "\n".join([*parts, f"Total reclaimed space: {units.size(reclaimed.size + freed)}", ""])

@@ -104,16 +104,16 @@ def is_folder(root: str, volume: Volume) -> bool:
 
 def needs_content(root: str, volume: Volume) -> bool:
     """Whether `fill` has anything to do."""
-    is_first = not os.path.exists(f"{_folder(root)}/{volume.source}/filled")
+    is_first = not os.path.exists(f"{folder(root, volume.source)}/filled")
     return volume.kind == "volume" and volume.copy and is_first
 
 
 def fill(root: str, volume: Volume, image_folder: int) -> None:
     """First use: an empty volume gets what is in `image_folder` (a descriptor), its owner and mode too."""
-    with _filling(root, volume.source) as folder:
-        if os.path.exists(f"{folder}/filled"):
+    with _filling(root, volume.source) as own:
+        if os.path.exists(f"{own}/filled"):
             return
-        target = os.open(f"{folder}/_data", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        target = os.open(f"{own}/_data", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             if not os.listdir(target):
                 copy_into(image_folder, target)
@@ -121,7 +121,7 @@ def fill(root: str, volume: Volume, image_folder: int) -> None:
             raise WherryError(f"cannot fill the volume {volume.source}: {error.strerror}") from None
         finally:
             os.close(target)
-        os.close(os.open(f"{folder}/filled", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        os.close(os.open(f"{own}/filled", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
 def all_of(root: str) -> list[Kept]:
@@ -131,7 +131,7 @@ def all_of(root: str) -> list[Kept]:
 
 def names(root: str) -> list[str]:
     try:
-        return [name for name in os.listdir(_folder(root)) if NAME.fullmatch(name)]
+        return [name for name in os.listdir(_all(root)) if NAME.fullmatch(name)]
     except FileNotFoundError:
         return []
 
@@ -156,7 +156,7 @@ def users(root: str) -> dict[str, list[str]]:
 def remove(root: str, name: str) -> None:
     """NotFound where there is none, WherryError where a container has it."""
     find(root, name)
-    if not _remove_unused(root, name):
+    if not remove_unused(root, name):
         holders = users(root).get(name, [])
         raise WherryError(
             f"the volume {name} is in use by {', '.join(holders) or 'a container'}",
@@ -164,18 +164,23 @@ def remove(root: str, name: str) -> None:
         )
 
 
+def folder(root: str, name: str) -> str:
+    """All that there is of a volume."""
+    return f"{root}/volumes/{name}"
+
+
 def remove_anonymous(root: str, mounts: Iterable[Volume]) -> None:
     """Delete those of a container that is gone, but for what another container has (`--volumes-from`)."""
     for volume in mounts:
         if volume.anonymous:
-            _remove_unused(root, volume.source)
+            remove_unused(root, volume.source)
 
 
-def _remove_unused(root: str, name: str) -> bool:
-    """Whether it is gone; False where a container has it."""
-    path = f"{_folder(root)}/{name}"
+def remove_unused(root: str, name: str) -> bool:
+    """Delete it: whether it is gone; False where a container has it."""
+    path = folder(root, name)
     doomed = f"{root}/tmp/volume-{os.getpid()}-{os.urandom(6).hex()}"
-    with locked(_folder(root)):
+    with locked(_all(root)):
         if name in users(root):
             return False
         try:
@@ -192,15 +197,15 @@ def _remove_unused(root: str, name: str) -> bool:
 
 
 def _make(root: str, name: str, labels: tuple[tuple[str, str], ...]) -> None:
-    folder = f"{_folder(root)}/{name}"
+    own = folder(root, name)
     try:
-        os.makedirs(_folder(root), exist_ok=True)
-        with locked(_folder(root)):
-            if os.path.isdir(f"{folder}/_data"):
+        os.makedirs(_all(root), exist_ok=True)
+        with locked(_all(root)):
+            if os.path.isdir(f"{own}/_data"):
                 return
-            os.makedirs(f"{folder}/_data")
-            os.chmod(f"{folder}/_data", 0o755)
-            with open(f"{folder}/volume.json", "w", encoding="ascii") as file:
+            os.makedirs(f"{own}/_data")
+            os.chmod(f"{own}/_data", 0o755)
+            with open(f"{own}/volume.json", "w", encoding="ascii") as file:
                 json.dump(values.encode(Record(time.time(), labels)), file)
         events.record(root, "volume", "create", name, _DRIVER)
     except OSError as error:
@@ -208,25 +213,24 @@ def _make(root: str, name: str, labels: tuple[tuple[str, str], ...]) -> None:
 
 
 def _kept(root: str, name: str) -> Kept | None:
-    folder = f"{_folder(root)}/{name}"
     try:
-        record = _record(folder)
+        record = _record(folder(root, name))
     except FileNotFoundError:
         return None
     return Kept(name, _data(root, name), record.created, record.labels)
 
 
-def _record(folder: str) -> Record:
+def _record(path: str) -> Record:
     try:
-        with open(f"{folder}/volume.json", encoding="ascii") as file:
+        with open(f"{path}/volume.json", encoding="ascii") as file:
             return values.decode(Record, json.load(file))
     except (FileNotFoundError, ValueError, Corrupt):
-        name = os.path.basename(folder)
+        name = os.path.basename(path)
         labels = (_ANONYMOUS_LABEL,) if _ANONYMOUS.fullmatch(name) else ()
-        return Record(os.stat(f"{folder}/_data").st_mtime, labels)
+        return Record(os.stat(f"{path}/_data").st_mtime, labels)
 
 
-def _folder(root: str) -> str:
+def _all(root: str) -> str:
     return f"{root}/volumes"
 
 
@@ -236,10 +240,10 @@ def _data(root: str, name: str) -> str:
 
 @contextmanager
 def _filling(root: str, name: str) -> Iterator[str]:
-    folder = f"{root}/volumes/{name}"
-    descriptor = os.open(f"{folder}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    own = folder(root, name)
+    descriptor = os.open(f"{own}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield folder
+        yield own
     finally:
         os.close(descriptor)

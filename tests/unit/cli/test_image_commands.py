@@ -212,14 +212,14 @@ def test_inspect_of_a_container(store: Store, run: Run) -> None:
     assert run("container", "inspect", "-f", "{{.State.Running}}", "cccc") == "false\n"
     assert "no such container: app:v1" in run("inspect", "--type", "container", "app:v1", code=1)
     assert "no such image: web" in run("inspect", "--type=image", "web", code=1)
-    assert "is not a type" in run("inspect", "--type=volume", "web", code=1)
+    assert "is not a type" in run("inspect", "--type=network", "web", code=1)
 
 
 def test_inspect_shows_what_there_is_and_tells_what_there_is_not(store: Store, run: Run) -> None:
     add(store, "app:v1")
     text = run("inspect", "-f", "{{.RepoTags}}", "nothing", "app:v1", code=1)
     assert text.startswith("[app:v1]\n")
-    assert "no such image or container: nothing" in text
+    assert "no such image, container or volume: nothing" in text
 
 
 def test_tag(store: Store, run: Run) -> None:
