@@ -12,9 +12,17 @@ from wherry.container.loglimits import LogLimits
 def register(parser: Parser) -> None:
     add = parser.add_argument
     add(
-        "--log-driver", metavar="DRIVER", default="", help="json-file, or none for no log (default json-file)"
+        "--log-driver",
+        metavar="DRIVER",
+        default="",
+        help="what keeps the log: json-file, or none (default json-file)",
     )
-    add("--log-opt", metavar="KEY=VALUE", action="append", help="max-size=10m, max-file=3, labels=, env=")
+    add(
+        "--log-opt",
+        metavar="KEY=VALUE",
+        action="append",
+        help="how it is kept: max-size=10m, max-file=3, labels=, env=",
+    )
 
 
 def read(args: argparse.Namespace) -> LogLimits:
