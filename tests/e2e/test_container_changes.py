@@ -7,9 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from support import ordinary
 from support.cli import Wherry
-from support.containers import boxed
+from support.containers import MODES, boxed, boxed_in
 from support.ports import until
 from support.trees import contents, tree
 from wherry.store.store import Store
@@ -39,21 +38,10 @@ C /root
 """
 
 
-@pytest.fixture(params=["root", "userns", "single-id"])
+@pytest.fixture(params=MODES)
 def box(request: pytest.FixtureRequest, wherry: Wherry) -> Iterator[Wherry]:
-    """A store with busybox, of root and of an ordinary user with and without subordinate ids."""
-    if request.param == "root":
-        with boxed(wherry) as box:
-            yield box
-        return
-    with ordinary.user(subordinate=request.param == "userns") as someone:
-        root = someone.home / "store"
-        ordinary.put_busybox(someone, root, "busybox")
-        box = Wherry(root, someone.home / "docker", prefix=someone.prefix)
+    with boxed_in(request.param, wherry) as box:
         yield box
-        left = box("ps", "-aq").out.split()
-        if left:
-            box("rm", "-f", "-v", *left)
 
 
 @pytest.fixture(params=["overlay", "copy"])

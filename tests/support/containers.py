@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from support import busybox
+from support import busybox, ordinary
 from support.cli import Wherry
 
 
@@ -20,6 +20,26 @@ def boxed(wherry: Wherry) -> Iterator[Wherry]:
     if left:
         wherry("rm", "-f", "-v", *left)
     assert str(wherry.root) not in Path("/proc/mounts").read_text()
+
+
+MODES = ("root", "userns", "single-id")
+
+
+@contextmanager
+def boxed_in(mode: str, wherry: Wherry) -> Iterator[Wherry]:
+    """As `boxed`, of root, or of an ordinary user: with subordinate ids (`userns`) or without."""
+    if mode == "root":
+        with boxed(wherry) as box:
+            yield box
+        return
+    with ordinary.user(subordinate=mode == "userns") as someone:
+        root = someone.home / "store"
+        ordinary.put_busybox(someone, root, "busybox")
+        box = Wherry(root, someone.home / "docker", prefix=someone.prefix)
+        yield box
+        left = box("ps", "-aq").out.split()
+        if left:
+            box("rm", "-f", "-v", *left)
 
 
 def state(box: Wherry, name: str) -> str:

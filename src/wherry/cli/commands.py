@@ -58,6 +58,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         "wait": Command("wait", "Wait until containers have ended, and print their exit codes"),
         "rename": Command("rename", "Give a container another name"),
         "rm": Command("rm", "Remove one or more containers"),
+        "cp": Command("cp", "Copy files and folders into a container, or out of one"),
         "diff": Command("diff", "List what a container changed in its image"),
         "commit": Command("commit", "Make an image of what a container has become"),
     },
@@ -101,6 +102,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Command]]] = {
         {
             "attach": COMMANDS["attach"],
             "commit": COMMANDS["commit"],
+            "cp": COMMANDS["cp"],
             "create": COMMANDS["create"],
             "diff": COMMANDS["diff"],
             "exec": COMMANDS["exec"],

@@ -47,9 +47,10 @@ _MAGIC = b"ustar\00000" + bytes(64)  # owner names are left empty: they would de
 _PLAIN_TAIL = bytes(100) + _MAGIC + b"0000000\0" * 2 + bytes(155 + 12)
 
 
-def header(entry: Entry) -> bytes:
-    """The header of `entry`: one block, or pax blocks and then one block."""
-    name, flag = tar_name(entry), _FLAGS[entry.kind]
+def header(entry: Entry, *, in_layer: bool = True) -> bytes:
+    """The header of `entry`: one block, or pax blocks and then one block. `in_layer`: names that mean removed
+    files there are refused."""
+    name, flag = tar_name(entry, in_layer=in_layer), _FLAGS[entry.kind]
     seconds, fraction = divmod(entry.mtime, _SECOND)
     fits = (
         len(name) <= 100

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+from typing import BinaryIO
+
+from wherry.layer.pipe import BLOCK
 
 
 class Reading(io.RawIOBase):
@@ -24,3 +27,21 @@ class Reading(io.RawIOBase):
     def _some(self, size: int) -> bytes:
         """At least one byte, `size` at most; none at the end."""
         raise NotImplementedError
+
+
+class Exactly(Reading):
+    """As many bytes of a file as it had, whatever a process does to it meanwhile; zeros for what is gone."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file = file
+        self._left = size
+
+    def _some(self, size: int) -> bytes:
+        size = min(size, self._left)
+        data = self._file.read(size) or bytes(min(size, BLOCK))
+        self._left -= len(data)
+        return data
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()

@@ -16,10 +16,10 @@ _META = ".wh..wh."
 have them, every builder since skips them."""
 
 
-def tar_name(entry: Entry) -> bytes:
+def tar_name(entry: Entry, *, in_layer: bool = True) -> bytes:
     """The name that stands for `entry` in a tar header, whatever its length."""
     path, kind = entry.path, entry.kind
-    if ".wh." in path and _is_reserved(path):
+    if in_layer and ".wh." in path and _is_reserved(path):
         raise Unsupported(
             f"an image layer cannot hold {path!r}: names that begin with '.wh.' mean removed files",
             hint="rename the file, or remove it in the same step",

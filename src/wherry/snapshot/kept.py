@@ -12,8 +12,7 @@ from wherry.base.errors import NotFound, WherryError
 from wherry.layer.entry import FILE, Entry
 from wherry.layer.folders import Folders
 from wherry.layer.forms import current_form
-from wherry.layer.pipe import BLOCK
-from wherry.layer.reading import Reading
+from wherry.layer.reading import Exactly
 from wherry.layer.writer import Layer
 from wherry.oci.digest import Digest
 from wherry.snapshot.names import Contents
@@ -95,7 +94,7 @@ def open_exactly(folders: Folders, entry: Entry) -> BinaryIO:
         raise Vanished(f"{entry.path!r} has been removed meanwhile") from None
     except OSError as error:
         raise WherryError(f"cannot read {entry.path!r}: {error.strerror}") from None
-    return cast(BinaryIO, _Exactly(file, entry.size))
+    return cast(BinaryIO, Exactly(file, entry.size))
 
 
 def _opened(folder: int, name: str) -> int:
@@ -111,21 +110,3 @@ def _opened(folder: int, name: str) -> int:
         return os.open(f"/proc/self/fd/{held}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     finally:
         os.close(held)
-
-
-class _Exactly(Reading):
-    """As many bytes of a file as it had, whatever a process does to it meanwhile; zeros for what is gone."""
-
-    def __init__(self, file: BinaryIO, size: int) -> None:
-        self._file = file
-        self._left = size
-
-    def _some(self, size: int) -> bytes:
-        size = min(size, self._left)
-        data = self._file.read(size) or bytes(min(size, BLOCK))
-        self._left -= len(data)
-        return data
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
