@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
-from queue import Empty, Full, Queue
 from threading import Thread
+from typing import TYPE_CHECKING
 
 from wherry.base.errors import Corrupt
+from wherry.base.hashing import sha256
+
+if TYPE_CHECKING:
+    from queue import Queue
 
 BLOCK = 1 << 20
 """Bytes that change hands at a time; a queue holds four, so memory stays small whatever the size."""
@@ -35,6 +38,8 @@ class Drain:
             if self._first is None:
                 self._first = block
                 return
+            from queue import Queue
+
             self._queue = Queue(_DEPTH)
             self._thread = Thread(target=self._state.run, args=(self._queue,), name="drain", daemon=True)
             self._thread.start()
@@ -70,7 +75,7 @@ class _DrainState:
     """What both threads see; apart from Drain, so that a forgotten Drain can be collected."""
 
     def __init__(self, sink: Callable[[bytes], object] | None) -> None:
-        self.hash = hashlib.sha256()
+        self.hash = sha256()
         self.sink = sink
         self.error: BaseException | None = None
 
@@ -121,6 +126,8 @@ class Ahead:
 
     def close(self) -> None:
         """Ends the thread, however far it is."""
+        from queue import Empty
+
         self._state.stopped = True
         while self._thread.is_alive():
             try:
@@ -137,10 +144,12 @@ class Ahead:
 
 class _AheadState:
     def __init__(self, read: Callable[[int], bytes], most: int) -> None:
+        from queue import Queue
+
         self.read = read
         self.most = most
         self.queue: Queue[bytes | BaseException] = Queue(_DEPTH)
-        self.hash = hashlib.sha256()
+        self.hash = sha256()
         self.size = 0
         self.stopped = False
 
@@ -160,6 +169,8 @@ class _AheadState:
             self._put(error)
 
     def _put(self, item: bytes | BaseException) -> None:
+        from queue import Full
+
         while not self.stopped:
             try:
                 self.queue.put(item, timeout=0.5)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import io
 import os
 from collections.abc import Callable, Generator, Iterator
 from typing import BinaryIO, cast
 
 from wherry.base.errors import Corrupt, WherryError
+from wherry.base.hashing import sha256
 from wherry.base.paths import Root
 from wherry.layer import sparse
 from wherry.layer.entry import FILE, Entry
@@ -25,7 +25,7 @@ class _Verified(Reading):
     def __init__(self, stream: BinaryIO, diff_id: Digest) -> None:
         self._stream = stream
         self._diff_id = diff_id
-        self._hash = hashlib.sha256()
+        self._hash = sha256()
 
     def _some(self, size: int) -> bytes:
         data = self._stream.read(size)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from wherry.base.errors import Corrupt
+from wherry.base.hashing import sha256
 from wherry.base.tuples import NamedTuple
 from wherry.layer.entry import FILE, Entry
 from wherry.layer.header import END, header, padding
@@ -103,8 +103,8 @@ class LayerWriter:
             if data:
                 self._put(data)
                 self._put(padding(size))
-            return hashlib.sha256(data).digest()
-        digest, left = hashlib.sha256(), size
+            return sha256(data).digest()
+        digest, left = sha256(), size
         while left:
             block = _some(content, min(left, BLOCK), size - left)
             if not block:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from typing import NewType
 
 from wherry.base.errors import WherryError
+from wherry.base.hashing import sha256
 
 Digest = NewType("Digest", str)
 
 _SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
 
-NO_LAYERS = Digest("sha256:" + hashlib.sha256().hexdigest())
-"""What stands for the chain ID of no layers at all."""
+NO_LAYERS = Digest("sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
+"""What stands for the chain ID of no layers at all: the digest of nothing."""
 
 
 def parse(text: str) -> Digest:
@@ -28,7 +28,7 @@ def is_digest(text: str) -> bool:
 
 
 def of(data: bytes) -> Digest:
-    return Digest("sha256:" + hashlib.sha256(data).hexdigest())
+    return Digest("sha256:" + sha256(data).hexdigest())
 
 
 def from_hex(text: str) -> Digest:

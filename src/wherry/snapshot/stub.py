@@ -12,10 +12,10 @@ or a whiteout of the image would hide it.)
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable
 
+from wherry.base.hashing import sha256
 from wherry.layer import owners
 from wherry.layer.entry import DIRECTORY, FILE, Entry
 from wherry.layer.forms import current_form
@@ -52,7 +52,7 @@ def _add(stub: Stub, view: View, place: str, is_folder: bool) -> None:
             return  # a file is in the way; whoever mounts there says so
         stub[folder] = entry
     if not is_folder:
-        stub[place] = Entry(place, FILE, 0o644, digest=hashlib.sha256().digest())
+        stub[place] = Entry(place, FILE, 0o644, digest=sha256().digest())
 
 
 def make_stub(stub: Stub, path: str) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from types import TracebackType
 from typing import BinaryIO
 
 from wherry.base.errors import Corrupt, NotFound, WherryError
+from wherry.base.hashing import sha256
 from wherry.oci import digest as digests
 from wherry.oci.descriptor import MAX_DOCUMENT, Descriptor
 from wherry.oci.digest import Digest
@@ -101,7 +101,7 @@ class BlobWriter:
     def __init__(self, blobs: Blobs, unfinished: str) -> None:
         self._blobs = blobs
         self._path = f"{unfinished}/blob-{os.getpid()}-{os.urandom(8).hex()}"
-        self._hash = hashlib.sha256()
+        self._hash = sha256()
         self.size = 0
         self._file = open(self._path, "xb", buffering=0)  # noqa: SIM115 - closed by __exit__
 
