@@ -29,7 +29,6 @@ def run(args: argparse.Namespace) -> int:
 def _run(args: argparse.Namespace) -> int:
     from wherry.container.attach import attach, check_terminal
     from wherry.container.containers import Containers
-    from wherry.container.stop import remove
 
     wanted, manner = creating.read(args), attaching.of_streams(args)
     if not args.detach:
@@ -38,6 +37,8 @@ def _run(args: argparse.Namespace) -> int:
     try:
         started = start(container_id, attached=not args.detach and manner.shows_output)
     except BaseException:
+        from wherry.container.stop import remove
+
         remove(root, container_id, force=True, with_volumes=True)
         raise
     code = 0

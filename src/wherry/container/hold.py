@@ -14,7 +14,7 @@ from wherry.container.streams import Streams
 from wherry.oci.digest import Digest
 from wherry.runtime import etcfiles
 from wherry.runtime.cgroups.group import Cgroup, limited
-from wherry.runtime.helper import Running
+from wherry.runtime.helper import Helper, Running
 from wherry.runtime.net import connect, namespace
 from wherry.runtime.net.connect import Network
 from wherry.runtime.net.ports import Listener, release
@@ -36,11 +36,11 @@ class Hold:
         self._held = ExitStack()
         self._held.callback(release, listeners)
 
-    def start(self) -> tuple[Streams, Running]:
-        """The container's first process."""
+    def start(self, helper: Helper | None = None) -> tuple[Streams, Running]:
+        """The container's first process. `helper`: one that has been started for it."""
         streams = Streams(self._spec.terminal, self._spec.interactive)
         try:
-            running = self._start(streams)
+            running = self._start(streams, helper)
         except BaseException:
             streams.close()
             raise
@@ -75,10 +75,11 @@ class Hold:
         self._held.close()
         return excess
 
-    def _start(self, streams: Streams) -> Running:
+    def _start(self, streams: Streams, helper: Helper | None) -> Running:
         store = self._held.enter_context(Store.open(self._root))
         scratch = self._held.enter_context(store.scratch("runtime"))
-        runtime = self._held.enter_context(open_runtime(self._spec.conditions.runtime, scratch))
+        name = self._spec.conditions.runtime
+        runtime = self._held.enter_context(open_runtime(name, scratch, helper=helper))
         with store.lease():
             container = self._held.enter_context(prepared(store, self._folder, self._spec))
             platform = store.images.get(Digest(self._spec.image)).config.platform

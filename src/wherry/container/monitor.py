@@ -14,57 +14,26 @@ import json
 import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial
-from typing import NoReturn
 
-from wherry.base.errors import Unsupported, WherryError
+from wherry.base.errors import WherryError
 from wherry.base.tuples import NamedTuple
-from wherry.container import control, events, execution, loglimits, signals, volumes
+from wherry.container import control, events, execution, failures, loglimits, signals
 from wherry.container.complaints import complain
-from wherry.container.containers import Container, Containers
+from wherry.container.containers import Container
 from wherry.container.hold import Hold
 from wherry.container.log import Writer
 from wherry.container.loglimits import LogLimits
+from wherry.container.removal import remove
 from wherry.container.restart import Backoff
 from wherry.container.sessions import Client
 from wherry.container.state import EXITED, RESTARTING, RUNNING, Folder, Spec, State, life_of
 from wherry.container.streams import Streams
 from wherry.container.switchboard import Switchboard
-from wherry.runtime import modes
-from wherry.runtime.helper import Running
-from wherry.runtime.net import namespace
+from wherry.runtime.helper import Helper, Running
 from wherry.runtime.net.ports import Listener, Port, chosen, reserve
-
-
-def supervise(
-    root: str, spec: Spec, starter: socket.socket, attached: bool, listeners: Sequence[Listener]
-) -> NoReturn:
-    """Be the monitor of `spec`; to be called in a fresh child with one thread and no open store.
-
-    `starter` is told `s` or `f`; with `attached` it also gets all output. `listeners` hold the ports.
-    """
-    code = 1
-    try:
-        folder = Containers(root).folder(spec.id)
-        _stand_alone(folder, {starter.fileno(), *(item.socket.fileno() for item in listeners)})
-        Monitor(root, folder, spec).run(starter, attached, listeners)
-        code = 0
-    except WherryError as error:
-        _tell_failure(starter, error)
-    except OSError as error:
-        _tell_failure(starter, _told(error))
-        _print_trace()
-    except BaseException as error:
-        what = WherryError(f"the container's monitor failed: {error!r}", excerpt=_print_trace())
-        _tell_failure(starter, what)
-    finally:
-        with suppress(OSError):
-            sys.stderr.flush()
-        os._exit(code)
 
 
 class End(NamedTuple):
@@ -88,36 +57,38 @@ class Monitor:
         self._stays_ended = False
         self._again = False
 
-    def run(self, starter: socket.socket, attached: bool, listeners: Sequence[Listener]) -> None:
-        """From the first start to the last end."""
-        if not modes.enter(self._spec.isolation).may_mount:
-            raise Unsupported(
-                "containers cannot be run in the mode chroot: they need namespaces of their own",
-                hint="`wherry build` works there; run the image where `wherry info` names another mode",
-            )
+    def run(
+        self, starter: socket.socket, attached: bool, listeners: Sequence[Listener], helper: Helper
+    ) -> None:
+        """From the first start, by `helper`, to the last end."""
         self._board = Switchboard(control.listen(self._folder.path), self._obey)
         stop_signal = signals.number_of(self._spec.stop_signal)
         self._board.on_signal(signal.SIGTERM, partial(self._end_for_good, stop_signal))
         self._board.add(starter, attached, awaits_start=True)
-        end = self._live(listeners, starter)
+        end = self._live(listeners, starter, helper)
         while self._waits_for_the_next(end):
             try:
                 self._spec = self._folder.spec()
                 end = self._live(_reserve_again(self._spec, self._ports))
             except (WherryError, OSError) as error:
-                self._fail_to_start(_told(error))
+                self._fail_to_start(failures.told(error))
                 break
         self._put_away()
         self._board.close(end.code, end.excess)
 
-    def _live(self, listeners: Sequence[Listener], starter: socket.socket | None = None) -> End:
+    def _live(
+        self,
+        listeners: Sequence[Listener],
+        starter: socket.socket | None = None,
+        helper: Helper | None = None,
+    ) -> End:
         """One run of the container, from its start to its end."""
         begun = time.monotonic()
         self._stays_ended = self._again = False
         self._hold = Hold(self._root, self._folder, self._spec, listeners)
         excess = ""
         try:
-            streams, running = self._hold.start()
+            streams, running = self._hold.start(helper)
             try:
                 self._record_start(running, listeners)
                 if starter:
@@ -185,7 +156,7 @@ class Monitor:
         """It has run before, and cannot be started again: so it stays as it ended."""
         complain(f"cannot start the container again: {error.message}")
         self._state = self._state._replace(error=error.message)
-        self._board.tell_start(control.FAILED, _words(error))
+        self._board.tell_start(control.FAILED, failures.words(error))
 
     def _put_away(self) -> None:
         """Write the end down, or delete the container. Mounts and helpers are gone by now."""
@@ -247,10 +218,12 @@ class Monitor:
             order = execution.decode(client.order)
             streams, running = self._hold.execute(order)
         except WherryError as error:
-            client.put(control.FAILED, _words(error))
+            client.put(control.FAILED, failures.words(error))
             return
         except OSError as error:
-            client.put(control.FAILED, _words(WherryError(f"cannot execute anything: {error.strerror}")))
+            client.put(
+                control.FAILED, failures.words(WherryError(f"cannot execute anything: {error.strerror}"))
+            )
             return
         session = self._board.open(streams, running, done=self._record_execution(order.args[0]))
         client.session, client.attached = session, True
@@ -311,29 +284,6 @@ def _reserve_again(spec: Spec, last: tuple[Port, ...]) -> list[Listener]:
         return reserve(spec.ports)
 
 
-def _stand_alone(folder: Folder, keep: set[int]) -> None:
-    """Away from the starter: its session, its folder, its descriptors and the locks that they hold."""
-    os.setsid()
-    os.chdir("/")
-    os.umask(0o022)
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE):
-        signal.signal(number, signal.SIG_IGN)
-    null = os.open("/dev/null", os.O_RDWR)
-    log = os.open(folder.file("monitor.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    for source, target in ((null, 0), (log, 1), (log, 2)):
-        os.dup2(source, target)
-    namespace.close_all_but({0, 1, 2, *keep})
-    sys.stdout = sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
-
-
-def _print_trace() -> str:
-    import traceback
-
-    text = traceback.format_exc()
-    complain(text)
-    return text
-
-
 def _check_starter(starter: socket.socket) -> None:
     """Whoever was interrupted while it waited for the start does not know of the container: it must not run.
 
@@ -347,35 +297,3 @@ def _check_starter(starter: socket.socket) -> None:
         left = True
     if left:
         raise WherryError("whoever started the container has left")
-
-
-def _told(error: WherryError | OSError) -> WherryError:
-    if isinstance(error, WherryError):
-        return error
-    place = f"{error.filename}: " if error.filename else ""
-    return WherryError(f"cannot run the container: {place}{error.strerror}")
-
-
-def _tell_failure(starter: socket.socket, error: WherryError) -> None:
-    try:
-        starter.setblocking(True)
-        control.send(starter, control.FAILED, _words(error))
-    except OSError:
-        pass
-
-
-def _words(error: WherryError) -> bytes:
-    words = {
-        "message": error.message,
-        "hint": error.hint,
-        "excerpt": error.excerpt,
-        "exit_code": error.exit_code,
-    }
-    return json.dumps(words).encode()
-
-
-def remove(root: str, container: Container, with_volumes: bool) -> None:
-    """Delete an ended container (whose lock is held), and its anonymous volumes when they are to go too."""
-    Containers(root).delete(container)
-    if with_volumes:
-        volumes.remove_anonymous(root, container.spec.volumes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from wherry.container import monitor
+from wherry.container import removal
 from wherry.container.containers import Containers
 from wherry.container.listing import has_labels
 from wherry.store import events
@@ -25,7 +25,7 @@ def prune(root: str, until: float, labels: Sequence[str]) -> tuple[list[str], in
                 if container.folder.state().is_running():
                     continue
                 freed += freed_by_removing(container.folder.path)
-                monitor.remove(root, container, with_volumes=False)
+                removal.remove(root, container, with_volumes=False)
         except FileNotFoundError:
             continue  # somebody else has deleted it
         deleted.append(container.id)

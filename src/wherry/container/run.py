@@ -130,13 +130,14 @@ def _fork_monitor(
     root: str, spec: Spec, connection: socket.socket, attached: bool, listeners: Sequence[Listener]
 ) -> None:
     """The monitor is a grandchild: it is nobody's to wait for, and its end leaves nothing behind."""
-    from wherry.container.monitor import supervise
-
     child = os.fork()
     if child == 0:
         try:
             if os.fork() == 0:
-                supervise(root, spec, connection, attached, listeners)
+                from wherry.container.supervise import supervise
+
+                folder = Containers(root).folder(spec.id)
+                supervise(root, folder, spec, connection, attached, listeners)
         finally:
             os._exit(0)
     os.waitpid(child, 0)

@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 
 from wherry.base.errors import WherryError
-from wherry.container import control, events, monitor, signals
+from wherry.container import control, events, removal, signals
 from wherry.container.connection import again
 from wherry.container.containers import Container, Containers
 from wherry.container.control import Packet
@@ -91,7 +91,7 @@ def remove(root: str, name: str, *, force: bool = False, with_volumes: bool = Fa
         _end(root, container, signal.SIGKILL)
     try:
         with container.folder.locked():
-            monitor.remove(root, container, with_volumes)
+            removal.remove(root, container, with_volumes)
     except FileNotFoundError:
         # It was started with --rm, and is gone with its end.
         return

@@ -26,8 +26,8 @@ UNHEARD = (
 
 
 class Native(Runtime):
-    def __init__(self) -> None:
-        super().__init__(Helper())
+    def __init__(self, helper: Helper | None = None) -> None:
+        super().__init__(helper or Helper())
         self._in_user_namespace = idmap.in_user_namespace()
         self._has_one_id = idmap.has_one_id()
 

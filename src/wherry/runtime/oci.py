@@ -33,7 +33,7 @@ class Oci(Runtime):
     Its bundles and states are in `folder`, which goes with the caller.
     """
 
-    def __init__(self, program: str, folder: str) -> None:
+    def __init__(self, program: str, folder: str, helper: Helper | None = None) -> None:
         self._in_user_namespace = idmap.in_user_namespace()
         self._folder = folder
         self._numbers = itertools.count()
@@ -42,7 +42,7 @@ class Oci(Runtime):
         if self._crun_without_cgroups:
             self._program.append("--cgroup-manager=disabled")
         remove_leftovers()
-        super().__init__(Helper())
+        super().__init__(helper or Helper())
 
     def start(
         self,

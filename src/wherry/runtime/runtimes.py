@@ -11,6 +11,7 @@ from wherry.runtime import idmap
 from wherry.runtime.spec import NATIVE
 
 if TYPE_CHECKING:
+    from wherry.runtime.helper import Helper
     from wherry.runtime.runtime import Runtime
 
 INSTALLED = ("crun", "runc")
@@ -31,10 +32,10 @@ def resolve(name: str) -> str:
     raise NotFound(f"the runtime {name} is not installed", hint=hint)
 
 
-def open_runtime(name: str, folder: str, *, may_mount: bool = True) -> Runtime:
+def open_runtime(name: str, folder: str, *, may_mount: bool = True, helper: Helper | None = None) -> Runtime:
     """The runtime of that name or path; `folder` is a place of its own for what it has to write.
 
-    Without `may_mount` it is the one for the mode `chroot`.
+    Without `may_mount` it is the one for the mode `chroot`. `helper`: one that is there already.
     """
     program = resolve(name)
     if not may_mount:
@@ -46,7 +47,7 @@ def open_runtime(name: str, folder: str, *, may_mount: bool = True) -> Runtime:
     if program == NATIVE:
         from wherry.runtime.native import Native
 
-        return Native()
+        return Native(helper)
     if idmap.has_one_id():
         raise Unsupported(
             f"{os.path.basename(program)} cannot run a process for a user with one id",
@@ -54,4 +55,4 @@ def open_runtime(name: str, folder: str, *, may_mount: bool = True) -> Runtime:
         )
     from wherry.runtime.oci import Oci
 
-    return Oci(program, folder)
+    return Oci(program, folder, helper)
