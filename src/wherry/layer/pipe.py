@@ -10,7 +10,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from wherry.base.errors import Corrupt
-from wherry.base.hashing import sha256
+from wherry.oci.digest import sha256
 
 if TYPE_CHECKING:
     from queue import Queue

@@ -9,7 +9,6 @@ from collections.abc import Callable, Generator, Iterator
 from typing import BinaryIO, cast
 
 from wherry.base.errors import Corrupt, WherryError
-from wherry.base.hashing import sha256
 from wherry.base.paths import Root
 from wherry.layer import sparse
 from wherry.layer.entry import FILE, Entry
@@ -18,7 +17,7 @@ from wherry.layer.pipe import BLOCK
 from wherry.layer.reading import Reading
 from wherry.layer.writer import Layer
 from wherry.oci import digest as digests
-from wherry.oci.digest import Digest
+from wherry.oci.digest import Digest, sha256
 
 
 class _Verified(Reading):

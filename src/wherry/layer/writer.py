@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from wherry.base.errors import Corrupt
-from wherry.base.hashing import sha256
 from wherry.base.tuples import NamedTuple
 from wherry.layer.entry import FILE, Entry
 from wherry.layer.header import END, header, padding
 from wherry.layer.pipe import BLOCK, Drain
-from wherry.oci.digest import Digest
+from wherry.oci.digest import Digest, sha256
 
 
 class Readable(Protocol):

@@ -15,10 +15,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from wherry.base.hashing import sha256
 from wherry.layer import owners
 from wherry.layer.entry import DIRECTORY, FILE, Entry
 from wherry.layer.forms import current_form
+from wherry.oci.digest import sha256
 from wherry.snapshot.view import View
 
 MOUNTPOINTS = ("/dev/", "/etc/hostname", "/etc/hosts", "/etc/resolv.conf", "/proc/", "/sys/")

@@ -8,10 +8,9 @@ from types import TracebackType
 from typing import BinaryIO
 
 from wherry.base.errors import Corrupt, NotFound, WherryError
-from wherry.base.hashing import sha256
 from wherry.oci import digest as digests
 from wherry.oci.descriptor import MAX_DOCUMENT, Descriptor
-from wherry.oci.digest import Digest
+from wherry.oci.digest import Digest, sha256
 
 
 class Blobs:
