@@ -18,8 +18,9 @@ import pytest
 from support import busybox
 from support.busybox import GREETING, SERVE
 from support.cli import COMMAND, RUNTIME, Wherry
-from support.containers import boxed, state
+from support.containers import boxed, monitor_of, state
 from support.ports import answers, ask, free, until
+from support.programs import path_without
 from support.terminal import terminal
 from wherry.oci.config import Execution
 
@@ -179,21 +180,10 @@ def test_random_port_on_one_address(box: Wherry) -> None:
     until(lambda: answers(int(match[1])))
 
 
-def without(place: Path, *programs: str) -> dict[str, str]:
-    """An environment in whose PATH, a new folder `place`, some programs are not found."""
-    place.mkdir()
-    for folder in ("/usr/sbin", "/usr/bin", "/sbin", "/bin"):
-        for name in os.listdir(folder):
-            link = place / name
-            if name not in programs and not link.is_symlink():
-                link.symlink_to(f"{folder}/{name}")
-    return {"PATH": str(place)}
-
-
 @pytest.mark.parametrize("missing", [("pasta",), ("pasta", "slirp4netns")])
 def test_port_without_pasta(box: Wherry, tmp_path: Path, missing: tuple[str, ...]) -> None:
     port = free()
-    env = without(tmp_path / "path", *missing)
+    env = path_without(tmp_path / "path", *missing)
     result = box("run", "-d", "-p", f"{port}:8080", "busybox", "sh", "-c", SERVE, env=env)
     assert result.code == 0, result.err
     assert ("cannot reach the network outside" in result.err) == ("slirp4netns" in missing)
@@ -332,12 +322,6 @@ def test_image_is_pulled_where_it_is_missing(wherry: Wherry, registry: str) -> N
     missing = wherry("run", "--rm", f"{registry}/no-such-image", "true")
     assert missing.code == 125
     assert "no-such-image" in missing.err
-
-
-def monitor_of(box: Wherry, name: str) -> int:
-    folder = box.root / "containers" / os.readlink(box.root / "containers" / "names" / name)
-    pid: int = json.loads((folder / "state.json").read_text())["monitor"]["pid"]
-    return pid
 
 
 def test_killed_monitor_takes_the_container_along(box: Wherry) -> None:

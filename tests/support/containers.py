@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from support import busybox, ordinary
 from support.cli import Wherry
@@ -48,7 +50,32 @@ def state(box: Wherry, name: str) -> str:
 
 
 def monitor_of(box: Wherry, name: str) -> int:
-    """The process ID of a running container's monitor."""
-    folder = Path(box.ok("inspect", "--format", "{{.LogPath}}", name).strip()).parent
-    number: int = json.loads((folder / "state.json").read_text())["monitor"]["pid"]
-    return number
+    pid: int = _state(box, name)["monitor"]["pid"]
+    return pid
+
+
+def process_of(box: Wherry, name: str) -> int:
+    """The container's first process, as this machine numbers it."""
+    pid: int = _state(box, name)["pid"]
+    return pid
+
+
+def processes_of(box: Wherry) -> list[str]:
+    """What runs for the store: commands, monitors and their helpers (which their containers end with)."""
+    root = f"WHERRY_ROOT={box.root}\0".encode()
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            environment = Path("/proc", pid, "environ").read_bytes()
+            words = Path("/proc", pid, "cmdline").read_bytes()
+        except OSError:
+            continue
+        if root in environment + b"\0" and words and int(pid) != os.getpid():
+            found.append(words.replace(b"\0", b" ").decode(errors="replace"))
+    return found
+
+
+def _state(box: Wherry, name: str) -> dict[str, Any]:
+    folder = box.root / "containers" / os.readlink(box.root / "containers" / "names" / name)
+    state: dict[str, Any] = json.loads((folder / "state.json").read_text())
+    return state

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -38,3 +39,14 @@ def search_path() -> str:
     """PATH, the virtual environment, and what an ordinary user's PATH may lack."""
     here = os.path.dirname(sys.executable)
     return os.pathsep.join([here, os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+
+
+def path_without(place: Path, *programs: str) -> dict[str, str]:
+    """An environment in whose PATH, a new folder `place`, some programs are not found."""
+    place.mkdir()
+    for folder in ("/usr/sbin", "/usr/bin", "/sbin", "/bin"):
+        for name in os.listdir(folder):
+            link = place / name
+            if name not in programs and not link.is_symlink():
+                link.symlink_to(f"{folder}/{name}")
+    return {"PATH": str(place)}
