@@ -49,6 +49,28 @@ def test_what_does_not_exist_is_found(words: list[str]) -> None:
         _check(words)
 
 
+@pytest.mark.parametrize("name", ["run", "create"])
+def test_every_option_of_a_container_is_in_its_table(name: str) -> None:
+    page = (ROOT / "docs" / "containers.md").read_text()
+    section = re.split("^## ", page.partition("## Options of run and create")[2], flags=re.MULTILINE)[0]
+    rows = [line for line in section.splitlines() if line.startswith("| `")]
+    there = {word for row in rows for word in re.findall(r"(?<![\w-])--?[\w-]+", row.split(" | ")[0])}
+    parser = Parser([name], "")
+    import_module(f"wherry.cli.{name}").register(parser)
+    has = [set(action.option_strings) for action in parser._actions if action.help != argparse.SUPPRESS]
+    missing = [names for names in has if names and not names & there]
+    assert missing == []
+    assert {flag for flag in parser.refused if flag not in there} == set()
+    assert {flag for flag in there if flag.startswith("--") and not _is_known(flag, parser, has)} == set()
+
+
+def _is_known(flag: str, parser: Parser, has: list[set[str]]) -> bool:
+    return flag in parser.refused or any(flag in names for names in has) or flag in ("--detach", *_OF_RUN)
+
+
+_OF_RUN = ("--attach", "--detach-keys", "--sig-proxy")
+
+
 def _anchors(page: Path) -> set[str]:
     """As GitHub makes them from headings."""
     headings = re.findall(r"^#+ (.+)$", _FENCED.sub("", page.read_text()), re.MULTILINE)
@@ -89,7 +111,7 @@ def _check(words: list[str]) -> None:
     parser = Parser(words[:count], command.help)
     import_module(f"wherry.cli.{command.module}").register(parser)
     flags = _flags(words[count:], parser)
-    known = {name for action in parser._actions for name in action.option_strings}
+    known = {name for action in parser._actions for name in action.option_strings} | set(parser.refused)
     for flag in flags:
         assert flag in known, f"wherry {' '.join(words)}: there is no {flag}"
 

@@ -86,6 +86,9 @@ def test_all_exposed_ports(box: Wherry) -> None:
     ports = json.loads(box.ok("inspect", "web"))[0]["NetworkSettings"]["Ports"]
     assert set(ports) == {"8080/tcp", "53/udp", "9000/tcp", "7000/udp", "7001/udp"}
     assert [binding["HostPort"] for binding in ports["9000/tcp"]] == [str(port)]
+    for network in ("none", "host"):
+        told = box("run", "--rm", "-P", "--network", network, "server", "true").err
+        assert ("-P needs a network" if network == "none" else "published ports are discarded") in told
     chosen = int(ports["8080/tcp"][0]["HostPort"])
     until(lambda: answers(chosen))
     assert ask(chosen) == GREETING

@@ -129,7 +129,7 @@ def create(args: argparse.Namespace, wanted: Options) -> str:
     """Enter the container, its image pulled where it has to be; the ID."""
     from wherry.container.run import create
 
-    if wanted.ports and wanted.network == "host":
+    if (wanted.ports or wanted.publish_all) and wanted.network == "host":
         print("warning: published ports are discarded when using the host's network", file=sys.stderr)
     with id_file(args.cidfile) as write, Store.open() as store:
         providing.provide(store, args, wanted)

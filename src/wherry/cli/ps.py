@@ -69,7 +69,7 @@ def _row(container: Container, whole: bool) -> dict[str, str]:
 
     spec = container.spec
     since_start, since_end = words.ages(container)
-    mounts = [volume.source if whole else _cut(volume.source) for volume in spec.volumes]
+    mounts = [volume.source if whole else _cut(volume.source) for volume in spec.volumes if volume.source]
     return {
         "ID": spec.id if whole else spec.id[:12],
         "Image": spec.image_name,

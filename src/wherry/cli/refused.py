@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_DEVICES = "cgroups alone can limit devices, and an ordinary user has no right to theirs"
+_DEVICES = "cgroups alone can limit devices; a container has no device but those that it is given"
 _DISKS = "cgroups alone can limit what is read and written, and an ordinary user has no right to theirs"
 _REALTIME = "processors are shared out by --cpus, --cpu-shares and --cpu-quota"
 _WINDOWS = "it is for containers of Windows"

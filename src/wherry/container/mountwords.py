@@ -111,6 +111,8 @@ def parse_mount(word: str) -> Volume:
             raise UsageError(f"{flag}: {key} does not go with type={kind}")
     if given.one("consistency", "default") not in ("default", "consistent", "cached", "delegated"):
         raise UsageError(f"{flag}: invalid consistency", hint="consistent, cached or delegated")
+    if not given.one("target", ""):
+        raise UsageError(f"{flag}: there is no target", hint="such as type=bind,source=/a,target=/b")
     target = _target(given.one("target", ""), flag)
     read_only = given.truth("readonly")
     if kind == "bind":

@@ -84,8 +84,9 @@ def check(options: Options) -> None:
         check_name(options.name)
     networking.check(options.network)
     rights.check(options.rights, options.network)
-    if options.ports and options.network == "none":
-        raise UsageError("-p needs a network, and --network none has none")
+    if (options.ports or options.publish_all) and options.network == "none":
+        flag = "-p" if options.ports else "-P"
+        raise UsageError(f"{flag} needs a network, and --network none has none")
     for volume in options.volumes:
         mounting.check_source(volume)
     if options.stop_signal:
