@@ -33,7 +33,7 @@ class Hold:
         self._listeners = listeners
         self._network: Network | None = None
         self._cgroup = Cgroup()
-        self._held = ExitStack()
+        self._held, self._ending = ExitStack(), ExitStack()
         self._held.callback(release, listeners)
 
     def start(self, helper: Helper | None = None) -> tuple[Streams, Running]:
@@ -70,16 +70,24 @@ class Hold:
         return note if lacking else ""
 
     def close(self) -> str:
-        """Why the container was killed, where it exceeded its limits; else nothing."""
+        """Why the container was killed, where it exceeded its limits; else nothing.
+
+        What served it, and has nothing of it any more, may still be ending: see `wait`.
+        """
         excess = self._cgroup.excess()
         self._held.close()
         return excess
+
+    def wait(self) -> None:
+        """Until everything has ended. For a monitor that goes on: its own end is no later for it."""
+        self._ending.close()
 
     def _start(self, streams: Streams, helper: Helper | None) -> Running:
         store = self._held.enter_context(Store.open(self._root))
         scratch = self._held.enter_context(store.scratch("runtime"))
         name = self._spec.conditions.runtime
-        runtime = self._held.enter_context(open_runtime(name, scratch, helper=helper))
+        runtime = self._ending.enter_context(open_runtime(name, scratch, helper=helper))
+        self._held.callback(runtime.end)
         with store.lease():
             container = self._held.enter_context(prepared(store, self._folder, self._spec))
             platform = store.images.get(Digest(self._spec.image)).config.platform
@@ -109,5 +117,6 @@ class Hold:
             )
         except OSError as error:
             raise WherryError(f"cannot connect the container's network: {error.strerror}") from None
-        self._held.callback(self._network.close)
+        self._held.callback(self._network.end)
+        self._ending.callback(self._network.wait)
         write_etc(self._folder, self._spec, self._network.address, self._network.nameservers)

@@ -67,6 +67,7 @@ class Monitor:
         self._board.add(starter, attached, awaits_start=True)
         end = self._live(listeners, starter, helper)
         while self._waits_for_the_next(end):
+            self._hold.wait()
             try:
                 self._spec = self._folder.spec()
                 end = self._live(_reserve_again(self._spec, self._ports))

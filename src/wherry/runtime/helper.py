@@ -149,14 +149,19 @@ class Helper:
         with theirs:
             self._pid = _spawn(theirs.fileno(), jails)
 
-    def close(self) -> None:
-        """End the helper and every container that still runs."""
-        if self._pid:
+    def end(self) -> None:
+        """Have the helper end, and every container that still runs; nobody waits until they have."""
+        if self._control.fileno() >= 0:
             if not self._has_worked:
                 # It may not even have started yet, and has nothing to end.
                 os.kill(self._pid, signal.SIGKILL)
             self._control.shutdown(socket.SHUT_RDWR)  # seen by the helper though a fork may have copies
             self._control.close()
+
+    def close(self) -> None:
+        """End the helper and every container that still runs."""
+        self.end()
+        if self._pid:
             os.waitpid(self._pid, 0)
             self._pid = 0
 

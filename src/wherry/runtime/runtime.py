@@ -114,6 +114,10 @@ class Runtime(ABC):
         """
         return self._helper.attend(arguments, stdin, output)
 
+    def end(self) -> None:
+        """As `close`, which waits for it."""
+        self._helper.end()
+
     def close(self) -> None:
         """End every container and every other program that still runs."""
         self._helper.close()

@@ -38,12 +38,21 @@ class Network(NamedTuple):
     forwarder: int = 0
     note: str = ""
 
-    def close(self) -> None:
+    def end(self) -> None:
+        """The ports are free at once; whoever gave outward access takes 30 ms to take its device down."""
         if self.helper is not None:
             self.helper.kill()
-            self.helper.wait()
         if self.forwarder:
             namespace.end_helper(self.forwarder)
+
+    def wait(self) -> None:
+        """After `end`, until everything is gone."""
+        if self.helper is not None:
+            self.helper.wait()
+
+    def close(self) -> None:
+        self.end()
+        self.wait()
 
 
 def connect(
