@@ -17,7 +17,7 @@ from wherry.runtime import etcfiles, reaper, users
 from wherry.runtime import spec as runtime
 from wherry.runtime.hostca import HostCA, host_ca
 from wherry.snapshot.remembered import RememberedView
-from wherry.snapshot.snapshotter import choose_again, open_snapshotter
+from wherry.snapshot.snapshotter import kept
 from wherry.snapshot.view import View
 from wherry.store.store import Store
 
@@ -36,17 +36,16 @@ def prepared(store: Store, folder: Folder, spec: Spec) -> Iterator[runtime.Conta
     mounts = [_mount(store.root, volume) for volume in spec.volumes]
     scratch = folder.file("root")
     os.makedirs(scratch, mode=0o700, exist_ok=True)
-    choice = choose_again(store, scratch, spec.snapshotter, may_mount=True)
-    with (
-        open_snapshotter(store, layers, choice.name) as snapshots,
-        snapshots.kept(
-            diff_ids,
-            scratch,
-            view=view,
-            mountpoints=mountpoints(store.root, spec),
-            durable=not spec.remove,
-        ) as mounted,
-    ):
+    with kept(
+        store,
+        layers,
+        spec.snapshotter,
+        diff_ids,
+        scratch,
+        view=view,
+        mountpoints=mountpoints(store.root, spec),
+        durable=not spec.remove,
+    ) as mounted:
         for volume in spec.volumes:
             _fill(store, volume, mounted.path, view)
         _make_working_dir(mounted.path, view, spec)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Protocol
 
 from wherry.base.errors import Unsupported, UsageError, WherryError
@@ -14,7 +14,7 @@ from wherry.layer.layers import Layers
 from wherry.oci.digest import Digest
 from wherry.snapshot.overlay import Mounted, overlay
 from wherry.snapshot.view import View
-from wherry.store.store import Store
+from wherry.store.store import Store, remove_tree
 
 AUTO, OVERLAY, COPY = "auto", "overlay", "copy"
 
@@ -93,6 +93,46 @@ def choose_again(store: Store, scratch: str, wanted: str, *, may_mount: bool) ->
     if os.path.isdir(f"{scratch}/root"):
         return Choice(COPY)
     return choose(store, wanted, may_mount=may_mount)
+
+
+@contextmanager
+def kept(
+    store: Store,
+    layers: Layers,
+    wanted: str,
+    diff_ids: Sequence[Digest],
+    scratch: str,
+    *,
+    view: View,
+    mountpoints: Sequence[str],
+    durable: bool,
+) -> Iterator[Mounted]:
+    """As `Snapshotter.kept`, by what `choose_again` chooses, for a process that may mount.
+
+    Whether overlay works is found out by the very mount that is wanted: nearly always it is the only one.
+    """
+    with ExitStack() as held:
+
+        def by(name: str) -> Mounted:
+            snapshots = held.enter_context(open_snapshotter(store, layers, name))
+            return held.enter_context(
+                snapshots.kept(diff_ids, scratch, view=view, mountpoints=mountpoints, durable=durable)
+            )
+
+        is_new = not any(os.path.isdir(f"{scratch}/{name}") for name in ("upper", "root"))
+        if wanted != AUTO or not is_new:
+            yield by(choose_again(store, scratch, wanted, may_mount=True).name)
+            return
+        try:
+            mounted = by(OVERLAY)
+        except WherryError:
+            choice = choose(store, wanted, may_mount=True)
+            if choice.name == OVERLAY:
+                raise
+            for name in ("upper", "root"):
+                remove_tree(f"{scratch}/{name}")
+            mounted = by(choice.name)
+        yield mounted
 
 
 @contextmanager

@@ -18,11 +18,14 @@ from collections.abc import Iterable
 from wherry.layer import owners
 from wherry.layer.entry import DIRECTORY, FILE, Entry
 from wherry.layer.forms import current_form
-from wherry.oci.digest import sha256
+from wherry.oci.digest import NO_LAYERS, hex_of
 from wherry.snapshot.view import View
 
 MOUNTPOINTS = ("/dev/", "/etc/hostname", "/etc/hosts", "/etc/resolv.conf", "/proc/", "/sys/")
 """What every container has mounts on; folders end with a slash."""
+
+_EMPTY = bytes.fromhex(hex_of(NO_LAYERS))
+"""The digest of no bytes."""
 
 Stub = dict[str, Entry]
 """By path, parents first; with the folders of the image that are on the way."""
@@ -52,7 +55,7 @@ def _add(stub: Stub, view: View, place: str, is_folder: bool) -> None:
             return  # a file is in the way; whoever mounts there says so
         stub[folder] = entry
     if not is_folder:
-        stub[place] = Entry(place, FILE, 0o644, digest=sha256().digest())
+        stub[place] = Entry(place, FILE, 0o644, digest=_EMPTY)
 
 
 def make_stub(stub: Stub, path: str) -> None:
