@@ -23,6 +23,7 @@ from wherry.cli.parser import Parser
 from wherry.cli.refused import REFUSED
 from wherry.container import environment, options
 from wherry.container.options import Options
+from wherry.container.rights import KEEP_ID
 from wherry.oci import platform as platforms
 from wherry.store.store import Store
 
@@ -89,7 +90,7 @@ def read(args: argparse.Namespace) -> Options:
     """What the flags, or else the settings, say. Raises UsageError."""
     settings = load()
     providing.check(args)
-    return Options(
+    wanted = Options(
         image=args.image,
         arguments=tuple(args.command),
         name=args.name,
@@ -123,6 +124,13 @@ def read(args: argparse.Namespace) -> Options:
         conditions=conditions.read(args, settings),
         platform=platforms.parse(args.platform) if args.platform else None,
     )
+    return _with_own_number(wanted) if args.userns == KEEP_ID else wanted
+
+
+def _with_own_number(wanted: Options) -> Options:
+    from wherry.container.identity import kept
+
+    return kept(wanted)
 
 
 def create(args: argparse.Namespace, wanted: Options) -> str:

@@ -203,5 +203,6 @@ def _open_folder(rootfs: str, path: str, create: bool = False) -> int:
 def _make_folder(parent: int, name: str) -> None:
     try:
         os.mkdir(name, 0o755, dir_fd=parent)
+        os.chown(name, os.geteuid(), os.getegid(), dir_fd=parent, follow_symlinks=False)
     except FileExistsError:
         pass

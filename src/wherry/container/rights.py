@@ -9,13 +9,16 @@ from wherry.base.tuples import NamedTuple
 from wherry.container import devices, sysctls
 from wherry.runtime.spec import DEFAULT_CAPABILITIES, MASKED_PATHS, READ_ONLY_PATHS, Device
 
+KEEP_ID = "keep-id"
+"""The word of `--userns`: see identity.py."""
+
 _UNCONFINED = "unconfined"
 _NAMESPACES = {
     "ipc": ("private",),
     "pid": ("private",),
     "uts": ("private",),
     "cgroupns": ("private",),
-    "userns": ("host",),
+    "userns": ("host", KEEP_ID),
 }
 """What a container has of its own, by the flag, and the words that ask for just that. docker's
 `--userns=host` asks for no user namespace beside the one that the mode has."""

@@ -36,7 +36,12 @@ PLAIN = OverlayForm("plain", "")
 SINGLE = OverlayForm("fs-single", "user.overlay.opaque", has_owners=False)
 """For overlay where the user namespace has one id."""
 
-FOLDERS = (TRUSTED.folder, USER.folder, PLAIN.folder, SINGLE.folder)
+KEPT = OverlayForm("fs-kept", "user.overlay.opaque")
+"""As USER, where the user keeps his number (`runtime.modes.KEEP_ID`): owners have other ids on disk."""
+KEPT_PLAIN = OverlayForm("plain-kept", "")
+"""As PLAIN, there."""
+
+FOLDERS = (TRUSTED.folder, USER.folder, PLAIN.folder, SINGLE.folder, KEPT.folder, KEPT_PLAIN.folder)
 
 
 def current_form() -> OverlayForm:
@@ -45,4 +50,13 @@ def current_form() -> OverlayForm:
         sizes = file.read().split()[2:]
     if os.geteuid() == 0 and sizes == ["1"]:
         return SINGLE
-    return TRUSTED if os.geteuid() == 0 and sizes == [_ALL_IDS] else USER
+    if os.geteuid() == 0 and sizes == [_ALL_IDS]:
+        return TRUSTED
+    return KEPT if _makes_files_of_others() else USER
+
+
+def _makes_files_of_others() -> bool:
+    """Whether files that this process makes are not its own (setfsuid(2)), but those of the user outside."""
+    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+        _, effective, _, of_files = next(line for line in file if line.startswith("Uid:")).split()[1:]
+    return effective != of_files

@@ -27,7 +27,7 @@ from wherry.base.errors import Corrupt, Denied, NotFound
 from wherry.base.locks import locked
 from wherry.base.paths import Root
 from wherry.layer.entry import FILE, HARDLINK, OPAQUE, WHITEOUT, Entry
-from wherry.layer.forms import FOLDERS, PLAIN, OverlayForm, current_form
+from wherry.layer.forms import FOLDERS, KEPT, KEPT_PLAIN, PLAIN, OverlayForm, current_form
 from wherry.layer.near import NAME, Near, keep_name, nearest
 from wherry.layer.source import limits
 from wherry.layer.streams import TarFile, check, damaged, regenerated, tee, unwritable, verified, window
@@ -411,7 +411,7 @@ def _folder(form: OverlayForm, layer: Layer) -> str:
     """Where a tree lies. One of a layer that hides nothing is the same in the plain form and in overlay's."""
     if form is PLAIN and not any(entry.kind in (WHITEOUT, OPAQUE) for entry in layer.entries):
         return current_form().folder
-    return form.folder
+    return KEPT_PLAIN.folder if form is PLAIN and current_form() is KEPT else form.folder
 
 
 def _read_again(tar: str) -> Layer:

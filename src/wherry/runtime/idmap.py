@@ -30,9 +30,22 @@ class Range(NamedTuple):
     size: int
 
 
-def enter_with_ranges() -> None:
+def enter_keeping() -> None:
+    """As `enter_with_ranges`, where the user keeps his own ids, and root's are the first of his ranges.
+
+    This process becomes that root, but files that it makes stay the user's; what it executes makes root's.
+    """
+    uid, gid = os.geteuid(), os.getegid()
+    enter_with_ranges(around_own)
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
+    linux.make_files_of(uid, gid)
+
+
+def enter_with_ranges(arrange: Callable[[tuple[Range, ...]], tuple[Range, ...]] = tuple) -> None:
     """Move this process, which must have one thread, into namespaces of its own for users and mounts.
 
+    `arrange` says which ids inside are an ordinary user's and his subordinate ones.
     Denied, with the command that mends it, where the machine does not let us or gives no range of ids.
     """
     _check_alone()
@@ -43,8 +56,8 @@ def enter_with_ranges() -> None:
         fault = "this process lacks CAP_SETUID or CAP_SETGID"
     else:
         name = _user_name()
-        uids = _ranges("/etc/subuid", name, os.geteuid())
-        gids = _ranges("/etc/subgid", name, os.getegid())
+        uids = arrange(_ranges("/etc/subuid", name, os.geteuid()))
+        gids = arrange(_ranges("/etc/subgid", name, os.getegid()))
         for program in ("newuidmap", "newgidmap"):
             _check_program(program)
         fault = f"check the lines of {name} in /etc/subuid and /etc/subgid"
@@ -65,6 +78,25 @@ def enter_with_ranges() -> None:
         linux.make_slave()
     except OSError as error:
         _refuse_user_namespace(error)
+
+
+def around_own(ranges: tuple[Range, ...]) -> tuple[Range, ...]:
+    """The user's own id keeps its number; the subordinate ones have all the others, from 0 on."""
+    own = ranges[0].outside
+    kept: list[Range] = []
+    inside = 0
+    for _, outside, size in ranges[1:]:
+        below = min(max(own - inside, 0), size)
+        for start, count in ((outside, below), (outside + below, size - below)):
+            if inside == own:
+                kept.append(Range(own, own, 1))
+                inside += 1
+            if count:
+                kept.append(Range(inside, start, count))
+                inside += count
+    if inside <= own:
+        kept.append(Range(own, own, 1))
+    return tuple(kept)
 
 
 def has_ranges() -> bool:

@@ -22,6 +22,8 @@ from wherry.runtime import idmap
 from wherry.runtime.init import linux
 
 AUTO = "auto"
+KEEP_ID = "userns:keep-id"
+"""The mode userns with another map of ids: the user has the number inside that he has outside."""
 
 _FOR_CHROOT = {
     "CAP_CHOWN": 0,
@@ -76,6 +78,9 @@ def enter(isolation: str = AUTO) -> Mode:
     (os.geteuid() is 0): what depends on who the user is must be decided before. UsageError for a name that no
     mode has; Denied, with the command that mends it, where the machine does not let us.
     """
+    if isolation == KEEP_ID:
+        idmap.enter_keeping()
+        return Mode("userns")
     if isolation in _WAYS:
         _WAYS[isolation]()
         return Mode(isolation)

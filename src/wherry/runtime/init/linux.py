@@ -221,6 +221,14 @@ def no_new_privileges() -> None:
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
 
 
+def make_files_of(uid: int, gid: int) -> None:
+    """Files that this process makes belong to these ids from now on; it keeps its capabilities."""
+    _libc.setfsgid(ctypes.c_uint(gid))
+    _libc.setfsuid(ctypes.c_uint(uid))
+    set_capabilities(-1)  # those about files have just gone
+    _prctl(_PR_SET_DUMPABLE, 1)  # a change of ids has hidden it from its user
+
+
 def filter_calls(program: bytes) -> None:
     """Put a seccomp filter, an array of struct sock_filter, on this process for good."""
     buffer = ctypes.create_string_buffer(program, len(program))
