@@ -9,12 +9,12 @@ from wherry.base.errors import WherryError
 from wherry.container import control
 
 
-def told(error: WherryError | OSError) -> WherryError:
+def told(error: WherryError | OSError, what: str = "cannot run the container") -> WherryError:
     """As the user is to read it."""
     if isinstance(error, WherryError):
         return error
     place = f"{error.filename}: " if error.filename else ""
-    return WherryError(f"cannot run the container: {place}{error.strerror}")
+    return WherryError(f"{what}: {place}{error.strerror}")
 
 
 def words(error: WherryError) -> bytes:

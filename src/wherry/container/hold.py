@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack
 
 from wherry.base.errors import WherryError
@@ -47,13 +47,13 @@ class Hold:
         streams.begin(running.console)
         return streams, running
 
-    def execute(self, order: Order) -> tuple[Streams, Running]:
-        """Another process in the container."""
+    def execute(self, order: Order) -> Generator[int, None, tuple[Streams, Running]]:
+        """Another process in the container, as `Runtime.joining`."""
         wanted = execution.process(order, self._spec, self._container)
         streams = Streams(order.terminal, order.interactive)
         stdin, stdout, stderr = streams.inner
         try:
-            running = self._runtime.join(
+            running = yield from self._runtime.joining(
                 self._container, self._first, wanted, (stdin, stdout, stderr), self._cgroup.join
             )
         except BaseException:

@@ -23,10 +23,16 @@ def status(container: Container, age: Sequence[str]) -> str:
     if state.status == CREATED:
         return "Created"
     if state.status == RUNNING:
-        return f"Up {age[0]}"
+        return f"Up {age[0]}{_health(state)}"
     if state.status == RESTARTING:
         return f"Restarting ({state.exit_code}) {age[1]} ago"
     return f"Exited ({state.exit_code}) {age[1]} ago"
+
+
+def _health(state: State) -> str:
+    if state.health is None:
+        return ""
+    return " (health: starting)" if state.health.status == STARTING else f" ({state.health.status})"
 
 
 def ages(container: Container) -> tuple[float, float]:

@@ -23,6 +23,7 @@ from wherry.base.tuples import NamedTuple
 from wherry.container import control, events, execution, failures, loglimits, signals
 from wherry.container.complaints import complain
 from wherry.container.containers import Container
+from wherry.container.health import NONE, Condition
 from wherry.container.hold import Hold
 from wherry.container.log import Writer
 from wherry.container.loglimits import LogLimits
@@ -103,7 +104,12 @@ class Monitor:
         finally:
             excess = self._hold.close()
         self._state = self._state._replace(
-            pid=0, finished=time.time(), exit_code=code, ports=(), out_of_memory=bool(excess)
+            pid=0,
+            finished=time.time(),
+            exit_code=code,
+            ports=(),
+            out_of_memory=bool(excess),
+            health=self._state.health and self._state.health.ended(),
         )
         self._record_end(self._state)
         return End(code, excess, time.monotonic() - begun)
@@ -115,8 +121,25 @@ class Monitor:
         events.record_volumes(self._folder, self._spec, "mount")
         events.record(self._folder, self._spec, "start")
         self._board.tell_start(control.STARTED, json.dumps({"note": self._hold.note, "session": 0}).encode())
+        self._begin_checks()
         self._board.run()
         log.close()
+
+    def _begin_checks(self) -> None:
+        if self._spec.health and self._state.health:
+            Checks(self._spec.health, self._state.health, self._board, self._hold, self._record_health).begin()
+
+    def _record_health(self, condition: Condition) -> None:
+        """What a check has found. A full disk costs this, not the container."""
+        before = self._state.health
+        self._state = self._state._replace(health=condition)
+        try:
+            self._folder.write_state(self._state)
+        except OSError as error:
+            print(f"the health is not written down: {error.strerror}", file=sys.stderr, flush=True)
+        if before is None or before.status != condition.status:
+            events.record(self._folder, self._spec, f"health_status: {condition.status}")
+            self._board.tell_health(condition.status)
 
     def _waits_for_the_next(self, end: End) -> bool:
         """Whether the container is started again; the time until then has gone by."""
@@ -150,6 +173,7 @@ class Monitor:
             started=time.time(),
             ports=self._ports,
             restarts=self._backoff.restarts,
+            health=(self._state.health or Condition()).again() if self._spec.health else None,
         )
         self._folder.write_state(self._state)
 
@@ -179,6 +203,7 @@ class Monitor:
             control.EXECUTE: self._execute,
             control.END: self._end,
             control.AGAIN: self._restart,
+            control.HEALTH: self._tell_health,
         }.get(packet.kind)
         if action:
             action(client, packet)
@@ -211,24 +236,29 @@ class Monitor:
             events.record(self._folder, self._spec, "kill", signal=str(number))
             self._board.main.running.kill(number)
 
+    def _tell_health(self, client: Client, _packet: control.Packet) -> None:
+        client.awaits_health = True
+        client.put(control.HEALTH, (self._state.health.status if self._state.health else NONE).encode())
+
     def _execute(self, client: Client, _packet: control.Packet) -> None:
         """Start another process in the container, as the client has ordered."""
+
+        def done(made: tuple[Streams, Running]) -> None:
+            session = self._board.open(*made, done=self._record_execution(order.args[0]))
+            client.session, client.attached = session, True
+            client.put(control.STARTED, json.dumps({"note": "", "session": session.number}).encode())
+
+        def failed(error: WherryError | OSError) -> None:
+            client.put(control.FAILED, failures.words(failures.told(error, "cannot execute anything")))
+
         try:
             if not self._board.main:
                 raise WherryError(f"container {self._spec.name} is restarting: wait until it runs")
             order = execution.decode(client.order)
-            streams, running = self._hold.execute(order)
         except WherryError as error:
-            client.put(control.FAILED, failures.words(error))
+            failed(error)
             return
-        except OSError as error:
-            client.put(
-                control.FAILED, failures.words(WherryError(f"cannot execute anything: {error.strerror}"))
-            )
-            return
-        session = self._board.open(streams, running, done=self._record_execution(order.args[0]))
-        client.session, client.attached = session, True
-        client.put(control.STARTED, json.dumps({"note": "", "session": session.number}).encode())
+        self._board.carry_out(self._hold.execute(order), done, failed)
 
     def _record_execution(self, program: str) -> Callable[[int], None]:
         """What records its end. The words behind the program's name may be nobody's business."""

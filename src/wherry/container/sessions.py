@@ -62,6 +62,8 @@ class Client:
         self.has_fed = False
         self.awaits_start = False
         """Whether it is told how the next start of the container goes."""
+        self.awaits_health = False
+        """Whether it is told what the health checks find."""
         self.is_leaving = False
         """Whether it has been told all: it is let go of when it has read that."""
         self.order = b""

@@ -30,7 +30,7 @@ from typing import Any
 from wherry.base import values
 from wherry.base.errors import Corrupt
 from wherry.base.tuples import NamedTuple
-from wherry.container.health import Health
+from wherry.container.health import Condition, Health
 from wherry.container.loglimits import LogLimits
 from wherry.container.mounting import Volume
 from wherry.container.networking import Networks
@@ -98,7 +98,8 @@ class State(NamedTuple):
     """What became of it. Times: unix seconds; `pid`: of the first process; `ports`: as they were chosen.
 
     `restarts`: how often its policy has started it again since somebody started it. While it is restarting,
-    nothing of it runs, and `finished` and `exit_code` are those of its last run.
+    nothing of it runs, and `finished` and `exit_code` are those of its last run. `health`: None where it has no
+    health check.
     """
 
     status: str = CREATED
@@ -111,6 +112,7 @@ class State(NamedTuple):
     ports: tuple[Port, ...] = ()
     out_of_memory: bool = False
     restarts: int = 0
+    health: Condition | None = None
 
     def has_monitor(self) -> bool:
         """Whether it says that a monitor holds the container: it runs, or does so again soon."""

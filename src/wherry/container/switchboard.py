@@ -11,18 +11,22 @@ import selectors
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from functools import partial
+from typing import TypeVar
 
+from wherry.base.errors import WherryError
 from wherry.container import control
 from wherry.container.sessions import LAST_OUTPUT, Client, Done, Session, Take
 from wherry.container.streams import Streams
-from wherry.container.timers import Timers
-from wherry.runtime.helper import Running
+from wherry.container.timers import Timer, Timers
+from wherry.runtime.helper import JOINING, Running, held_up
 
 _LAG = 1 << 20
 _READ = selectors.EVENT_READ
 _WRITE = selectors.EVENT_WRITE
+
+Result = TypeVar("Result")
 
 Obey = Callable[[Client, control.Packet], None]
 """Carries out what a client says that is not about the streams of a process."""
@@ -42,6 +46,7 @@ class Switchboard:
         self.main: Session | None = None
         """None while nothing runs."""
         self._others: list[Session] = []
+        self._errands: set[Timer] = set()
         self._opened = 0
         self._clients: list[Client] = []
         self._events = selectors.DefaultSelector()
@@ -83,12 +88,49 @@ class Switchboard:
         self._watch_end(session)
         return session
 
+    def carry_out(
+        self,
+        steps: Generator[int, None, Result],
+        done: Callable[[Result], None],
+        failed: Callable[[WherryError | OSError], None],
+    ) -> None:
+        """Go on with `steps` whenever the descriptor can be read that they wait for, and tell how they ended.
+
+        They are given up after the time that a process may take to come to run.
+        """
+        waits_for = -1
+
+        def go_on(go: Callable[[], int]) -> None:
+            nonlocal waits_for
+            self._watch(waits_for, 0)
+            try:
+                waits_for = go()
+                self._watch(waits_for, _READ, lambda _mask: go_on(steps.__next__))
+                return
+            except StopIteration as end:
+                conclude = partial(done, end.value)
+            except (WherryError, OSError) as error:
+                conclude = partial(failed, error)
+            patience.cancel()
+            self._errands.discard(patience)
+            conclude()
+
+        patience = self.timers.after(JOINING, lambda: go_on(partial(steps.throw, held_up())))
+        self._errands.add(patience)
+        go_on(steps.__next__)
+
     def tell_start(self, kind: bytes, data: bytes) -> None:
         """A packet for those who await the start."""
         for client in self._clients:
             if client.awaits_start:
                 client.put(kind, data)
                 client.awaits_start = False
+
+    def tell_health(self, status: str) -> None:
+        """To those who await it."""
+        for client in self._clients:
+            if client.awaits_health:
+                client.put(control.HEALTH, status.encode())
 
     def run(self) -> None:
         """Until the first process has ended, and the others with it, and all of their output is read."""
@@ -98,7 +140,7 @@ class Switchboard:
             if over := [session for session in self._others if self._is_over(session)]:
                 for session in over:
                     self._close(session)
-            elif self._is_over(self.main) and not self._others:
+            elif self._is_over(self.main) and not self._others and not self._errands:
                 return
             else:
                 self._wait()

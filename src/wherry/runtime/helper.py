@@ -12,7 +12,7 @@ import socket
 import struct
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, Protocol
 
 from wherry.base.errors import WherryError
@@ -23,8 +23,9 @@ from wherry.runtime.mounts import Created
 
 _START = "import sys; sys.path.append(sys.argv[1]); from init.zygote import main; main()"
 _HELPER_ENDED = "the helper process of the built-in runtime has ended"
-_JOINING = 10.0
+JOINING = 10.0
 """Seconds that a process may take to enter a container, whose own processes could stop it on its way."""
+_PROCESS_GROUP = 4  # PIDFD_SIGNAL_PROCESS_GROUP of pidfd_send_signal(2)
 _PACKET = 64 << 10  # the longest message of a child: the mount points it made
 
 
@@ -129,11 +130,44 @@ class Running:
                 except ProcessLookupError:
                     pass
 
+    def kill_group(self) -> None:
+        """SIGKILL to a process that has joined a container, and to all that it has started in its group."""
+        with self._signalling:
+            if self._pidfd >= 0:
+                try:
+                    signal.pidfd_send_signal(self._pidfd, signal.SIGKILL, None, _PROCESS_GROUP)
+                    return
+                except ProcessLookupError:
+                    return
+                except OSError:
+                    pass  # before Linux 6.9 the process alone can be meant
+        self.kill()
+
     def _close(self) -> None:
         with self._signalling:
             os.close(self._pidfd)
             os.close(self._status)
             self._pidfd = self._status = -1
+
+
+Steps = Generator[int, None, Running]
+"""A process that comes to run. It yields the descriptor that has to be readable before it can go on, so that
+an event loop need not wait with it; it returns the process, or raises. Closed before that, it leaves nothing."""
+
+
+def complete(steps: Steps) -> Running:
+    """Wait until it runs."""
+    try:
+        while True:
+            next(steps)
+    except StopIteration as end:
+        running: Running = end.value
+        return running
+
+
+def held_up() -> WherryError:
+    """Why a process has not come to run within JOINING."""
+    return WherryError("the process did not come to run in the container: something holds it up")
 
 
 class Helper:
@@ -180,11 +214,24 @@ class Helper:
         `target` are the descriptors of a container that it is to enter (`init/joining.py`). `serve` starts
         what answers on the descriptor that it is given, for a child whose calls are heard.
         """
+        return complete(self.steps(order, flags, stdio, ready, serve, clear_up, target))
+
+    def steps(
+        self,
+        order: dict[str, Any],
+        flags: int,
+        stdio: tuple[int, int, int],
+        ready: Callable[[int], None] | None = None,
+        serve: Callable[[int], Server] | None = None,
+        clear_up: Callable[[], None] | None = None,
+        target: Sequence[int] = (),
+    ) -> Steps:
+        """As `run`."""
         self._has_worked = True
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         if target:
-            ours.settimeout(_JOINING)
+            ours.settimeout(JOINING)
         status, their_status = os.pipe()
         pid, pidfd, start = 0, -1, Start()
         with ours:
@@ -194,16 +241,20 @@ class Helper:
                 finally:
                     theirs.close()
                     os.close(their_status)
+                yield ours.fileno()
                 pid, pidfd = _expect_birth(ours)
                 if ready:
                     _call(ready, pid, ours)
                 _release(ours)
+                yield ours.fileno()
                 start = _expect_ready(ours)
+                yield ours.fileno()
                 data, ancillary = _receive(ours)
                 if data == LISTENING:
                     # Before the next message: its own calls wait for answers from now on.
                     server = _served(_descriptor(ancillary), serve)
                     start = start._replace(server=server, is_heard=server is not None)
+                    yield ours.fileno()
                     data, _ = _receive(ours)
                 if data:
                     raise _failure(data)
@@ -307,7 +358,7 @@ def _receive(channel: socket.socket, flags: int = 0) -> tuple[bytes, list[tuple[
     try:
         data, ancillary, _, _ = channel.recvmsg(_PACKET, space, flags)
     except TimeoutError:
-        raise WherryError("the process did not come to run in the container: something holds it up") from None
+        raise held_up() from None
     except ConnectionResetError:
         data, ancillary, _, _ = channel.recvmsg(_PACKET, space, flags)
     return data, ancillary

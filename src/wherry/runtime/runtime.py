@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from wherry.oci.platform import Platform, host
 from wherry.runtime import joining, seccomp
-from wherry.runtime.helper import Helper, Running, Server
+from wherry.runtime.helper import Helper, Running, Server, Steps, complete
 from wherry.runtime.spec import Container, Emulator, Process
 
 Serve = Callable[[int], Server]
@@ -68,6 +68,17 @@ class Runtime(ABC):
 
         It has the container's namespaces and seccomp filter; what ends the container ends it too.
         """
+        return complete(self.joining(container, first, process, stdio, ready))
+
+    def joining(
+        self,
+        container: Container,
+        first: Running,
+        process: Process,
+        stdio: tuple[int, int, int],
+        ready: Callable[[int], None] | None = None,
+    ) -> Steps:
+        """As `join`; `stdio` must stay open until it runs."""
         container = container._replace(process=process, observed="")
         document = joining.order(container)
         serve = self._confine(document, container)
@@ -79,7 +90,8 @@ class Runtime(ABC):
             return _Lasting()
 
         with joining.target(container, first) as target:
-            return self._helper.run(document, 0, stdio, ready, serve and lasting, target=target)
+            steps = self._helper.steps(document, 0, stdio, ready, serve and lasting, target=target)
+            return (yield from steps)
 
     def _reap(self) -> None:
         for server in [server for server in self._serving if server.ended()]:
