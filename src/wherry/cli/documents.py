@@ -11,6 +11,8 @@ from typing import Any
 from wherry.cli import facts
 from wherry.container import loglimits
 from wherry.container.containers import Container
+from wherry.container.health import Condition, Health
+from wherry.container.log import timestamp
 from wherry.container.loglimits import LogLimits
 from wherry.container.state import RESTARTING
 from wherry.oci.config import Execution, Healthcheck
@@ -60,6 +62,7 @@ def container(store: Store, item: Container) -> dict[str, Any]:
             "Error": state.error,
             "StartedAt": rfc3339(state.started) if state.started else _NEVER,
             "FinishedAt": rfc3339(state.finished) if state.finished else _NEVER,
+            **_condition(state.health),
         },
         "Image": spec.image,
         "ResolvConfPath": item.folder.file("resolv.conf"),
@@ -89,6 +92,7 @@ def container(store: Store, item: Container) -> dict[str, Any]:
             "WorkingDir": spec.working_dir,
             "Labels": dict(spec.labels),
             "StopSignal": spec.stop_signal,
+            **({"Healthcheck": _healthcheck(spec.health)} if spec.health else {}),
         },
         "NetworkSettings": {"Ports": _ports(spec.exposed, state.ports)},
     }
@@ -116,7 +120,23 @@ def _list(words: tuple[str, ...] | None) -> list[str] | None:
     return None if words is None else list(words)
 
 
-def _healthcheck(check: Healthcheck | None) -> dict[str, Any] | None:
+def _condition(health: Condition | None) -> dict[str, Any]:
+    """A container without a health check has no such field."""
+    if health is None:
+        return {}
+    results = [
+        {
+            "Start": timestamp(int(result.started * 10**9)),
+            "End": timestamp(int(result.ended * 10**9)),
+            "ExitCode": result.code,
+            "Output": result.output,
+        }
+        for result in health.results
+    ]
+    return {"Health": {"Status": health.status, "FailingStreak": health.failures, "Log": results}}
+
+
+def _healthcheck(check: Healthcheck | Health | None) -> dict[str, Any] | None:
     """Times in nanoseconds."""
     if check is None:
         return None

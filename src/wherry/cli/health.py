@@ -6,7 +6,6 @@ import argparse
 
 from wherry.base.errors import UsageError, WherryError
 from wherry.cli.parser import Parser
-from wherry.container import health
 from wherry.container.health import Health
 
 
@@ -34,7 +33,6 @@ def read(args: argparse.Namespace) -> Health:
         if any(wanted):
             raise UsageError("--no-healthcheck conflicts with --health-* options")
         return Health(("NONE",))
-    health.check(wanted)
     return wanted
 
 

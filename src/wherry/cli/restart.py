@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from wherry.cli import waiting
 from wherry.cli.parser import Parser
 from wherry.cli.several import each
 from wherry.cli.stop import add_timeout, seconds
@@ -13,17 +14,23 @@ from wherry.store.store import default_root
 
 def register(parser: Parser) -> None:
     add_timeout(parser)
+    waiting.register(parser)
     parser.add_argument("containers", metavar="CONTAINER", nargs="+")
 
 
 def run(args: argparse.Namespace) -> int:
+    from wherry.container.containers import Containers
     from wherry.container.stop import restart
 
+    waiting.check(args, detached=True)
     root, patience = default_root(), seconds(args)
 
     def one(name: str) -> None:
-        if note := restart(root, name, patience):
-            print(f"warning: {note}", file=sys.stderr)
+        container = Containers(root).find(name)
+        started = restart(root, container.id, patience)
+        if started.note:
+            print(f"warning: {started.note}", file=sys.stderr)
+        waiting.wait(args, container.id, started)
         print(name, flush=True)
 
     return each(args.containers, one)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
-from wherry.cli import attaching, creating
+from wherry.cli import attaching, creating, waiting
 from wherry.cli.parser import Parser
 from wherry.cli.refusals import told_apart
 from wherry.cli.start import start
 from wherry.store.store import default_root
+
+if TYPE_CHECKING:
+    from wherry.container.connection import Started
 
 
 def register(parser: Parser) -> None:
@@ -18,15 +22,22 @@ def register(parser: Parser) -> None:
     attaching.register(parser)
     attaching.register_streams(parser)
     creating.register(parser)
+    waiting.register(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """The process's exit code; docker's 125, 126 or 127 where there was no process."""
     with told_apart():
-        return _run(args)
+        waiting.check(args, args.detach)
+        code, container_id, started = _run(args)
+    if started:
+        print(container_id, flush=True)
+        waiting.wait(args, container_id, started)
+    return code
 
 
-def _run(args: argparse.Namespace) -> int:
+def _run(args: argparse.Namespace) -> tuple[int, str, Started | None]:
+    """The exit code, the ID, and what runs in the background."""
     from wherry.container.attach import attach, check_terminal
     from wherry.container.containers import Containers
 
@@ -35,17 +46,15 @@ def _run(args: argparse.Namespace) -> int:
         check_terminal(wanted.terminal, wanted.interactive and manner.stdin)
     container_id, root = creating.create(args, wanted), default_root()
     try:
-        started = start(container_id, attached=not args.detach and manner.shows_output)
+        started = start(container_id, attached=args.wait or (not args.detach and manner.shows_output))
     except BaseException:
         from wherry.container.stop import remove
 
         remove(root, container_id, force=True, with_volumes=True)
         raise
-    code = 0
     if args.detach:
-        started.connection.close()
-    else:
-        code = attach(started, Containers(root).folder(container_id).path, manner)
-    if args.detach or not manner.shows_output:
+        return 0, container_id, started
+    code = attach(started, Containers(root).folder(container_id).path, manner)
+    if not manner.shows_output:
         print(container_id)
-    return code
+    return code, container_id, None

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from wherry.base.errors import UsageError
-from wherry.cli import attaching
+from wherry.cli import attaching, waiting
 from wherry.cli.parser import Parser
 from wherry.cli.several import each
 from wherry.store.store import default_root
@@ -21,17 +21,19 @@ def register(parser: Parser) -> None:
     add("-a", "--attach", action="store_true", help="show its output, and pass signals on")
     add("-i", "--interactive", action="store_true", help="pass stdin on")
     attaching.register(parser)
+    waiting.register(parser)
     add("containers", metavar="CONTAINER", nargs="+")
 
 
 def run(args: argparse.Namespace) -> int:
+    from wherry.container.connection import join
     from wherry.container.containers import Containers
 
     manner = attaching.manner(args, stdin=args.interactive)
+    waiting.check(args, detached=not (args.attach or args.interactive))
     containers = Containers(default_root())
     if args.attach or args.interactive:
         from wherry.container.attach import attach, check_terminal
-        from wherry.container.connection import join
 
         if len(args.containers) > 1:
             raise UsageError("only one container can be attached to at once")
@@ -43,7 +45,9 @@ def run(args: argparse.Namespace) -> int:
     def one(name: str) -> None:
         container = containers.find(name)
         if not container.is_running:
-            start(container.id).connection.close()
+            waiting.wait(args, container.id, start(container.id, attached=args.wait))
+        elif args.wait:
+            waiting.wait(args, container.id, join(container))
         print(name, flush=True)
 
     return each(args.containers, one)

@@ -92,10 +92,14 @@ def send(connection: socket.socket, kind: bytes, data: bytes = b"") -> None:
 
 def receive(connection: socket.socket) -> Packet | None:
     """The next packet; None where the other side is gone."""
-    try:
-        raw = connection.recv(LARGEST + 1)
-    except ConnectionResetError:
-        return None
+    while True:
+        try:
+            raw = connection.recv(LARGEST + 1)
+            break
+        except ConnectionResetError:
+            # The other side has left with a packet of ours unread. That is told once, and in front of what it
+            # has said before it left.
+            continue
     return Packet(raw[:1], raw[1:]) if raw else None
 
 

@@ -89,21 +89,23 @@ class Condition(NamedTuple):
 
 
 def resolve(wanted: Health, execution: Execution) -> Health | None:
-    """The check of a container, by what the user wants and the image has; None where there is none."""
+    """The check of a container, by what the user wants and the image has; None where there is none.
+
+    UsageError for a time or a number that cannot be.
+    """
     image = execution.healthcheck or Healthcheck(())
-    pairs = zip(wanted, image, strict=False)  # the image has its shell elsewhere
-    health = Health(*(mine or its for mine, its in pairs), shell=execution.shell or ())
+    merged = {name: getattr(wanted, name) or getattr(image, name) for name in Healthcheck._fields}
+    health = Health(**merged, shell=execution.shell or ())
+    _check(health)
     return health if health.test[:1] in (("CMD",), ("CMD-SHELL",)) and health.test[1:] else None
 
 
-def check(wanted: Health) -> None:
-    """UsageError for a time or a number that cannot be."""
+def _check(health: Health) -> None:
     for name in ("interval", "timeout", "start_period", "start_interval"):
-        value = getattr(wanted, name)
-        flag = f"--health-{name.replace('_', '-')}"
+        value, words = getattr(health, name), name.replace("_", " ")
         if value < 0:
-            raise UsageError(f"{flag} cannot be negative")
+            raise UsageError(f"the {words} of the health check cannot be negative")
         if 0 < value < SHORTEST:
-            raise UsageError(f"{flag} cannot be less than 1ms")
-    if wanted.retries < 0:
-        raise UsageError("--health-retries cannot be negative")
+            raise UsageError(f"the {words} of the health check cannot be less than 1ms")
+    if health.retries < 0:
+        raise UsageError("the retries of the health check cannot be negative")

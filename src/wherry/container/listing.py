@@ -6,8 +6,9 @@ import time
 from collections.abc import Iterable, Sequence
 
 from wherry.base.errors import UsageError
+from wherry.container import health
 from wherry.container.containers import Container
-from wherry.container.state import CREATED, EXITED, RESTARTING, RUNNING
+from wherry.container.state import CREATED, EXITED, RESTARTING, RUNNING, State
 from wherry.runtime.net.ports import Port
 
 STATUSES = ("created", "running", "paused", "restarting", "removing", "exited", "dead")
@@ -32,7 +33,7 @@ def status(container: Container, age: Sequence[str]) -> str:
 def _health(state: State) -> str:
     if state.health is None:
         return ""
-    return " (health: starting)" if state.health.status == STARTING else f" ({state.health.status})"
+    return " (health: starting)" if state.health.status == health.STARTING else f" ({state.health.status})"
 
 
 def ages(container: Container) -> tuple[float, float]:
@@ -83,10 +84,13 @@ def matching(containers: Iterable[Container], filters: Iterable[str]) -> list[Co
 
 
 def _check_filter(key: str, value: str) -> None:
-    if key not in ("ancestor", "exited", "id", "label", "name", "status"):
+    if key not in ("ancestor", "exited", "health", "id", "label", "name", "status"):
         raise UsageError(
-            f"invalid filter: {key!r}", hint="ancestor, exited, id, label, name and status are supported"
+            f"invalid filter: {key!r}",
+            hint="ancestor, exited, health, id, label, name and status are supported",
         )
+    if key == "health" and value not in health.STATUSES:
+        raise UsageError(f"invalid health: {value!r}", hint=f"it is one of {', '.join(health.STATUSES)}")
     if key == "status" and value not in STATUSES:
         raise UsageError(f"invalid status: {value!r}", hint=f"it is one of {', '.join(STATUSES)}")
 
@@ -99,6 +103,8 @@ def _takes(container: Container, key: str, values: Sequence[str]) -> bool:
         return any(spec.id.startswith(value) for value in values)
     if key == "status":
         return state.status in values
+    if key == "health":
+        return (state.health.status if state.health else health.NONE) in values
     if key == "exited":
         return state.status == EXITED and str(state.exit_code) in values
     if key == "ancestor":

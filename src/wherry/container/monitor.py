@@ -23,7 +23,7 @@ from wherry.base.tuples import NamedTuple
 from wherry.container import control, events, execution, failures, loglimits, signals
 from wherry.container.complaints import complain
 from wherry.container.containers import Container
-from wherry.container.health import NONE, Condition
+from wherry.container.health import NONE, STARTING, Condition
 from wherry.container.hold import Hold
 from wherry.container.log import Writer
 from wherry.container.loglimits import LogLimits
@@ -52,7 +52,7 @@ class Monitor:
         self._root = root
         self._folder = folder
         self._spec = spec
-        self._state = State()
+        self._state = folder.state()
         self._ports: tuple[Port, ...] = ()
         self._backoff = Backoff(spec.restart)
         self._stays_ended = False
@@ -127,7 +127,9 @@ class Monitor:
 
     def _begin_checks(self) -> None:
         if self._spec.health and self._state.health:
-            Checks(self._spec.health, self._state.health, self._board, self._hold, self._record_health).begin()
+            Checks(
+                self._spec.health, self._state.health, self._board, self._hold, self._record_health
+            ).begin()
 
     def _record_health(self, condition: Condition) -> None:
         """What a check has found. A full disk costs this, not the container."""
@@ -238,7 +240,9 @@ class Monitor:
 
     def _tell_health(self, client: Client, _packet: control.Packet) -> None:
         client.awaits_health = True
-        client.put(control.HEALTH, (self._state.health.status if self._state.health else NONE).encode())
+        status = self._state.health.status if self._state.health else NONE
+        # One that is about to be started again has ended, which is unhealthy, but starts.
+        client.put(control.HEALTH, (status if self._board.main or status == NONE else STARTING).encode())
 
     def _execute(self, client: Client, _packet: control.Packet) -> None:
         """Start another process in the container, as the client has ordered."""

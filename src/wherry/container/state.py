@@ -98,8 +98,8 @@ class State(NamedTuple):
     """What became of it. Times: unix seconds; `pid`: of the first process; `ports`: as they were chosen.
 
     `restarts`: how often its policy has started it again since somebody started it. While it is restarting,
-    nothing of it runs, and `finished` and `exit_code` are those of its last run. `health`: None where it has no
-    health check.
+    nothing of it runs, and `finished` and `exit_code` are those of its last run. `health`: None where it has
+    no health check.
     """
 
     status: str = CREATED

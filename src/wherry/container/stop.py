@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from wherry.base.errors import WherryError
 from wherry.container import control, events, removal, signals
-from wherry.container.connection import again
+from wherry.container.connection import Started, again
 from wherry.container.containers import Container, Containers
 from wherry.container.control import Packet
 from wherry.container.run import start
@@ -61,8 +61,8 @@ def wait(root: str, name: str) -> int:
     return container.state.exit_code
 
 
-def restart(root: str, name: str, seconds: float | None = None) -> str:
-    """As `stop`, then start it; one that does not run is started. What the user should know, or nothing.
+def restart(root: str, name: str, seconds: float | None = None) -> Started:
+    """As `stop`, then start it; one that does not run is started.
 
     The container's monitor does it where there is one: a container with --rm is not gone in between.
     """
@@ -74,9 +74,8 @@ def restart(root: str, name: str, seconds: float | None = None) -> str:
     if started is None:
         _wait_for_state(root, container)
         started = start(root, Containers(root).find(container.id).id)
-    started.connection.close()
     events.record(container.folder, container.spec, "restart")
-    return started.note
+    return started
 
 
 def remove(root: str, name: str, *, force: bool = False, with_volumes: bool = False) -> None:

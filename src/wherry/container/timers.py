@@ -7,6 +7,9 @@ import itertools
 import time
 from collections.abc import Callable
 
+_LONGEST = 3600.0
+"""Seconds: epoll_wait(2) counts milliseconds in 32 bits."""
+
 
 class Timer:
     """One action that is to come, unless it is cancelled."""
@@ -43,9 +46,9 @@ class Timers:
         return timer
 
     def patience(self) -> float | None:
-        """Seconds until the next one is due; None where there is none."""
+        """Seconds until the next one is due, or an hour where that is later; None where there is none."""
         self._forget_cancelled()
-        return max(0.0, self._waiting[0][0] - self._clock()) if self._waiting else None
+        return min(max(0.0, self._waiting[0][0] - self._clock()), _LONGEST) if self._waiting else None
 
     def fire(self) -> None:
         """All that are due by now, the earliest first. What they set up is for the next time."""

@@ -151,8 +151,8 @@ class Running:
 
 
 Steps = Generator[int, None, Running]
-"""A process that comes to run. It yields the descriptor that has to be readable before it can go on, so that
-an event loop need not wait with it; it returns the process, or raises. Closed before that, it leaves nothing."""
+"""A process that comes to run: it yields the descriptor that has to be readable before it can go on, so that
+an event loop need not wait with it; it returns the process, or raises. Closed early, it leaves nothing."""
 
 
 def complete(steps: Steps) -> Running:

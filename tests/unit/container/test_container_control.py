@@ -52,3 +52,16 @@ def test_socket_in_a_deep_folder(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         control.connect(str(tmp_path))
     assert isinstance(listener, socket.socket)
+
+
+def test_what_was_said_before_a_reset_is_heard() -> None:
+    """Who leaves with a packet unread resets the connection (unix(7))."""
+    monitor, client = control.pair()
+    with client:
+        control.send(client, control.ATTACH)
+        control.send(monitor, control.ENDED, control.number(3))
+        monitor.close()
+        told = control.receive(client)
+        assert told
+        assert (told.kind, told.number) == (control.ENDED, 3)
+        assert control.receive(client) is None
