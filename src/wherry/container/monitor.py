@@ -126,19 +126,14 @@ class Monitor:
         log.close()
 
     def _begin_checks(self) -> None:
-        if self._spec.health and self._state.health:
-            Checks(
-                self._spec.health, self._state.health, self._board, self._hold, self._record_health
-            ).begin()
+        health, condition = self._spec.health, self._state.health
+        if health and condition:
+            Checks(health, condition, self._board, self._hold, self._record_health).begin()
 
     def _record_health(self, condition: Condition) -> None:
-        """What a check has found. A full disk costs this, not the container."""
+        """What a check has found."""
         before = self._state.health
-        self._state = self._state._replace(health=condition)
-        try:
-            self._folder.write_state(self._state)
-        except OSError as error:
-            print(f"the health is not written down: {error.strerror}", file=sys.stderr, flush=True)
+        self._write(self._state._replace(health=condition))
         if before is None or before.status != condition.status:
             events.record(self._folder, self._spec, f"health_status: {condition.status}")
             self._board.tell_health(condition.status)
@@ -195,8 +190,12 @@ class Monitor:
                 remove(self._root, Container(self._folder, self._folder.spec(), state), with_volumes=True)
 
     def _write(self, state: State) -> None:
+        """A full disk costs what is known of a container that runs or is to, not the container."""
         self._state = state
-        self._folder.write_state(state)
+        try:
+            self._folder.write_state(state)
+        except OSError as error:
+            complain(f"the state is not written down: {error.strerror}")
 
     def _obey(self, client: Client, packet: control.Packet) -> None:
         """Carry out what a client says. A word that is not known here is a later version's."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from wherry.base.errors import UsageError
@@ -99,6 +101,7 @@ def test_no_check_at_all(wanted: Health, test: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("field", ["interval", "timeout", "start_period", "start_interval"])
 def test_times_of_an_image_that_cannot_be(field: str) -> None:
     for value in (-1, 1, 999_999):
-        check = Healthcheck(("CMD", "a"))._replace(**{field: value})
+        times: dict[str, Any] = {field: value}
+        check = Healthcheck(("CMD", "a"), **times)
         with pytest.raises(UsageError, match=field.replace("_", " ")):
             resolve(Health(), Execution(healthcheck=check))
