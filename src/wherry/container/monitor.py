@@ -128,6 +128,8 @@ class Monitor:
     def _begin_checks(self) -> None:
         health, condition = self._spec.health, self._state.health
         if health and condition:
+            from wherry.container.checks import Checks
+
             Checks(health, condition, self._board, self._hold, self._record_health).begin()
 
     def _record_health(self, condition: Condition) -> None:
