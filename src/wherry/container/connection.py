@@ -96,6 +96,8 @@ def wait_for_start(connection: socket.socket) -> dict[str, Any]:
             raise WherryError("the container's monitor was killed while it was starting the process")
         if packet.kind == control.FAILED:
             raise failure(packet)
+        if packet.kind == control.ENDED:
+            raise WherryError("the container has ended")
     except BaseException:
         connection.close()
         raise

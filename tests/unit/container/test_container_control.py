@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from wherry.base.errors import WherryError
 from wherry.container import control
+from wherry.container.connection import wait_for_start
 
 
 def test_packets_stay_apart() -> None:
@@ -65,3 +67,13 @@ def test_what_was_said_before_a_reset_is_heard() -> None:
         assert told
         assert (told.kind, told.number) == (control.ENDED, 3)
         assert control.receive(client) is None
+
+
+def test_an_end_that_comes_before_a_start_is_told() -> None:
+    """Who has a command executed is connected with the container's first process until that runs."""
+    monitor, client = control.pair()
+    with monitor:
+        control.send(monitor, control.ENDED, control.number(137))
+        with pytest.raises(WherryError, match="the container has ended"):
+            wait_for_start(client)
+        assert client.fileno() == -1
