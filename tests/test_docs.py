@@ -68,7 +68,7 @@ def _is_known(flag: str, parser: Parser, has: list[set[str]]) -> bool:
     return flag in parser.refused or any(flag in names for names in has) or flag in ("--detach", *_OF_RUN)
 
 
-_OF_RUN = ("--attach", "--detach-keys", "--sig-proxy")
+_OF_RUN = ("--attach", "--detach-keys", "--sig-proxy", "--wait", "--wait-timeout")
 
 
 def _anchors(page: Path) -> set[str]:
