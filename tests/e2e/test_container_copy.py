@@ -147,7 +147,8 @@ def test_what_only_a_running_container_has(box: Wherry, folder: Path) -> None:
     box.ok("cp", "web:/dev/shm/g", folder)
     assert (folder / "g").read_text() == "from memory\n"
     box.ok("cp", folder / "f", "web:/etc/hosts")
-    assert _sh(box, "cat /etc/hosts") == "file\n", "a mount: written to, as it cannot be replaced"
+    assert _sh(box, "cat /etc/hosts") == "file\n"
+    assert "/etc/hosts " in _sh(box, "cat /proc/mounts"), "it is written to, and the mount stays"
     done = box("cp", folder / "f", "web:/dev/null")
     assert "a device is there" in done.err
     done = box("cp", "web:/proc/1/root/etc/passwd", folder / "passwd")
@@ -264,3 +265,37 @@ def test_a_start_waits_for_a_copy(wherry: Wherry) -> None:
             assert stream
             stream.close()
         assert box.ok("exec", "web", "cat", "/tmp/file") == "text"
+
+
+def test_what_events_say(wherry: Wherry, tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("f")
+    with boxed(wherry) as box:
+        box.ok("create", "--name", "web", "busybox")
+        box.ok("cp", tmp_path / "f", "web:/")
+        box.ok("cp", "web:/f", tmp_path / "g")
+        _bytes(box, "cp", "web:/f", "-")
+        box.ok("commit", "-m", "words", "web", "image:v1")
+        past = ("--since", "24h", "--until", "0s", "--filter", "type=container")
+        form = "{{.Action}} {{.Actor.Attributes.imageRef}} {{.Actor.Attributes.comment}}"
+        told = [line.split() for line in box.ok("events", *past, "--format", form).splitlines()]
+        actions = [words[0] for words in told]
+        assert actions == ["create", "extract-to-dir", "archive-path", "archive-path", "commit"]
+        assert told[-1][1:] == ["image:v1", "words"]
+
+
+@pytest.mark.parametrize("how", STATES)
+def test_mounts_of_every_kind_are_seen(wherry: Wherry, tmp_path: Path, how: str) -> None:
+    (tmp_path / "f").write_text("file\n")
+    (tmp_path / "bound").write_text("bound\n")
+    with boxed(wherry) as box:
+        box.ok("run", "--rm", *QUIET, "-v", "vol:/v", "busybox", "sh", "-c", "mkdir /v/inner; ln -s / /v/up")
+        mounts = [
+            "type=volume,source=vol,target=/part,volume-subpath=inner",
+            f"type=bind,source={tmp_path}/bound,target=/etc/notes.txt",
+        ]
+        _make(box, how, *(word for mount in mounts for word in ("--mount", mount)), "-v", "vol:/whole:ro")
+        box.ok("cp", tmp_path / "f", "web:/part")
+        assert box("cp", tmp_path / "f", "web:/whole").code == 1
+        box.ok("cp", "web:/whole/inner/f", tmp_path / "g")
+        box.ok("cp", tmp_path / "f", "web:/etc/notes.txt")
+        assert (tmp_path / "g").read_text() == (tmp_path / "bound").read_text() == "file\n"

@@ -28,6 +28,7 @@ def register(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from wherry.build.committed import commit
+    from wherry.container import events
     from wherry.container.containers import Containers
 
     tag = name(args.name) if args.name else None
@@ -38,5 +39,7 @@ def run(args: argparse.Namespace) -> int:
             image = commit(store, container, changes=args.change, author=args.author, message=args.message)
             if tag:
                 store.images.tag(tag, image)
+        about = {"comment": args.message, "imageID": image, "imageRef": tag.familiar if tag else ""}
+        events.record(container.folder, container.spec, "commit", **about)
     print(image)
     return 0

@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _copy(args: argparse.Namespace, source: Place | None, target: Place | None) -> Copied:
-    from wherry.container import copying
+    from wherry.container import copying, events
     from wherry.container.containers import Containers
     from wherry.container.seen import seen
     from wherry.output import target as output
@@ -54,16 +54,21 @@ def _copy(args: argparse.Namespace, source: Place | None, target: Place | None) 
     is_root = os.geteuid() == 0
     keep, follow = args.archive, args.follow_link
     root = default_root()
-    with seen(root, Containers(root).find(name)) as inside:
+    container = Containers(root).find(name)
+    with seen(root, container) as inside:
         if source is None:
             assert target
-            return copying.unpack(sys.stdin.buffer, inside, target)
-        if target is None:
+            copied = copying.unpack(sys.stdin.buffer, inside, target)
+        elif target is None:
             with output.target(_STREAM) as sink:
-                return copying.pack(inside, source, sink, follow=follow)
-        if source.container:
-            return copying.copy_out(inside, source, target, keep=keep, follow=follow, is_root=is_root)
-        return copying.copy_in(source, inside, target, keep=keep, follow=follow)
+                copied = copying.pack(inside, source, sink, follow=follow)
+        elif source.container:
+            copied = copying.copy_out(inside, source, target, keep=keep, follow=follow, is_root=is_root)
+        else:
+            copied = copying.copy_in(source, inside, target, keep=keep, follow=follow)
+    action = "archive-path" if source and source.container else "extract-to-dir"
+    events.record(container.folder, container.spec, action)
+    return copied
 
 
 def _container(source: Place | None, target: Place | None) -> str:

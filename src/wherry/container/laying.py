@@ -86,12 +86,15 @@ class Laying:
 
     def _put(self, entry: Entry, content: Readable | None) -> None:
         folder, name = self._folders.parent(entry.path)
-        self._check_replaceable(folder, name, entry)
+        is_mounted = self._is_mounted(folder, name, entry)
         folder = os.dup(folder)  # to make a link another one is opened
         unfinished = f".wherry-{os.urandom(8).hex()}.new"
         try:
             self._make(folder, unfinished, entry, content)
-            self._bring(folder, unfinished, name)
+            if is_mounted:
+                _overwrite(folder, unfinished, name)
+            else:
+                os.rename(unfinished, name, src_dir_fd=folder, dst_dir_fd=folder)
         finally:
             with suppress(FileNotFoundError):
                 os.unlink(unfinished, dir_fd=folder)
@@ -99,15 +102,27 @@ class Laying:
         if entry.kind == FILE:
             self._laid.add(entry.path)
 
-    def _check_replaceable(self, folder: int, name: str, entry: Entry) -> None:
+    def _is_mounted(self, folder: int, name: str, entry: Entry) -> bool:
+        """Whether what is to be replaced is a mount, as a container's /etc/hosts. WherryError for what stays.
+
+        In another mount namespace than the container's, the kernel would let go of the mount for a rename.
+        """
         try:
-            mode = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
+            held = os.open(name, _HELD, dir_fd=folder)
         except FileNotFoundError:
-            return
+            return False
+        try:
+            mode = os.fstat(held).st_mode
+            is_mounted = _mount_of(held) != _mount_of(folder)
+        finally:
+            os.close(held)
         if stat.S_ISDIR(mode):
             raise WherryError(f"cannot copy a file to {self._label}{entry.path}: a folder is there")
         if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
             raise WherryError(f"cannot copy a file to {self._label}{entry.path}: a device is there")
+        if is_mounted and entry.kind not in (FILE, HARDLINK):
+            raise WherryError(f"cannot replace {self._label}{entry.path}: something is mounted there")
+        return is_mounted
 
     def _make(self, folder: int, name: str, entry: Entry, content: Readable | None) -> None:
         if entry.kind == HARDLINK:
@@ -157,20 +172,18 @@ class Laying:
             os.chmod(place, entry.mode)
         os.utime(place, ns=(entry.mtime, entry.mtime))
 
-    def _bring(self, folder: int, unfinished: str, name: str) -> None:
-        try:
-            os.rename(unfinished, name, src_dir_fd=folder, dst_dir_fd=folder)
-        except OSError as error:
-            if error.errno != errno.EBUSY:
-                raise
-            _overwrite(folder, unfinished, name)  # something is mounted there, as on a container's /etc/hosts
-
     @contextmanager
     def _told(self, path: str) -> Iterator[None]:
         try:
             yield
         except OSError as error:
             _refuse(error, f"{self._label}{path}")
+
+
+def _mount_of(descriptor: int) -> bytes:
+    """The number of the mount that a file was opened in (proc(5))."""
+    with open(f"/proc/self/fdinfo/{descriptor}", "rb") as file:
+        return next(line for line in file if line.startswith(b"mnt_id:"))
 
 
 def _overwrite(folder: int, source: str, name: str) -> None:

@@ -132,7 +132,7 @@ def _mount(root: int, mount: Mount) -> None:
     except FileNotFoundError:
         return  # nothing of it can be seen then
     try:
-        source = linux.open_tree(mount.source, recursive="bind" not in mount.options)
+        source = _tree(mount)
         try:
             if "ro" in mount.options:
                 linux.set_attributes(source, linux.MOUNT_ATTR_RDONLY, recursive=True)
@@ -141,3 +141,15 @@ def _mount(root: int, mount: Mount) -> None:
             os.close(source)
     finally:
         os.close(target)
+
+
+def _tree(mount: Mount) -> int:
+    recursive = "bind" not in mount.options
+    if not mount.root:
+        return linux.open_tree(mount.source, recursive=recursive)
+    with Root(mount.root, follow=True) as root:
+        held = root.open(mount.source, os.O_PATH)
+        try:
+            return linux.open_tree("", recursive=recursive, directory=held)
+        finally:
+            os.close(held)

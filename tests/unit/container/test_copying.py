@@ -295,12 +295,17 @@ def test_a_file_that_something_is_mounted_on_is_written_to(tmp_path: Path) -> No
     (root / "etc/hosts").write_text("")
     (tmp_path / "hosts").write_text("a rather long text that was there before")
     (tmp_path / "new").write_text("new")
+    (tmp_path / "link").symlink_to("new")
+    os.mkfifo(tmp_path / "pipe")
 
     def check() -> None:
         tree = linux.open_tree(f"{tmp_path}/hosts", recursive=False)
         place = os.open(root / "etc/hosts", os.O_PATH)
         linux.attach(tree, place)
         copy_in(root, f"{tmp_path}/new", "/etc/hosts")
+        for name in ("link", "pipe"):
+            with pytest.raises(WherryError, match="something is mounted there"):
+                copy_in(root, f"{tmp_path}/{name}", "/etc/hosts")
         assert sorted(os.listdir(root / "etc")) == ["hosts"]
 
     with_own_mounts(check)
