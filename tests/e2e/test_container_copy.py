@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import subprocess
 import tarfile
 from collections.abc import Iterator
@@ -256,7 +257,8 @@ def test_a_start_waits_for_a_copy(wherry: Wherry) -> None:
         path = box.root / "containers" / box.ok("ps", "-aq", "--no-trunc").strip()
         until(lambda: f"{path}/root" in Path(f"/proc/{copy.pid}/mounts").read_text())
         start = box.start("start", "web")
-        assert state(box, "web").startswith("Exited")
+        waiting = re.compile(rf"-> FLOCK +ADVISORY +WRITE +{start.pid} ")
+        until(lambda: bool(waiting.search(Path("/proc/locks").read_text())))
         copy.stdin.write(b"text".ljust(512, b"\0") + bytes(1024))
         copy.stdin.close()
         assert copy.wait() == 0

@@ -89,10 +89,10 @@ def copy_in(root: Path, source: str, target: str) -> None:
         copying.copy_in(Place("", source), Seen(opened, True), Place("web", target), keep=True, follow=True)
 
 
-def copy_out(root: Path, source: str, target: str) -> None:
+def copy_out(root: Path, source: str, target: str, *, follow: bool = True) -> None:
     with Root(str(root), follow=True) as opened, suppress(WherryError):
         seen, place = Seen(opened, True), Place("web", source)
-        copying.copy_out(seen, place, Place("", target), keep=True, follow=True, is_root=True)
+        copying.copy_out(seen, place, Place("", target), keep=True, follow=follow, is_root=True)
 
 
 @pytest.mark.parametrize("number", range(4))
@@ -134,8 +134,8 @@ def test_files_that_become_links_pipes_and_devices(tmp_path: Path, outside: Path
     (tmp_path / "out").mkdir()
     (tmp_path / "new").write_text("new")
     with attacker(attack):
-        for _ in range(ROUNDS):
-            copy_out(root, "/a/file", f"{tmp_path}/out/one")
+        for turn in range(ROUNDS):
+            copy_out(root, "/a/file", f"{tmp_path}/out/one", follow=turn % 2 == 0)
             copy_out(root, "/a", f"{tmp_path}/out")
             copy_in(root, f"{tmp_path}/new", "/a/file")
     assert _is_as_it_was(outside)

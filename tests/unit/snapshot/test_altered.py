@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from support.changing import Change, apply, steps
+from support.changing import Change, apply, link, steps, touch, write
 from support.realtrees import SECOND, Tree, check_links, comparable, tree_of, tree_of_view
 from wherry.layer.entry import HARDLINK, OPAQUE, WHITEOUT
 from wherry.layer.layers import Layers
@@ -94,3 +95,30 @@ def test_a_container_becomes_the_image_that_it_saw(name: str, user: bool) -> Non
         with_own_mounts(check, user=user)
     finally:
         shutil.rmtree(root)
+
+
+@pytest.mark.parametrize("name", [OVERLAY, COPY])
+def test_files_of_one_content_that_become_one_file(name: str) -> None:
+    """Nothing but their names tells that they were two."""
+    with tempfile.TemporaryDirectory(prefix="wherry-test-", dir="/dev/shm") as root:
+
+        def check() -> None:
+            machine = Machine(f"{root}/store")
+            files = [Change(write, (path, b"text")) for path in ("one", "other", "third")]
+            times = [Change(touch, (path, 0)) for path in ("one", "other", "third")]
+            chain = machine.image([*files, *times, Change(link, ("third", "fourth"))])
+            with (
+                machine.store.scratch("test") as scratch,
+                open_snapshotter(machine.store, machine.layers, name) as snapshots,
+            ):
+                view = View(machine.layers, chain)
+                with snapshots.kept(
+                    chain, scratch, view=view, mountpoints=("/volume/",), durable=False
+                ) as mounted:
+                    os.unlink(f"{mounted.path}/other")
+                    os.link(f"{mounted.path}/one", f"{mounted.path}/other")
+                found = machine.tree(machine.committed(chain, scratch))
+            assert found["one"].names == found["other"].names == ("one", "other")
+            assert found["third"].names == found["fourth"].names == ("fourth", "third")
+
+        with_own_mounts(check)
