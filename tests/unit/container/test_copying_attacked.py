@@ -135,8 +135,8 @@ def test_files_that_become_links_pipes_and_devices(tmp_path: Path, outside: Path
     (tmp_path / "new").write_text("new")
     with attacker(attack):
         for turn in range(ROUNDS):
-            copy_out(root, "/a/file", f"{tmp_path}/out/one", follow=turn % 2 == 0)
-            copy_out(root, "/a", f"{tmp_path}/out")
+            copy_out(root, "/a/file", f"{tmp_path}/out/{turn // 2}", follow=turn % 2 == 0)
+            copy_out(root, "/a", f"{tmp_path}/out/a{turn}")
             copy_in(root, f"{tmp_path}/new", "/a/file")
     assert _is_as_it_was(outside)
     for path in (tmp_path / "out").rglob("*"):
