@@ -162,6 +162,16 @@ def test_volumes_of_a_container_that_has_never_run(box: Wherry) -> None:
     assert box.ok(*RUN, "--volumes-from", "store", "busybox", "cat", "/data/seed") == "from the image\n"
 
 
+def test_files_of_names_lie_on_what_is_mounted_at_etc(box: Wherry, tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "passwd").write_text("root:x:0:0::/:/bin/sh\n")
+    read = ("busybox", "grep", "-c", "localhost", "/etc/hosts")
+    for words in ("--tmpfs", "/etc"), ("-v", "etc:/etc"), ("-v", f"{tmp_path}/etc:/etc"):
+        assert int(box.ok(*RUN, *words, *read)) > 0, words
+    shown = box.ok(*RUN, "-v", "more:/etc:ro", "busybox", "ls", "/etc").split()
+    assert {"notes.txt", "passwd"} <= set(shown)
+
+
 def test_two_mounts_at_one_place(box: Wherry) -> None:
     refused = box(*RUN, "--tmpfs", "/data", "-v", "data:/data", "busybox", "true")
     assert (refused.code, "duplicate mount point: /data" in refused.err) == (125, True)

@@ -167,7 +167,8 @@ def _log_config(limits: LogLimits) -> dict[str, Any]:
 def _bindings(ports: tuple[Port, ...]) -> dict[str, list[dict[str, str]]]:
     bindings: dict[str, list[dict[str, str]]] = {}
     for port in ports:
-        binding = {"HostIp": port.address, "HostPort": str(port.host) if port.host else ""}
+        several = f"{port.host}-{port.last}" if port.last else str(port.host)
+        binding = {"HostIp": port.address, "HostPort": several if port.host else ""}
         bindings.setdefault(f"{port.container}/{port.protocol}", []).append(binding)
     return bindings
 

@@ -72,7 +72,7 @@ def names(mounts: Sequence[Volume]) -> set[str]:
 
 def check_source(volume: Volume) -> None:
     """WherryError where the source of a bind mount has to be there and is not."""
-    if volume.must_exist and not os.path.lexists(volume.source):
+    if volume.must_exist and not os.path.exists(volume.source):
         raise WherryError(
             f"the source of a bind mount does not exist: {volume.source}",
             hint=f"make it first, or write -v {volume.source}:{volume.target}, which makes a folder",

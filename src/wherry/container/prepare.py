@@ -57,7 +57,7 @@ def prepared(store: Store, folder: Folder, spec: Spec) -> Iterator[runtime.Conta
             id=spec.id,
             rootfs=mounted.path,
             process=process,
-            mounts=(*_init_mounts(spec), *_etc_mounts(folder, spec), *mounts, *ca.mounts),
+            mounts=(*_init_mounts(spec), *_with_etc(_etc_mounts(folder, spec), mounts), *ca.mounts),
             hostname="" if spec.network == "host" else spec.hostname,
             network=_NETWORKS[spec.network],
             read_only=spec.read_only,
@@ -121,6 +121,12 @@ def _etc_mounts(folder: Folder, spec: Spec) -> list[runtime.Mount]:
     taken = {volume.target for volume in spec.volumes}
     names = [name for name in etcfiles.NAMES if f"/etc/{name}" not in taken]
     return [runtime.Mount("bind", folder.file(name), f"/etc/{name}", ("bind", "rw")) for name in names]
+
+
+def _with_etc(own: list[runtime.Mount], users: list[runtime.Mount]) -> list[runtime.Mount]:
+    """Docker's three files lie on what the user mounts at /etc, unless no files can be made there."""
+    covers = any(mount.target == "/etc" and "ro" in mount.options for mount in users)
+    return [*own, *users] if covers else sorted([*own, *users], key=lambda mount: mount.target.count("/"))
 
 
 def _write_etc(folder: Folder, spec: Spec) -> None:

@@ -3,6 +3,7 @@
 volumes/<name>/_data        what containers see
 volumes/<name>/volume.json  a `Record`; a volume that an older version made has none
 volumes/<name>/lock         flock: held while a first use fills the volume
+volumes/<name>/filling      there while a first use fills it: where that was killed, the next begins anew
 volumes/<name>/filled       there once the first use is over: the image's content is never copied again
 
 Volumes are made and deleted under the lock of the folder `volumes`. A container is entered before its volumes
@@ -18,9 +19,9 @@ import re
 import stat
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-from wherry.base import values
+from wherry.base import removal, values
 from wherry.base.errors import Corrupt, NotFound, WherryError
 from wherry.base.locks import locked
 from wherry.base.paths import Root
@@ -113,15 +114,34 @@ def fill(root: str, volume: Volume, image_folder: int) -> None:
     with _filling(root, volume.source) as own:
         if os.path.exists(f"{own}/filled"):
             return
-        target = os.open(f"{own}/_data", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            if not os.listdir(target):
-                copy_into(image_folder, target)
+            if os.path.exists(f"{own}/filling"):
+                _empty(f"{own}/_data")
+            if not os.listdir(f"{own}/_data"):
+                _touch(f"{own}/filling")
+                _copy(image_folder, f"{own}/_data")
+            _touch(f"{own}/filled")
         except OSError as error:
             raise WherryError(f"cannot fill the volume {volume.source}: {error.strerror}") from None
-        finally:
-            os.close(target)
-        os.close(os.open(f"{own}/filled", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        with suppress(FileNotFoundError):
+            os.unlink(f"{own}/filling")
+
+
+def _copy(image_folder: int, path: str) -> None:
+    target = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        copy_into(image_folder, target)
+    finally:
+        os.close(target)
+
+
+def _empty(path: str) -> None:
+    for name in os.listdir(path):
+        removal.remove(f"{path}/{name}")
+
+
+def _touch(path: str) -> None:
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
 def all_of(root: str) -> list[Kept]:

@@ -68,6 +68,32 @@ def test_only_the_first_use_copies(tmp_path: Path, source: Path) -> None:
     assert not (place / "outside").is_symlink()
 
 
+def test_a_copy_that_was_interrupted_is_done_again(tmp_path: Path, source: Path) -> None:
+    place = fill(tmp_path / "store", source)
+    (place.parent / "filled").unlink()
+    (place.parent / "filling").touch()
+    (place / "inner" / "file").write_text("a par")
+    (place / "outside").unlink()
+    (place / "more").symlink_to("/etc")
+    fill(tmp_path / "store", source)
+    assert sorted(os.listdir(place)) == ["inner", "outside", "\udcff"]
+    assert (place / "inner" / "file").read_bytes() == (source / "inner" / "file").read_bytes()
+    assert sorted(os.listdir(place.parent)) == ["_data", "filled", "lock", "volume.json"]
+
+
+def test_a_copy_that_fails_is_done_again(tmp_path: Path, source: Path) -> None:
+    volume = Volume("volume", "data", "/data")
+    place = Path(volumes.provide(str(tmp_path / "store"), volume))
+    unreadable = os.open(source, os.O_PATH)
+    os.close(unreadable)
+    with pytest.raises(WherryError, match="cannot fill the volume data"):
+        volumes.fill(str(tmp_path / "store"), volume, unreadable)
+    assert not (place.parent / "filled").exists()
+    (place / "a part").touch()
+    fill(tmp_path / "store", source)
+    assert sorted(os.listdir(place)) == ["inner", "outside", "\udcff"]
+
+
 def test_a_volume_with_content_is_left_alone(tmp_path: Path, source: Path) -> None:
     place = tmp_path / "store" / "volumes" / "data" / "_data"
     place.mkdir(parents=True)
