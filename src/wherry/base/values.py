@@ -6,12 +6,15 @@ A field that a document lacks gets its default, so a later version may add field
 from __future__ import annotations
 
 import functools
+import sys
 import types
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from collections.abc import Callable
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 from wherry.base.errors import Corrupt
 
 Value = TypeVar("Value")
+Decoder = Callable[[Any], Any]
 
 
 def encode(value: Any) -> Any:
@@ -25,49 +28,72 @@ def encode(value: Any) -> Any:
 
 def decode(kind: type[Value], document: Any) -> Value:
     """A `kind` again. Corrupt where the document is of another form."""
+    hashable: Any = kind  # which mypy does not see
     try:
-        value: Value = _decode(kind, document)
+        value: Value = _decoder(hashable)(document)
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise Corrupt(f"not a {kind.__name__}: {error}") from None
     return value
 
 
-def _decode(kind: Any, document: Any) -> Any:
+@functools.cache
+def _decoder(kind: Any) -> Decoder:
+    """What an annotation means is found out once, however many values are read."""
     kind = getattr(kind, "__supertype__", kind)  # of a NewType
     origin = get_origin(kind)
     if origin in (Union, types.UnionType):
-        return _decode_choice(get_args(kind), document)
+        return _decoder_of_choice(get_args(kind))
     if origin is tuple:
-        return _decode_tuple(get_args(kind), document)
+        return _decoder_of_tuple(get_args(kind))
     if hasattr(kind, "_fields"):
-        hints = _hints(kind)
-        if isinstance(document, list):  # what `json.dumps` itself makes of a named tuple
-            return kind(
-                *(_decode(hints[name], item) for name, item in zip(kind._fields, document, strict=False))
-            )
-        return kind(**{name: _decode(hints[name], item) for name, item in document.items() if name in hints})
-    if type(document) is int and kind is float:
-        return float(document)
-    if type(document) is not kind:
+        return _decoder_of_named(kind)
+
+    def decode_plain(document: Any) -> Any:
+        if type(document) is kind:
+            return document
+        if type(document) is int and kind is float:
+            return float(document)
         raise TypeError(f"{document!r} is no {kind.__name__}")
-    return document
+
+    return decode_plain
+
+
+def _decoder_of_named(kind: Any) -> Decoder:
+    decoders = {
+        name: _decoder(_meaning(kind.__module__, annotation))
+        for name, annotation in kind.__annotations__.items()
+    }
+
+    def decode_named(document: Any) -> Any:
+        if isinstance(document, list):  # what `json.dumps` itself makes of a named tuple
+            pairs = zip(decoders.values(), document, strict=False)
+            return kind(*(decoder(item) for decoder, item in pairs))
+        return kind(**{name: decoders[name](item) for name, item in document.items() if name in decoders})
+
+    return decode_named
 
 
 @functools.cache
-def _hints(kind: Any) -> dict[str, Any]:
-    return get_type_hints(kind)
+def _meaning(module: str, annotation: Any) -> Any:
+    """As `typing.get_type_hints`, which evaluates the same few words anew for each field."""
+    return eval(annotation, vars(sys.modules[module])) if isinstance(annotation, str) else annotation
 
 
-def _decode_choice(kinds: tuple[Any, ...], document: Any) -> Any:
-    if document is None and types.NoneType in kinds:
-        return None
+def _decoder_of_choice(kinds: tuple[Any, ...]) -> Decoder:
     (kind,) = (kind for kind in kinds if kind is not types.NoneType)
-    return _decode(kind, document)
+    decoder, is_optional = _decoder(kind), types.NoneType in kinds
+    return lambda document: None if document is None and is_optional else decoder(document)
 
 
-def _decode_tuple(kinds: tuple[Any, ...], document: Any) -> Any:
-    if not isinstance(document, list):
-        raise TypeError(f"{document!r} is no list")
-    if len(kinds) == 2 and kinds[1] is Ellipsis:
-        return tuple(_decode(kinds[0], item) for item in document)
-    return tuple(_decode(kind, item) for kind, item in zip(kinds, document, strict=True))
+def _decoder_of_tuple(kinds: tuple[Any, ...]) -> Decoder:
+    is_long = len(kinds) == 2 and kinds[1] is Ellipsis
+    decoders = [_decoder(kind) for kind in kinds if kind is not Ellipsis]
+
+    def decode_tuple(document: Any) -> Any:
+        if not isinstance(document, list):
+            raise TypeError(f"{document!r} is no list")
+        if is_long:
+            return tuple(map(decoders[0], document))
+        return tuple(decoder(item) for decoder, item in zip(decoders, document, strict=True))
+
+    return decode_tuple

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple, NewType
+from typing import Any, NewType
 
 import pytest
 from hypothesis import given
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from wherry.base import values
 from wherry.base.errors import Corrupt
+from wherry.base.tuples import NamedTuple
 
 Name = NewType("Name", str)
 
