@@ -22,7 +22,18 @@ LEVELS = [
     {"ui"},
     {"build"},
     {"transfer"},
-    {"dockerfile", "lint", "container", "runtime", "snapshot", "registry", "output", "bootstrap", "image"},
+    {
+        "dockerfile",
+        "lint",
+        "container",
+        "runtime",
+        "snapshot",
+        "registry",
+        "output",
+        "bootstrap",
+        "image",
+        "networks",
+    },
     {"layer"},
     {"store"},
     {"oci"},
@@ -30,9 +41,10 @@ LEVELS = [
 ]
 
 SIBLINGS = {
-    "container": {"runtime", "snapshot"},
+    "container": {"networks", "runtime", "snapshot"},
     "image": {"snapshot"},
     "lint": {"dockerfile"},
+    "networks": {"runtime"},
     "output": {"registry", "snapshot"},
 }
 """Imports that are allowed within a level; there are no others."""

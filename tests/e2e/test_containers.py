@@ -72,7 +72,7 @@ def test_exit_code_of_a_signal(box: Wherry) -> None:
         (["--entrypoint", "", "busybox"], 125, "no command specified"),
         (["-u", "nobody-here", "busybox", "true"], 125, "unable to find user nobody-here"),
         (["-w", "relative", "busybox", "true"], 125, "needs to be an absolute path"),
-        (["--network", "bridge0", "busybox", "true"], 125, "--network bridge0 is not supported"),
+        (["--network", "bridge0", "busybox", "true"], 125, "network bridge0 not found"),
         (["--pull", "never", "not-here", "true"], 125, "no such image: not-here"),
         (["-p", "80:nonsense", "busybox"], 125, "invalid port"),
         (["-it", "busybox", "sh"], 125, "the input device is not a TTY"),

@@ -150,6 +150,16 @@ FAMILIES: dict[str, tuple[str, dict[str, Command]]] = {
             "rm": Command("manifestrm", "Forget lists"),
         },
     ),
+    "network": (
+        "Manage networks of containers",
+        {
+            "create": Command("networkcreate", "Create a network for containers to find each other"),
+            "inspect": Command("networkinspect", "Show all that is known about networks, as JSON"),
+            "ls": Command("networkls", "List networks"),
+            "prune": Command("networkprune", "Remove the networks that no container belongs to"),
+            "rm": Command("networkrm", "Remove one or more networks"),
+        },
+    ),
     "volume": (
         "Manage volumes",
         {

@@ -90,6 +90,7 @@ def read(args: argparse.Namespace) -> Options:
     """What the flags, or else the settings, say. Raises UsageError."""
     settings = load()
     providing.check(args)
+    network, networks = networking.read(args)
     wanted = Options(
         image=args.image,
         arguments=tuple(args.command),
@@ -108,7 +109,7 @@ def read(args: argparse.Namespace) -> Options:
         publish_all=args.publish_all,
         volumes=mounting.read(args),
         volumes_from=mounting.inheritances(args),
-        network=args.network,
+        network=network,
         terminal=args.tty,
         interactive=args.interactive,
         remove=args.rm,
@@ -120,7 +121,7 @@ def read(args: argparse.Namespace) -> Options:
         health=health.read(args),
         restart=restarting.read(args),
         log=loglimits.read(args),
-        networks=networking.read(args),
+        networks=networks,
         conditions=conditions.read(args, settings),
         platform=platforms.parse(args.platform) if args.platform else None,
     )

@@ -6,7 +6,7 @@ _DEVICES = "cgroups alone can limit devices; a container has no device but those
 _DISKS = "cgroups alone can limit what is read and written, and an ordinary user has no right to theirs"
 _REALTIME = "processors are shared out by --cpus, --cpu-shares and --cpu-quota"
 _WINDOWS = "it is for containers of Windows"
-_LINKS = "containers find each other by name in a network of their own"
+_LINKS = "containers find each other by name on networks: wherry network create"
 
 REFUSED = {
     "--blkio-weight": _DISKS,

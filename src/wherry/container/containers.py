@@ -241,7 +241,7 @@ def _is_unsettled(state: State) -> bool:
 
 def _ended(folder: Folder, state: State) -> State:
     """The state of a container whose monitor was killed."""
-    ended = state._replace(status=EXITED, monitor=None, pid=0, ports=())
+    ended = state._replace(status=EXITED, monitor=None, pid=0, ports=(), places=())
     if state.status == RESTARTING:
         return ended._replace(error="its monitor was killed before it was started again")
     return ended._replace(finished=_last_sign(folder), exit_code=UNKNOWN_EXIT, error="nobody saw its end")

@@ -23,10 +23,10 @@ one that has ended; those that are made in between are about the next one.
 
 from __future__ import annotations
 
-import os
 import socket
 import struct
 
+from wherry.base import unixsockets
 from wherry.base.tuples import NamedTuple
 
 STDIN, END_OF_STDIN, WINDOW, SIGNAL, ATTACH = b"i", b"e", b"w", b"k", b"a"
@@ -105,38 +105,9 @@ def receive(connection: socket.socket) -> Packet | None:
 
 def listen(folder: str) -> socket.socket:
     """The monitor's socket, `control` in the container's folder."""
-    path = f"{folder}/control"
-    if os.path.lexists(path):
-        os.unlink(path)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with _Short(folder) as short:
-        listener.bind(f"{short}/control")
-    os.chmod(path, 0o600)
-    listener.listen(16)
-    return listener
+    return unixsockets.listen(folder, "control")
 
 
 def connect(folder: str) -> socket.socket:
     """A connection to the monitor; ConnectionRefusedError or FileNotFoundError where there is none."""
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    try:
-        with _Short(folder) as short:
-            connection.connect(f"{short}/control")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-class _Short:
-    """A short name of a folder: a socket's path may have 107 bytes, and a store may lie deeper than that."""
-
-    def __init__(self, folder: str) -> None:
-        self._folder = folder
-
-    def __enter__(self) -> str:
-        self._descriptor = os.open(self._folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        return f"/proc/self/fd/{self._descriptor}"
-
-    def __exit__(self, *_error: object) -> None:
-        os.close(self._descriptor)
+    return unixsockets.connect(folder, "control")

@@ -5,20 +5,16 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack
 
-from wherry.base.errors import WherryError
 from wherry.container import execution
 from wherry.container.execution import Order
-from wherry.container.prepare import prepared, write_etc
+from wherry.container.prepare import prepared
 from wherry.container.state import Folder, Spec
 from wherry.container.streams import Streams
+from wherry.container.wiring import Wiring
 from wherry.oci.digest import Digest
-from wherry.runtime import etcfiles
 from wherry.runtime.cgroups.group import Cgroup, limited
 from wherry.runtime.helper import Helper, Running
-from wherry.runtime.net import connect, namespace
-from wherry.runtime.net.connect import Network
 from wherry.runtime.net.ports import Listener, release
-from wherry.runtime.runtime import Runtime
 from wherry.runtime.runtimes import open_runtime
 from wherry.store.store import Store
 
@@ -26,12 +22,14 @@ from wherry.store.store import Store
 class Hold:
     """Taken by `start`, let go of by `close`, in the opposite order. `listeners` hold its ports."""
 
-    def __init__(self, root: str, folder: Folder, spec: Spec, listeners: Sequence[Listener]) -> None:
+    def __init__(
+        self, root: str, folder: Folder, spec: Spec, listeners: Sequence[Listener], wiring: Wiring
+    ) -> None:
         self._root = root
         self._folder = folder
         self._spec = spec
         self._listeners = listeners
-        self._network: Network | None = None
+        self._wiring = wiring
         self._cgroup = Cgroup()
         self._held, self._ending = ExitStack(), ExitStack()
         self._held.callback(release, listeners)
@@ -65,7 +63,7 @@ class Hold:
     @property
     def note(self) -> str:
         """What the user should know of it; mostly nothing."""
-        lacking = self._network.note if self._network else ""
+        lacking = self._wiring.note
         note = f"the container cannot reach the network outside ({lacking}); published ports work"
         return note if lacking else ""
 
@@ -89,34 +87,21 @@ class Hold:
         runtime = self._ending.enter_context(open_runtime(name, scratch, helper=helper))
         self._held.callback(runtime.end)
         with store.lease():
-            container = self._held.enter_context(prepared(store, self._folder, self._spec))
+            container = self._held.enter_context(
+                prepared(store, self._folder, self._spec, self._wiring.network, self._wiring.etc)
+            )
             platform = store.images.get(Digest(self._spec.image)).config.platform
         container = container._replace(emulator=runtime.emulator(platform))
         stdin, stdout, stderr = streams.inner
         group = self._held.enter_context(limited(self._spec.conditions.resources))
+        self._held.callback(self._wiring.disconnect)
+        self._ending.callback(self._wiring.wait)
 
         def ready(pid: int) -> None:
             group.join(pid)
-            self._connect(runtime, pid)
+            self._wiring.connect(runtime, pid, self._listeners)
 
         running = runtime.start(container, stdin, stdout, stderr, ready)
         self._cgroup = group
         self._runtime, self._container, self._first = runtime, container, running
         return running
-
-    def _connect(self, runtime: Runtime, pid: int) -> None:
-        """The process exists and waits: before it goes on, its network name space gets what it needs."""
-        if self._spec.network != "default":
-            return
-        netns = self._folder.file("netns")
-        try:
-            namespace.mount_at(pid, netns)
-            self._held.callback(namespace.unmount, netns)
-            self._network = connect.connect(
-                pid, netns, self._listeners, etcfiles.outside_nameservers(), runtime.attend, log=2
-            )
-        except OSError as error:
-            raise WherryError(f"cannot connect the container's network: {error.strerror}") from None
-        self._held.callback(self._network.end)
-        self._ending.callback(self._network.wait)
-        write_etc(self._folder, self._spec, self._network.address, self._network.nameservers)

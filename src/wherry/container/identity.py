@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 
 from wherry.base.errors import Unsupported
+from wherry.container.networking import CONTAINER
 from wherry.container.options import Options
 from wherry.runtime import modes
 
@@ -31,9 +32,10 @@ def kept(options: Options) -> Options:
         )
     if mode not in ("userns", "single-id"):
         raise Unsupported(f"--userns keep-id: the mode {mode} has no user namespace")
-    if mode == "userns" and options.network not in ("default", "host", "none"):
+    named = [attachment.network for attachment in options.networks.attachments]
+    if mode == "userns" and (named or options.network.startswith(CONTAINER)):
         raise Unsupported(
-            f"--userns keep-id cannot be had on the network {options.network}",
+            f"--userns keep-id cannot be had on the network {(named or [options.network])[0]}",
             hint="containers of such a network share one user namespace",
         )
     isolation = modes.KEEP_ID if mode == "userns" else options.isolation

@@ -117,8 +117,13 @@ def _takes(container: Container, key: str, values: Sequence[str]) -> bool:
 
 def has_labels(container: Container, words: Iterable[str]) -> bool:
     """Whether it has all of them, each `key` or `key=value`."""
-    labels = dict(container.spec.labels)
-    return all(_has_label(labels, word) for word in words)
+    return have_labels(container.spec.labels, words)
+
+
+def have_labels(labels: Iterable[tuple[str, str]], words: Iterable[str]) -> bool:
+    """Whether all of the words, each `key` or `key=value`, are among the labels."""
+    known = dict(labels)
+    return all(_has_label(known, word) for word in words)
 
 
 def _has_label(labels: dict[str, str], word: str) -> bool:

@@ -23,6 +23,7 @@ from wherry.base.tuples import NamedTuple
 from wherry.container import control, events, execution, failures, loglimits, signals
 from wherry.container.complaints import complain
 from wherry.container.containers import Container
+from wherry.container.entering import Entry
 from wherry.container.health import NONE, STARTING, Condition
 from wherry.container.hold import Hold
 from wherry.container.log import Writer
@@ -33,6 +34,7 @@ from wherry.container.sessions import Client
 from wherry.container.state import EXITED, RESTARTING, RUNNING, Folder, Spec, State, life_of
 from wherry.container.streams import Streams
 from wherry.container.switchboard import Switchboard
+from wherry.container.wiring import Wiring
 from wherry.runtime.helper import Helper, Running
 from wherry.runtime.net.ports import Listener, Port, chosen, reserve
 
@@ -48,10 +50,11 @@ class End(NamedTuple):
 class Monitor:
     """Runs the container, again and again where it is to be, and carries out what clients say of it."""
 
-    def __init__(self, root: str, folder: Folder, spec: Spec) -> None:
+    def __init__(self, root: str, folder: Folder, spec: Spec, entry: Entry) -> None:
         self._root = root
         self._folder = folder
         self._spec = spec
+        self._wiring = Wiring(root, folder, spec, entry)
         self._state = folder.state()
         self._ports: tuple[Port, ...] = ()
         self._backoff = Backoff(spec.restart)
@@ -62,15 +65,24 @@ class Monitor:
         self, starter: socket.socket, attached: bool, listeners: Sequence[Listener], helper: Helper
     ) -> None:
         """From the first start, by `helper`, to the last end."""
+        try:
+            self._run(starter, attached, listeners, helper)
+        finally:
+            self._wiring.close()
+
+    def _run(
+        self, starter: socket.socket, attached: bool, listeners: Sequence[Listener], helper: Helper
+    ) -> None:
         self._board = Switchboard(control.listen(self._folder.path), self._obey)
         stop_signal = signals.number_of(self._spec.stop_signal)
         self._board.on_signal(signal.SIGTERM, partial(self._end_for_good, stop_signal))
         self._board.add(starter, attached, awaits_start=True)
+        self._watch_keeper()
         end = self._live(listeners, starter, helper)
         while self._waits_for_the_next(end):
             self._hold.wait()
             try:
-                self._spec = self._folder.spec()
+                self._spec = self._wiring.spec = self._folder.spec()
                 end = self._live(_reserve_again(self._spec, self._ports))
             except (WherryError, OSError) as error:
                 self._fail_to_start(failures.told(error))
@@ -87,7 +99,7 @@ class Monitor:
         """One run of the container, from its start to its end."""
         begun = time.monotonic()
         self._stays_ended = self._again = False
-        self._hold = Hold(self._root, self._folder, self._spec, listeners)
+        self._hold = Hold(self._root, self._folder, self._spec, listeners, self._wiring)
         excess = ""
         try:
             streams, running = self._hold.start(helper)
@@ -108,6 +120,7 @@ class Monitor:
             finished=time.time(),
             exit_code=code,
             ports=(),
+            places=(),
             out_of_memory=bool(excess),
             health=self._state.health and self._state.health.ended(),
         )
@@ -173,8 +186,19 @@ class Monitor:
             ports=self._ports,
             restarts=self._backoff.restarts,
             health=(self._state.health or Condition()).again() if self._spec.health else None,
+            places=self._wiring.places,
         )
         self._folder.write_state(self._state)
+
+    def _watch_keeper(self) -> None:
+        """Another keeper of the networks is needed when this one is killed."""
+
+        def mend() -> None:
+            self._wiring.mend()
+            self._watch_keeper()
+
+        if self._wiring.fileno() >= 0:
+            self._board.watch(self._wiring.fileno(), mend)
 
     def _fail_to_start(self, error: WherryError) -> None:
         """It has run before, and cannot be started again: so it stays as it ended."""
@@ -184,6 +208,8 @@ class Monitor:
 
     def _put_away(self) -> None:
         """Write the end down, or delete the container. Mounts and helpers are gone by now."""
+        self._board.unwatch(self._wiring.fileno())
+        self._wiring.close()
         state = self._state._replace(status=EXITED, monitor=None)
         self._folder.write_state(state)
         if self._spec.remove:

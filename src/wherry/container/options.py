@@ -82,7 +82,7 @@ def check(options: Options) -> None:
     """UsageError where a value, or two values together, cannot be."""
     if options.name:
         check_name(options.name)
-    networking.check(options.network)
+    networking.check(options.network, options.networks)
     rights.check(options.rights, options.network)
     if (options.ports or options.publish_all) and options.network == "none":
         flag = "-p" if options.ports else "-P"
@@ -91,6 +91,16 @@ def check(options: Options) -> None:
         mounting.check_source(volume)
     if options.stop_signal:
         signals.number_of(options.stop_signal)
+    if options.network.startswith(networking.CONTAINER):
+        for option, is_given in (
+            ("-p", options.ports),
+            ("--hostname", options.hostname),
+            ("--add-host", options.conditions.hosts),
+        ):
+            if is_given:
+                raise UsageError(
+                    f"{option} belongs to the container whose network it is: --network {options.network}"
+                )
     if options.hostname and not _is_hostname(options.hostname):
         raise UsageError(f"invalid hostname: {options.hostname!r}")
     if options.working_dir and not options.working_dir.startswith("/"):

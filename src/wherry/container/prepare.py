@@ -21,14 +21,15 @@ from wherry.snapshot.snapshotter import kept
 from wherry.snapshot.view import View
 from wherry.store.store import Store
 
-_NETWORKS = {"default": "private", "none": "none", "host": "host"}
-
 
 @contextmanager
-def prepared(store: Store, folder: Folder, spec: Spec) -> Iterator[runtime.Container]:
+def prepared(
+    store: Store, folder: Folder, spec: Spec, network: str = "none", etc: Folder | None = None
+) -> Iterator[runtime.Container]:
     """What the runtime is to start, with everything mounted until the block ends.
 
-    The process must be in a mount name space of its own (runtime/modes.py).
+    `network` is the runtime's word for it; `etc` has the files for /etc where these are another container's,
+    as the network is. The process must be in a mount name space of its own (runtime/modes.py).
     """
     layers = Layers(store)
     diff_ids = store.images.get(Digest(spec.image)).config.diff_ids
@@ -49,7 +50,8 @@ def prepared(store: Store, folder: Folder, spec: Spec) -> Iterator[runtime.Conta
         for volume in spec.volumes:
             _fill(store, volume, mounted.path, view)
         _make_working_dir(mounted.path, view, spec)
-        _write_etc(folder, spec)
+        if etc in (None, folder):
+            _write_etc(folder, spec)
         ca = _host_ca(spec, view)
         process = _process(spec, view, ca.env)
         view.keep()
@@ -57,9 +59,9 @@ def prepared(store: Store, folder: Folder, spec: Spec) -> Iterator[runtime.Conta
             id=spec.id,
             rootfs=mounted.path,
             process=process,
-            mounts=(*_init_mounts(spec), *_with_etc(_etc_mounts(folder, spec), mounts), *ca.mounts),
-            hostname="" if spec.network == "host" else spec.hostname,
-            network=_NETWORKS[spec.network],
+            mounts=(*_init_mounts(spec), *_with_etc(_etc_mounts(etc or folder, spec), mounts), *ca.mounts),
+            hostname="" if network == "host" else spec.hostname,
+            network=network,
             read_only=spec.read_only,
             shm_size=spec.conditions.shm_size,
             masked_paths=spec.rights.masked_paths(),
@@ -131,22 +133,37 @@ def _with_etc(own: list[runtime.Mount], users: list[runtime.Mount]) -> list[runt
 
 def _write_etc(folder: Folder, spec: Spec) -> None:
     """Whole for a container without a network of its own; for others the monitor writes them again."""
-    write_etc(folder, spec, "", etcfiles.nameservers(etcfiles.read_own("resolv.conf")))
+    write_etc(folder, spec, (), etcfiles.nameservers(etcfiles.read_own("resolv.conf")))
 
 
-def write_etc(folder: Folder, spec: Spec, address: str, nameservers: Sequence[str]) -> None:
-    """The container's `address` and what it can ask for names, in the files that are mounted over its /etc.
+def write_etc(
+    folder: Folder,
+    spec: Spec,
+    addresses: Sequence[str],
+    nameservers: Sequence[str],
+    *,
+    is_asked_whole: bool = False,
+) -> None:
+    """The container's addresses and what it can ask for names, in the files that are mounted over its /etc.
 
-    Written in place: the container sees these very files.
+    With `is_asked_whole` one of `nameservers` knows other containers, and asks those that the user wants. Its
+    names have no dots: it is asked for a name as it stands before any domain is tried. Written in place: the
+    container sees these very files.
     """
-    hosts = etcfiles.hosts(spec.hostname, address)
+    hosts = etcfiles.hosts(spec.hostname, *addresses)
     if spec.network == "host":
         hosts = etcfiles.read_own("hosts") or hosts
-    hosts += etcfiles.more_hosts(spec.conditions.hosts, _NETWORKS[spec.network])
+    hosts += etcfiles.more_hosts(spec.conditions.hosts, spec.network)
+    wanted = spec.networks
+    servers, options = wanted.servers or nameservers, wanted.options
+    if is_asked_whole:
+        servers, options = nameservers, options or ("ndots:0",)
     contents = {
         "hostname": f"{spec.hostname}\n",
         "hosts": hosts,
-        "resolv.conf": etcfiles.resolv_conf(etcfiles.read_own("resolv.conf"), nameservers),
+        "resolv.conf": etcfiles.resolv_conf(
+            etcfiles.read_own("resolv.conf"), servers, wanted.search, options
+        ),
     }
     for name, text in contents.items():
         etcfiles.rewrite(folder.file(name), text)

@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Sequence
 
-from wherry.base.errors import WherryError
+from wherry.base.errors import UsageError, WherryError
 from wherry.container import (
     command,
     control,
@@ -23,8 +23,10 @@ from wherry.container import (
 from wherry.container.connection import Started, wait_for_start
 from wherry.container.containers import Containers
 from wherry.container.mounting import Volume
+from wherry.container.networking import CONTAINER
 from wherry.container.options import Options
 from wherry.container.state import Spec
+from wherry.networks.definition import Networks
 from wherry.runtime.conditions import checked
 from wherry.runtime.net.ports import Listener, release, reserve
 from wherry.store.store import Store
@@ -41,6 +43,7 @@ def create(store: Store, wanted: Options) -> str:
         execution = image.config.execution
         container_id = os.urandom(32).hex()
         exposed = tuple(dict.fromkeys((*execution.exposed_ports, *wanted.expose)))
+        network, hostname = _network(store.root, wanted, container_id)
         spec = Spec(
             id=container_id,
             name=wanted.name,
@@ -52,12 +55,12 @@ def create(store: Store, wanted: Options) -> str:
             env=environment.merge(execution.env, wanted.env),
             user=wanted.user or execution.user,
             working_dir=_normal(wanted.working_dir or execution.working_dir or "/"),
-            hostname=wanted.hostname or _hostname(wanted.network, container_id),
+            hostname=hostname,
             labels=tuple((dict(execution.labels) | dict(wanted.labels)).items()),
             ports=publishing.published(wanted, exposed) if wanted.network == "default" else (),
             exposed=exposed,
             volumes=mounting.resolve(wanted.volumes, _inherited(store.root, wanted), execution.volumes),
-            network=wanted.network,
+            network=network,
             terminal=wanted.terminal,
             interactive=wanted.interactive,
             remove=wanted.remove,
@@ -154,8 +157,22 @@ def _inherited(root: str, wanted: Options) -> list[Volume]:
     ]
 
 
-def _hostname(network: str, container_id: str) -> str:
-    return os.uname().nodename if network == "host" else container_id[:12]
+def _network(root: str, wanted: Options, container_id: str) -> tuple[str, str]:
+    """The container's network, another's by its ID, and its host name; WherryError for what there is not."""
+    _check_networks(Networks(root), wanted)
+    if not wanted.network.startswith(CONTAINER):
+        host = os.uname().nodename if wanted.network == "host" else container_id[:12]
+        return wanted.network, wanted.hostname or host
+    other = Containers(root).find(wanted.network.removeprefix(CONTAINER))
+    if other.spec.network.startswith(CONTAINER):
+        return other.spec.network, other.spec.hostname
+    return f"{CONTAINER}{other.id}", other.spec.hostname
+
+
+def _check_networks(networks: Networks, wanted: Options) -> None:
+    found = [networks.find(attachment.network) for attachment in wanted.networks.attachments]
+    if wanted.ports and found and all(network.internal for network in found):
+        raise UsageError(f"-p needs a network that leads outside, and {found[0].name} is internal")
 
 
 def _normal(path: str) -> str:

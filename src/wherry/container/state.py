@@ -33,7 +33,7 @@ from wherry.base.tuples import NamedTuple
 from wherry.container.health import Condition, Health
 from wherry.container.loglimits import LogLimits
 from wherry.container.mounting import Volume
-from wherry.container.networking import Networks
+from wherry.container.networking import Networks, Place
 from wherry.container.restart import Restart
 from wherry.container.rights import Rights
 from wherry.runtime.net.ports import Port
@@ -99,7 +99,7 @@ class State(NamedTuple):
 
     `restarts`: how often its policy has started it again since somebody started it. While it is restarting,
     nothing of it runs, and `finished` and `exit_code` are those of its last run. `health`: None where it has
-    no health check.
+    no health check. `places`: where it is on networks, while it runs.
     """
 
     status: str = CREATED
@@ -113,6 +113,7 @@ class State(NamedTuple):
     out_of_memory: bool = False
     restarts: int = 0
     health: Condition | None = None
+    places: tuple[Place, ...] = ()
 
     def has_monitor(self) -> bool:
         """Whether it says that a monitor holds the container: it runs, or does so again soon."""

@@ -7,21 +7,20 @@ which comes up while this process imports what the monitor needs.
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import NoReturn
 
-from wherry.base.errors import Unsupported, WherryError
+from wherry.base.errors import WherryError
 from wherry.container import failures
 from wherry.container.complaints import complain
+from wherry.container.entering import enter
 from wherry.container.state import Folder, Spec
-from wherry.runtime import modes
 from wherry.runtime.helper import Helper
-from wherry.runtime.net import namespace
 from wherry.runtime.net.ports import Listener
+from wherry.runtime.standing import stand_alone
 
 
 def supervise(
@@ -38,12 +37,14 @@ def supervise(
     """
     code = 1
     try:
-        _stand_alone(folder, {starter.fileno(), *(item.socket.fileno() for item in listeners)})
-        _enter_mode(spec)
+        stand_alone(
+            folder.file("monitor.log"), {starter.fileno(), *(item.socket.fileno() for item in listeners)}
+        )
+        entry = enter(root, folder, spec)
         helper = Helper()
         from wherry.container.monitor import Monitor
 
-        Monitor(root, folder, spec).run(starter, attached, listeners, helper)
+        Monitor(root, folder, spec, entry).run(starter, attached, listeners, helper)
         code = 0
     except WherryError as error:
         failures.tell(starter, error)
@@ -57,29 +58,6 @@ def supervise(
         with suppress(OSError):
             sys.stderr.flush()
         os._exit(code)
-
-
-def _enter_mode(spec: Spec) -> None:
-    if not modes.enter(spec.isolation).may_mount:
-        raise Unsupported(
-            "containers cannot be run in the mode chroot: they need namespaces of their own",
-            hint="`wherry build` works there; run the image where `wherry info` names another mode",
-        )
-
-
-def _stand_alone(folder: Folder, keep: set[int]) -> None:
-    """Away from the starter: its session, its folder, its descriptors and the locks that they hold."""
-    os.setsid()
-    os.chdir("/")
-    os.umask(0o022)
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE):
-        signal.signal(number, signal.SIG_IGN)
-    null = os.open("/dev/null", os.O_RDWR)
-    log = os.open(folder.file("monitor.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    for source, target in ((null, 0), (log, 1), (log, 2)):
-        os.dup2(source, target)
-    namespace.close_all_but({0, 1, 2, *keep})
-    sys.stdout = sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
 
 
 def _print_trace() -> str:

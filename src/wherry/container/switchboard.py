@@ -65,6 +65,19 @@ class Switchboard:
 
         self._watch(reader, _READ, heard)
 
+    def watch(self, item: int, handler: Callable[[], None]) -> None:
+        """Call `handler` when the descriptor becomes readable; it is watched no more then."""
+
+        def ready(_mask: int) -> None:
+            self._watch(item, 0)
+            handler()
+
+        self._watch(item, _READ, ready)
+
+    def unwatch(self, item: int) -> None:
+        """To be called before the descriptor is closed."""
+        self._watch(item, 0)
+
     def add(self, connection: socket.socket, attached: bool = False, awaits_start: bool = False) -> None:
         connection.setblocking(False)
         client = Client(connection, self.main, attached)

@@ -20,11 +20,11 @@ DEVICES_KEY = "wherry.devices"
 def config(container: Container, *, in_user_namespace: bool = False) -> dict[str, Any]:
     """The document for `container`; `in_user_namespace` leaves out what its root may not set."""
     linux: dict[str, Any] = {
-        "namespaces": [{"type": name} for name in _namespaces(container.network)],
+        "namespaces": _namespaces(container.network),
         "maskedPaths": list(container.masked_paths),
         "readonlyPaths": list(container.read_only_paths),
     }
-    if container.network != "host":
+    if container.network in ("none", "private"):
         linux["sysctl"] = _sysctl(in_user_namespace)
     if container.sysctls:
         linux["sysctl"] = linux.get("sysctl", {}) | dict(container.sysctls)
@@ -47,11 +47,15 @@ def config(container: Container, *, in_user_namespace: bool = False) -> dict[str
     return document
 
 
-def _namespaces(network: str) -> tuple[str, ...]:
-    if network not in ("host", "none", "private"):
-        raise WherryError(f"unknown network {network!r}: it is host, none or private")
-    own = ("pid", "mount", "ipc", "uts", "cgroup")
-    return own if network == "host" else (*own, "network")
+def _namespaces(network: str) -> list[dict[str, str]]:
+    own = [{"type": name} for name in ("pid", "mount", "ipc", "uts", "cgroup")]
+    if network == "host":
+        return own
+    if network.startswith("/"):
+        return [*own, {"type": "network", "path": network}]
+    if network not in ("none", "private"):
+        raise WherryError(f"unknown network {network!r}: it is host, none, private or a path")
+    return [*own, {"type": "network"}]
 
 
 def _sysctl(in_user_namespace: bool) -> dict[str, str]:

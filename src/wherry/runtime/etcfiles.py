@@ -25,9 +25,9 @@ ff02::2\tip6-allrouters
 _RESOLVED = "/run/systemd/resolve/resolv.conf"
 
 
-def hosts(hostname: str, address: str) -> str:
+def hosts(hostname: str, *addresses: str) -> str:
     """/etc/hosts; a container without an address of its own finds its name on the loopback device."""
-    return f"{_HOSTS}{address or '127.0.1.1'}\t{hostname}\n"
+    return _HOSTS + "".join(f"{address}\t{hostname}\n" for address in addresses or ("127.0.1.1",))
 
 
 def more_hosts(names: Iterable[tuple[str, str]], network: str) -> str:
@@ -43,9 +43,22 @@ def more_hosts(names: Iterable[tuple[str, str]], network: str) -> str:
     return "".join(lines)
 
 
-def resolv_conf(own: str, nameservers: Sequence[str]) -> str:
-    """The host's resolv.conf `own` with other name servers: its search domains and options stay."""
-    kept = [line for line in own.splitlines() if line.split()[:1] in (["search"], ["domain"], ["options"])]
+def resolv_conf(
+    own: str, nameservers: Sequence[str], search: Sequence[str] = (), options: Sequence[str] = ()
+) -> str:
+    """The host's resolv.conf `own` with other name servers: its search domains and options stay, but where
+    there are others."""
+    taken = {"search", "domain"} if search else set()
+    taken |= {"options"} if options else set()
+    kept = [
+        line
+        for line in own.splitlines()
+        if (word := line.split()[:1]) in (["search"], ["domain"], ["options"]) and word[0] not in taken
+    ]
+    if list(search) not in ([], ["."]):  # docker's word for none at all
+        kept.append(f"search {' '.join(search)}")
+    if options:
+        kept.append(f"options {' '.join(options)}")
     return "".join(f"{line}\n" for line in [*kept, *(f"nameserver {server}" for server in nameservers)])
 
 

@@ -126,6 +126,18 @@ def enter_with_one() -> None:
         _refuse_user_namespace(error)
 
 
+def join(namespace: int) -> None:
+    """Move this process, which must have one thread, into a user namespace that exists, and into a mount
+    namespace of its own there."""
+    _check_alone()
+    try:
+        linux.join(namespace, linux.CLONE_NEWUSER)
+        linux.unshare(linux.CLONE_NEWNS)
+        linux.make_slave()
+    except OSError as error:
+        raise Denied(f"cannot enter the user namespace of other containers: {error.strerror}") from None
+
+
 def in_user_namespace() -> bool:
     """Whether ids here are not the machine's own."""
     with open("/proc/self/uid_map", encoding="ascii") as file:

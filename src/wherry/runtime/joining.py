@@ -23,11 +23,12 @@ _KINDS = {
 }
 
 
-def kinds(document: dict[str, Any]) -> int:
-    """The namespaces of an OCI document, as a mask of CLONE_NEW*."""
+def kinds(document: dict[str, Any], *, new: bool = False) -> int:
+    """The namespaces of an OCI document, as a mask of CLONE_NEW*; with `new` without those that exist."""
     mask = 0
     for namespace in document["linux"]["namespaces"]:
-        mask |= _KINDS[namespace["type"]]
+        if not (new and "path" in namespace):
+            mask |= _KINDS[namespace["type"]]
     return mask
 
 

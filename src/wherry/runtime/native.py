@@ -46,7 +46,7 @@ class Native(Runtime):
         if container.first_pid:
             document["linux"]["wherry.first_pid"] = container.first_pid
         # Not that of cgroups: the child makes it when it is in the cgroup that it is to see as the top.
-        flags = joining.kinds(document) & ~linux.CLONE_NEWCGROUP
+        flags = joining.kinds(document, new=True) & ~linux.CLONE_NEWCGROUP
         try:
             return self._helper.run(document, flags, (stdin, stdout, stderr), ready, serve)
         except WherryError as error:

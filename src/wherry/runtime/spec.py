@@ -134,8 +134,9 @@ class Device(NamedTuple):
 class Container(NamedTuple):
     """A process and its root filesystem.
 
-    `network` is "host", "none" (a loopback device only) or "private" (as "none"; who starts the container
-    attaches it to something). `shm_size` is in bytes. An empty `hostname` keeps the host's name. `seccomp`
+    `network` is "host", "none" (a loopback device only), "private" (as "none"; who starts the container
+    attaches it to something) or the absolute path of a file that a network name space is mounted on.
+    `shm_size` is in bytes. An empty `hostname` keeps the host's name. `seccomp`
     is docker's default profile, on or off, or the one whose text is `profile` (profiles.py). `upper` is
     overlay's folder of the changes to `rootfs`; in the single-id mode `journal`, a new file, gets the owners
     that files in it were given and cannot carry.

@@ -105,7 +105,8 @@ def test_labels() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"name": "a"}, {"name": "-ab"}, {"name": "a/b"}, {"network": "bridge"}, {"hostname": "a b"},
+        {"name": "a"}, {"name": "-ab"}, {"name": "a/b"}, {"hostname": "a b"},
+        {"network": "container:x", "hostname": "y"},
         {"hostname": "x" * 65}, {"hostname": "-a"}, {"working_dir": "a"},
         {"volumes": (Volume("volume", "a", "/x"), Volume("bind", "/a", "/x"))},
         {"ports": (Port("", 1, 1),), "network": "none"},

@@ -97,7 +97,7 @@ def _authorities(operation: Run, parent: View) -> HostCA:
 def _host_names(scratch: str, more_hosts: str) -> tuple[Mount, ...]:
     """/etc/hosts, /etc/resolv.conf and /etc/hostname for the time of the process."""
     texts = {
-        "hosts": etcfiles.hosts(HOSTNAME, "") + more_hosts,
+        "hosts": etcfiles.hosts(HOSTNAME) + more_hosts,
         "hostname": f"{HOSTNAME}\n",
         "resolv.conf": etcfiles.read_own("resolv.conf"),
     }

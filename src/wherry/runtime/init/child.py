@@ -55,6 +55,7 @@ def run(order: int, stdio: tuple[int, int, int], setup: int, target: list[int]) 
 def _run_command(document: dict[str, Any], wherry: _socket.socket) -> NoReturn:
     channel.announce_birth(wherry)
     process.enter_keyring()
+    _enter_network(document)
     _set_names(document)
     emulated = document.get("wherry.emulator")
     namespace, registrations = emulator.prepare(emulated) if emulated else (-1, -1)
@@ -98,6 +99,15 @@ def _read(order: int) -> dict[str, Any]:
     size = os.fstat(order).st_size
     document: dict[str, Any] = marshal.loads(os.pread(order, size, 0))
     return document
+
+
+def _enter_network(document: dict[str, Any]) -> None:
+    """That of another container, where the order says so."""
+    for namespace in document["linux"]["namespaces"]:
+        if namespace["type"] == "network" and "path" in namespace:
+            descriptor = os.open(namespace["path"], os.O_RDONLY | os.O_CLOEXEC)
+            linux.join(descriptor, linux.CLONE_NEWNET)
+            os.close(descriptor)
 
 
 def _set_names(document: dict[str, Any]) -> None:

@@ -21,6 +21,9 @@ from wherry.runtime.net.ports import Listener, release
 PROGRAMS = ("pasta", "slirp4netns")
 """What gives outward access, the better one first."""
 
+WAY_OUT = "tap0"
+"""What slirp4netns calls its device in a container."""
+
 Attend = Callable[[Sequence[str], int, int], Running]
 """`Runtime.attend`."""
 
@@ -56,14 +59,24 @@ class Network(NamedTuple):
 
 
 def connect(
-    pid: int, netns: str, listeners: Sequence[Listener], nameservers: Sequence[str], attend: Attend, log: int
+    pid: int,
+    netns: str,
+    listeners: Sequence[Listener],
+    nameservers: Sequence[str],
+    attend: Attend,
+    log: int,
+    *,
+    device: str = "",
+    is_closed: bool = False,
 ) -> Network:
     """Give the name space of `pid`, which is also mounted at the file `netns`, access and its ports.
 
     `nameservers` are the host's. `listeners` are closed here: the forwarder has its own, and where there are
-    any the caller must have one thread. `log` is a descriptor for what the helpers say.
+    any the caller must have one thread. `log` is a descriptor for what the helpers say. `device` is what the
+    way out is called in there (slirp4netns has its own name for it); empty: as on the host. There is none
+    with `is_closed`.
     """
-    outward = _outward(netns, nameservers, attend, log)
+    outward = Network("none") if is_closed else _outward(netns, nameservers, attend, log, device)
     forwarding = _forward(pid, listeners) if listeners else 0
     release(listeners)
     return outward._replace(forwarder=forwarding)
@@ -91,28 +104,32 @@ def _missing_tap() -> str:
     return ""
 
 
-def _outward(netns: str, nameservers: Sequence[str], attend: Attend, log: int) -> Network:
+def _outward(netns: str, nameservers: Sequence[str], attend: Attend, log: int, device: str) -> Network:
     reason = missing()
     if not reason:
         for program, start in zip(PROGRAMS, (_by_pasta, _by_slirp), strict=True):
             if path := which(program):
-                network = start(path, netns, nameservers, attend, log)
+                network = start(path, netns, nameservers, attend, log, device)
                 if network:
                     return network
                 reason = f"{program} does not work here"
     return Network("none", note=reason)
 
 
-def _by_pasta(path: str, netns: str, nameservers: Sequence[str], attend: Attend, log: int) -> Network | None:
+def _by_pasta(
+    path: str, netns: str, nameservers: Sequence[str], attend: Attend, log: int, device: str
+) -> Network | None:
     reachable = tuple(server for server in nameservers if not is_loopback(server))
     loopback_dns = bool(nameservers) and not reachable
-    helper = pasta.start(path, netns, attend, loopback_dns=loopback_dns, log=log)
+    helper = pasta.start(path, netns, attend, loopback_dns=loopback_dns, device=device, log=log)
     if helper is None:
         return None
     servers = (pasta.DNS_ADDRESS,) if loopback_dns else reachable
     return Network("pasta", pasta.host_address(), servers, helper)
 
 
-def _by_slirp(path: str, netns: str, _nameservers: Sequence[str], attend: Attend, log: int) -> Network | None:
+def _by_slirp(
+    path: str, netns: str, _nameservers: Sequence[str], attend: Attend, log: int, _device: str
+) -> Network | None:
     helper = slirp.start(path, netns, attend, log=log)
     return Network("slirp4netns", slirp.ADDRESS, (slirp.DNS_ADDRESS,), helper) if helper else None

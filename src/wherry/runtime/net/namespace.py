@@ -15,9 +15,14 @@ _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
+def opened(pid: int) -> int:
+    """A descriptor of the network name space of `pid`, which lasts as long as that."""
+    return os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+
+
 def enter(pid: int) -> None:
     """Put the calling thread into the network name space of `pid`; OSError where it may not."""
-    descriptor = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = opened(pid)
     try:
         if _libc.setns(descriptor, _CLONE_NEWNET) != 0:
             raise OSError(ctypes.get_errno(), "cannot enter the container's network name space")

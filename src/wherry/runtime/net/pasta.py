@@ -27,9 +27,12 @@ def start(
     attend: Callable[[Sequence[str], int, int], Running],
     *,
     loopback_dns: bool,
+    device: str,
     log: int,
 ) -> Running | None:
     """Connect the name space mounted at `netns` by the pasta at `path`; None where it did not come up.
+
+    `device` is what the way out is called there; empty: as on the host.
 
     Beside `netns` is the pipe through which pasta tells that it is ready.
     """
@@ -43,7 +46,7 @@ def start(
     try:
         null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            running = attend([path, *_options(netns, ready, loopback_dns)], null, log)
+            running = attend([path, *_options(netns, ready, loopback_dns, device)], null, log)
         finally:
             os.close(null)
         if _wait(reader, running):
@@ -68,11 +71,13 @@ def host_address() -> str:
     return address
 
 
-def _options(netns: str, ready: str, loopback_dns: bool) -> list[str]:
+def _options(netns: str, ready: str, loopback_dns: bool, device: str) -> list[str]:
     options = ["--foreground", "--quiet", "--config-net", "--no-map-gw"]
     options += ["--pid", ready, "--netns", netns]
     for option in ("--tcp-ports", "--udp-ports", "--tcp-ns", "--udp-ns"):
         options += [option, "none"]
+    if device:
+        options += ["--ns-ifname", device]
     if loopback_dns:
         options += ["--dns-forward", DNS_ADDRESS]
     if _is_real_root():

@@ -1,0 +1,36 @@
+"""`wherry network prune`: delete the networks that no container belongs to."""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from wherry.base.errors import WherryError
+from wherry.cli import filters
+from wherry.cli.confirm import confirmed
+from wherry.cli.parser import Parser
+from wherry.store.store import default_root
+from wherry.ui import units
+
+_WARNING = "WARNING! This will remove all custom networks not used by at least one container."
+
+
+def register(parser: Parser) -> None:
+    add = parser.add_argument
+    add("-f", "--force", action="store_true", help="do not ask")
+    known = "until=24h or a point in time, label=KEY[=VALUE]"
+    add("--filter", metavar="FILTER", action="append", default=[], help=f"remove only what matches: {known}")
+
+
+def run(args: argparse.Namespace) -> int:
+    from wherry.container.networkusers import prune
+
+    wanted = filters.parse(args.filter, ("until", "label"))
+    now = time.time()
+    until = min((units.moment(text, now) for text in wanted["until"]), default=now)
+    if not args.force and not confirmed(_WARNING):
+        raise WherryError("nothing was removed", hint="answer y, or use -f")
+    deleted = prune(default_root(), until, wanted["label"])
+    if deleted:
+        print("\n".join(["Deleted Networks:", *deleted]))
+    return 0

@@ -1,0 +1,168 @@
+"""A container's network, made by its monitor: by itself, with the keeper of the networks, or another's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from wherry.base.errors import WherryError
+from wherry.container.complaints import complain
+from wherry.container.entering import Entry
+from wherry.container.networking import Attachment, Place
+from wherry.container.prepare import write_etc
+from wherry.container.state import Folder, Spec
+from wherry.runtime import etcfiles
+from wherry.runtime.net import connect, namespace
+from wherry.runtime.net.connect import Network
+from wherry.runtime.net.ports import Listener, release
+from wherry.runtime.runtime import Runtime
+
+if TYPE_CHECKING:
+    from wherry.networks.membership import Membership
+    from wherry.networks.packets import Joined
+
+
+class Wiring:
+    """Lasts as long as the monitor; `connect` comes at each start of the container."""
+
+    def __init__(self, root: str, folder: Folder, spec: Spec, entry: Entry) -> None:
+        self.spec = spec
+        self.network, self.etc = entry.network, entry.etc
+        self._root = root
+        self._folder = folder
+        self._membership = entry.membership
+        self._joined: dict[str, Joined] = {}
+        """By the names of the networks, in the order of the container's."""
+        self._outward: Network | None = None
+        self._pid = 0
+        self._start = ExitStack()
+
+    def connect(self, runtime: Runtime, pid: int, listeners: Sequence[Listener]) -> None:
+        """The process exists and waits: before it goes on, its network name space gets what it needs.
+
+        `listeners`, which hold its ports, are taken over.
+        """
+        if self.spec.network != "default":
+            release(listeners)
+            return
+        netns = self._folder.file("netns")
+        try:
+            namespace.mount_at(pid, netns)
+            self._start.callback(namespace.unmount, netns)
+            self._pid, self._joined = pid, {}
+            for attachment in self.spec.networks.attachments:
+                self._attach(attachment)
+            self._outward = connect.connect(
+                pid, netns, listeners, etcfiles.outside_nameservers(), runtime.attend, log=2,
+                device=connect.WAY_OUT if self._joined else "", is_closed=self._is_closed(),
+            )  # fmt: skip
+        except OSError as error:
+            raise WherryError(f"cannot connect the container's network: {error.strerror}") from None
+        self._start.callback(self._outward.end)
+        self._write_etc()
+
+    @property
+    def note(self) -> str:
+        """What the container's network lacks, for people."""
+        return self._outward.note if self._outward else ""
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Where it is on networks, for its state."""
+        return tuple(_place(joined) for joined in self._joined.values())
+
+    def disconnect(self) -> None:
+        """Undo `connect`; the places on networks are kept for the next start."""
+        self._start.close()
+        self._start = ExitStack()
+        self._pid = 0
+
+    def wait(self) -> None:
+        """Until the way out that `disconnect` has ended is gone."""
+        if self._outward:
+            self._outward.wait()
+        self._outward = None
+
+    def close(self) -> None:
+        """Leave all networks, and other containers'."""
+        self.disconnect()
+        namespace.unmount(self._folder.file("netns"))
+        if self._membership:
+            self._membership.close()
+            self._membership = None
+
+    def fileno(self) -> int:
+        """A descriptor that becomes readable when `mend` is due; -1 where that is never."""
+        return self._membership.fileno() if self._membership else -1
+
+    def mend(self) -> None:
+        """The keeper of the networks was killed: have another one. Without one no names are found."""
+        assert self._membership
+        try:
+            self._membership.mend()
+        except (WherryError, OSError) as error:
+            complain(f"the keeper of the networks was killed: {error}")
+            self._membership.close()
+            self._membership = None
+        else:
+            complain("the keeper of the networks was killed: there is another")
+
+    def _join(self) -> Membership:
+        """Come to the networks while the container runs, which is in a mode already."""
+        from wherry.networks.membership import Membership
+
+        membership = Membership(self._root, self.spec.id, self.spec.networks.servers)
+        membership.join(self.spec.isolation, is_late=True)
+        self._membership = membership
+        return membership
+
+    def _attach(self, attachment: Attachment) -> None:
+        from wherry.networks.packets import Wanted
+
+        membership = self._membership or self._join()
+        wanted = Wanted(
+            attachment.network,
+            self._free_device(),
+            names_of(self.spec, attachment),
+            attachment.addresses,
+            attachment.mac,
+        )
+        netns = namespace.opened(self._pid)
+        try:
+            self._joined[attachment.network] = membership.attach(wanted, netns)
+        finally:
+            os.close(netns)
+
+    def _free_device(self) -> str:
+        taken = {joined.device for joined in self._joined.values()}
+        return next(name for name in map("eth{}".format, range(len(taken) + 1)) if name not in taken)
+
+    def _is_closed(self) -> bool:
+        """Whether it is on networks that lead nowhere, and on no other."""
+        return bool(self._joined) and all(joined.network.internal for joined in self._joined.values())
+
+    def _write_etc(self) -> None:
+        assert self._outward
+        joined = list(self._joined.values())
+        if joined:
+            addresses = [address for one in joined for address in one.addresses]
+            write_etc(self._folder, self.spec, addresses, [joined[0].network.gateway], is_asked_whole=True)
+        else:
+            own = [self._outward.address] if self._outward.address else []
+            write_etc(self._folder, self.spec, own, self._outward.nameservers)
+
+
+def names_of(spec: Spec, attachment: Attachment) -> tuple[str, ...]:
+    """The names by which others on a network find a container, as docker has them."""
+    own = () if spec.hostname == spec.id[:12] else (spec.hostname,)
+    return (spec.name, *attachment.aliases, spec.id[:12], *own)
+
+
+def _place(joined: Joined) -> Place:
+    from wherry.networks.subnets import interfaces
+
+    network = joined.network
+    addresses = tuple(map(str, interfaces(network, joined.addresses)))
+    return Place(network.name, network.id, addresses, network.gateway, joined.mac, joined.device)

@@ -1,0 +1,336 @@
+"""Containers on networks that users make: they find each other by name, and nobody else."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from support import busybox, nameserver, ordinary, programs
+from support.cli import Wherry
+from support.containers import boxed, state
+from support.ports import answers, ask, free, until
+from wherry.base import unixsockets
+
+pytestmark = pytest.mark.needs("root", "busybox")
+
+SERVE = ("busybox", "sh", "-c", busybox.SERVE)
+FETCH = "timeout 5 wget -qO- http://%s:8080"
+SLEEP = ("busybox", "sleep", "1000")
+
+
+@pytest.fixture(params=["root", "userns", "single-id"])
+def box(request: pytest.FixtureRequest, wherry: Wherry) -> Iterator[Wherry]:
+    """A store with the network `n`, of root, of a user with subordinate ids, and of one without."""
+    if request.param == "root":
+        with boxed(wherry) as box:
+            yield _with_network(box)
+        return
+    programs.require("newuidmap", "setpriv")
+    with ordinary.user(subordinate=request.param == "userns") as someone:
+        root = someone.home / "store"
+        ordinary.put_busybox(someone, root, "busybox")
+        box = Wherry(root, someone.home / "docker", prefix=someone.prefix)
+        yield _with_network(box)
+        left = box("ps", "-aq").out.split()
+        if left:
+            box("rm", "-f", *left)
+        until(lambda: not (root / "networks/keeper/control").exists())
+
+
+@pytest.fixture
+def own(wherry: Wherry) -> Iterator[Wherry]:
+    """Root's store alone, for what has nothing to do with modes."""
+    with boxed(wherry) as box:
+        yield box
+    until(lambda: not (wherry.root / "networks/keeper/control").exists())
+
+
+def _with_network(box: Wherry) -> Wherry:
+    assert len(box.ok("network", "create", "n")) == 65
+    return box
+
+
+def sh(box: Wherry, name: str, script: str) -> str:
+    """What a shell prints in a running container."""
+    return box("exec", name, "sh", "-c", script).out
+
+
+def keeper(box: Wherry) -> int:
+    """The process ID of who listens for monitors."""
+    with unixsockets.connect(str(box.root / "networks/keeper"), "control") as connection:
+        raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        return int.from_bytes(raw[:4], sys.byteorder)
+
+
+def complaints(box: Wherry) -> str:
+    """What the monitors and the keeper have complained of."""
+    files = [*box.root.glob("containers/*/monitor.log"), box.root / "networks/keeper/log"]
+    return "".join(path.read_text() for path in files)
+
+
+def test_containers_find_each_other_by_name(box: Wherry) -> None:
+    port = free()
+    box.ok(
+        "run", "-d", "--name", "Web", "--network", "n", "--network-alias", "www", "-p", f"{port}:8080", *SERVE
+    )
+    container = box.ok("ps", "-q").strip()
+    until(lambda: answers(port))
+    names = ("Web", "web", "www", container, "Web.n", "www.n")
+    script = "; ".join(FETCH % name for name in names)
+    shown = box.ok("run", "--rm", "--network", "n", "busybox", "sh", "-c", script)
+    assert shown == busybox.GREETING * len(names)
+    # Its own address, and its own name; the published port is the same server.
+    assert sh(box, "Web", f"{FETCH % 'web'}; grep -c {container} /etc/hosts") == f"{busybox.GREETING}1\n"
+    assert ask(port) == busybox.GREETING
+    place = json.loads(box.ok("network", "inspect", "n"))[0]["Containers"]
+    assert [one["Name"] for one in place.values()] == ["Web"]
+    address = next(iter(place.values()))["IPv4Address"].partition("/")[0]
+    reverse = box.ok("run", "--rm", "--network", "n", "busybox", "nslookup", address)
+    assert "name = web.n" in reverse
+    assert complaints(box) == ""
+
+
+def test_nobody_is_found_on_another_network(box: Wherry) -> None:
+    box.ok("network", "create", "other")
+    box.ok("run", "-d", "--name", "web", "--network", "n", *SERVE)
+    (place,) = json.loads(box.ok("network", "inspect", "n"))[0]["Containers"].values()
+    address = place["IPv4Address"].partition("/")[0]
+    gateway = json.loads(box.ok("network", "inspect", "other"))[0]["IPAM"]["Config"][0]["Gateway"]
+    # Neither by name nor by address, not even by a route through the networks' keeper.
+    script = f"""
+        {FETCH % "web"}; {FETCH % address}
+        ip route add {address} via {gateway}; {FETCH % address}; true
+    """
+    box.ok("run", "-d", "--name", "spy", "--network", "other", *SLEEP)
+    assert sh(box, "spy", script) == ""
+    box.ok("run", "-d", "--name", "both", "--network", "n", "--network", "other", *SLEEP)
+    assert sh(box, "both", FETCH % "web") == busybox.GREETING
+    assert "bytes from" in sh(box, "spy", "ping -c 1 both")
+    assert "bytes from" in sh(box, "web", "ping -c 1 both")
+
+
+def test_the_keeper_ends_with_the_last_container(box: Wherry) -> None:
+    folder = box.root / "networks/keeper"
+    for name in ("ann", "bob"):
+        box.ok("run", "-d", "--name", name, "--network", "n", *SLEEP)
+    first = keeper(box)
+    box.ok("rm", "-f", "ann")
+    assert keeper(box) == first
+    box.ok("rm", "-f", "bob")
+    until(lambda: not (folder / "control").exists() and not os.path.exists(f"/proc/{first}"))
+    assert complaints(box) == ""
+
+
+def test_a_killed_keeper_is_replaced(box: Wherry) -> None:
+    """Connections go on meanwhile, and so do the addresses; names are found again."""
+    for name in ("ann", "bob"):
+        box.ok("run", "-d", "--name", name, "--network", "n", "-v", "data:/data", *SERVE)
+    before = json.loads(box.ok("network", "inspect", "n"))
+    for times in (1, 2):
+        _replace_keeper(box, 2 * times)
+        assert sh(box, "ann", FETCH % "bob") == busybox.GREETING
+    box.ok("run", "-d", "--name", "cat", "--network", "n", *SERVE)
+    assert sh(box, "cat", FETCH % "bob") + sh(box, "bob", FETCH % "cat") == 2 * busybox.GREETING
+    after = json.loads(box.ok("network", "inspect", "n"))
+    assert before[0]["Containers"].items() < after[0]["Containers"].items()
+    refused = box("network", "rm", "n")
+    assert refused.code == 1
+    assert "in use by running containers" in refused.err
+    # It has nothing of the containers whose monitors have started it.
+    mounts = Path(f"/proc/{keeper(box)}/mountinfo").read_text()
+    assert str(box.root) not in mounts
+
+
+def _replace_keeper(box: Wherry, complained: int) -> None:
+    """Kill it, and wait until its monitors have complained that often and another one is there."""
+    killed = keeper(box)
+    os.kill(killed, signal.SIGKILL)
+    until(lambda: complaints(box).count("there is another") == complained)
+    assert keeper(box) != killed
+
+
+def test_killed_with_all_monitors(box: Wherry) -> None:
+    """Nothing is left, and nothing is in the way of the next."""
+    box.ok("run", "-d", "--name", "ann", "--network", "n", *SLEEP)
+    monitors = [json.loads(path.read_text())["monitor"] for path in box.root.glob("containers/*/state.json")]
+    victims = [monitors[0]["pid"], keeper(box)]
+    for pid in victims:
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in victims))
+    assert state(box, "ann").startswith("Exited (255)")
+    box.ok("run", "-d", "--name", "bob", "--network", "n", *SERVE)
+    box.ok("start", "ann")
+    until(lambda: sh(box, "ann", FETCH % "bob") == busybox.GREETING)
+
+
+def test_network_of_another_container(box: Wherry) -> None:
+    box.ok("run", "-d", "--name", "web", "--network", "n", "--hostname", "webhost", *SERVE)
+    box.ok("run", "-d", "--name", "side", "--network", "container:web", *SLEEP)
+    assert sh(box, "side", f"{FETCH % 'localhost'}; {FETCH % 'web'}") == 2 * busybox.GREETING
+    assert sh(box, "side", "hostname; cat /etc/hosts") == sh(box, "web", "hostname; cat /etc/hosts")
+    # A third one is in the network of the first, and so is one that comes by the second's name.
+    third = ("run", "--rm", "--network", "container:side", "busybox", "sh", "-c", FETCH % "localhost")
+    assert box.ok(*third) == busybox.GREETING
+    box.ok("stop", "-t", "0", "web")
+    refused = box(*third)
+    assert refused.code == 125
+    assert "cannot join the network of container web: it is not running" in refused.err
+    for words in (("-p", "8080"), ("--hostname", "x"), ("--add-host", "a:192.0.2.1"), ("--dns", "192.0.2.1")):
+        assert box("run", *words, "--network", "container:web", *SLEEP).code == 125
+
+
+@pytest.mark.parametrize("program", ["crun", "runc"])
+def test_other_runtimes(box: Wherry, program: str) -> None:
+    programs.require(program)
+    box.ok("run", "-d", "--name", "web", "--network", "n", *SERVE)
+    run = ("run", "--rm", "--runtime", program)
+    done = box(*run, "--network", "n", "busybox", "sh", "-c", FETCH % "web")
+    if done.code == 125 and "one id" in done.err:
+        pytest.skip("other runtimes need subordinate ids")
+    assert done.out == busybox.GREETING, done.err
+    shared = box.ok(*run, "--network", "container:web", "busybox", "sh", "-c", FETCH % "localhost")
+    assert shared == busybox.GREETING
+
+
+def test_addresses_and_names_that_are_asked_for(own: Wherry) -> None:
+    own.ok("network", "create", "--subnet", "10.77.0.0/24", "--ip-range", "10.77.0.128/25", "--ipv6", "n")
+    subnet = json.loads(own.ok("network", "inspect", "-f", "{{json .IPAM.Config}}", "n"))[1]["Subnet"]
+    chosen = subnet.replace("/64", "") + "77"
+    place = f"name=n,alias=one,alias=two,ip=10.77.0.7,ip6={chosen},mac-address=02:00:00:00:00:77"
+    own.ok("run", "-d", "--name", "web", "--network", place, *SERVE)
+    shown = sh(own, "web", "ip address show eth0")
+    assert "10.77.0.7/24" in shown and f"{chosen}/64" in shown and "02:00:00:00:00:77" in shown
+    script = f"{FETCH % 'one'}; {FETCH % 'two'}; {FETCH % f'[{chosen}]'}; ip address show eth0; nslookup one"
+    other = own.ok("run", "--rm", "--network", "n", "busybox", "sh", "-c", script)
+    assert other.startswith(3 * busybox.GREETING)
+    assert "inet 10.77.0.128/24" in other
+    assert f"Address: {chosen}\n" in other
+    taken = own("run", "--rm", "--network", "n", "--ip", "10.77.0.7", *SLEEP)
+    assert taken.code == 125
+    assert "10.77.0.7 is in use on the network n already" in taken.err
+    for address in ("10.78.0.7", "10.77.0.0", "10.77.0.1", "10.77.0.255", "fd00::1", "x"):
+        assert own("run", "--rm", "--network", "n", "--ip", address, *SLEEP).code == 125, address
+    # One that was given back is the last to be given again.
+    again = own.ok("run", "--rm", "--network", "n", "busybox", "ip", "address", "show", "eth0")
+    assert "inet 10.77.0.1" in again and "inet 10.77.0.128/" not in again
+
+
+def test_internal_network_leads_nowhere(own: Wherry) -> None:
+    own.ok("network", "create", "--internal", "inside")
+    own.ok("run", "-d", "--name", "web", "--network", "inside", *SERVE)
+    shown = own.ok(
+        "run", "--rm", "--network", "inside", "busybox", "sh", "-c", f"{FETCH % 'web'}; ls /sys/class/net"
+    )
+    assert shown == f"{busybox.GREETING}eth0\nlo\n"
+    refused = own("run", "--rm", "--network", "inside", "-p", "8080", *SLEEP)
+    assert refused.code == 125
+    assert "-p needs a network that leads outside, and inside is internal" in refused.err
+
+
+@contextmanager
+def machine(folder: Path) -> Iterator[list[str]]:
+    """What to put before a command that is to run where a name server is on the loopback device."""
+    conf = folder / "resolv.conf"
+    conf.write_text("search example.org\nnameserver 127.0.0.1\n")
+    script = f"""
+        ip link set lo up; mount --bind {conf} /etc/resolv.conf
+        exec {sys.executable} {nameserver.__file__} 127.0.0.1
+    """
+    process = subprocess.Popen(["unshare", "--net", "--mount", "sh", "-c", script], stdout=subprocess.PIPE)
+    try:
+        assert process.stdout and process.stdout.readline() == b"ready\n"
+        yield ["nsenter", "-t", str(process.pid), "-n", "-m"]
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.needs("ip", "nsenter")
+def test_other_names_are_asked_of_the_hosts_name_servers(own: Wherry, tmp_path: Path) -> None:
+    """They may listen on the host's loopback device, where no container reaches them. The host has no other
+    network here: neither pasta nor slirp4netns are to give an answer."""
+    own.ok("network", "create", "n")
+    own.ok("network", "create", "--internal", "inside")
+    with machine(tmp_path) as prefix:
+        there = Wherry(own.root, tmp_path / "docker", prefix=prefix)
+        script = "cat /etc/resolv.conf; nslookup away.test; nslookup no.test; nslookup n; true"
+        shown = there.ok("run", "--rm", "--network", "n", "busybox", "sh", "-c", script)
+        assert shown.startswith("search example.org\noptions ndots:0\nnameserver 10.")
+        assert "Address: 192.0.2.53" in shown
+        assert "can't find no.test: NXDOMAIN" in shown
+        inside = there("run", "--rm", "--network", "inside", "busybox", "nslookup", "away.test")
+        assert "SERVFAIL" in inside.out and "192.0.2.53" not in inside.out
+        words = (
+            "--dns",
+            "192.0.2.9",
+            "--dns-search",
+            "a.test",
+            "--dns-search",
+            "b.test",
+            "--dns-option",
+            "use-vc",
+        )
+        conf = there.ok("run", "--rm", "--network", "n", *words, "busybox", "cat", "/etc/resolv.conf")
+        assert conf.splitlines()[:2] == ["search a.test b.test", "options use-vc"]
+        conf = there.ok("run", "--rm", *words, "busybox", "cat", "/etc/resolv.conf")
+        assert conf == "search a.test b.test\noptions use-vc\nnameserver 192.0.2.9\n"
+
+
+def test_networks_are_listed_inspected_and_removed(own: Wherry) -> None:
+    own.ok("network", "create", "--label", "a=b", "one")
+    own.ok("network", "create", "two")
+    own.ok("create", "--network", "two", *SLEEP)
+    assert own.ok("network", "ls", "--format", "{{.Name}} {{.Driver}}").splitlines() == [
+        "default private", "host host", "none null", "one bridge", "two bridge",
+    ]  # fmt: skip
+    for word, names in (
+        ("type=custom", "one two"), ("name=tw", "two"), ("label=a=b", "one"), ("dangling=true", "one"),
+        ("driver=host", "host"),
+    ):  # fmt: skip
+        assert own.ok("network", "ls", "-f", word, "--format", "{{.Name}}").split() == names.split(), word
+    one = own.ok("network", "ls", "-q", "-f", "label=a=b").strip()
+    assert own.ok("network", "inspect", "-f", "{{.Name}} {{.Labels.a}}", one) == "one b\n"
+    assert own.ok("network", "inspect", "-f", "{{.Driver}}", "bridge") == "private\n"
+    for words in (
+        "create one", "create default", "create _", "inspect three", "rm host", "create -d overlay x",
+        "create --subnet 10.89.0.0/16 x", "create -o a=b x", "create --gateway 10.0.0.1 x",
+    ):  # fmt: skip
+        assert own("network", *words.split()).code, words
+    assert own.ok("network", "prune", "-f") == "Deleted Networks:\none\n"
+    assert own.ok("network", "rm", "two") == "two\n"
+    missing = own("start", own.ok("ps", "-aq").strip())
+    assert missing.code == 1
+    assert "network two not found" in missing.err
+    assert own("run", "--network", "two", *SLEEP).code == 125
+
+
+@pytest.mark.parametrize(
+    "words, told",
+    [
+        (("--link", "a:b"), "--link is not supported"),
+        (("--network-alias", "a"), "--network-alias needs a network that was made"),
+        (("--ip", "10.0.0.1"), "--ip needs a network that was made"),
+        (("--network", "host", "--network", "none"), "cannot be had together"),
+        (("--network", "nosuch"), "network nosuch not found"),
+        (("--network", "container:nosuch"), "no such container"),
+        (("--network", "name=n,driver-opt=x"), "driver-opt is not supported"),
+        (("--network", "name=host"), "host is no network that somebody has made"),
+        (("--network", "a/b"), "invalid network"),
+        (("--dns", "x"), "invalid IP address: --dns x"),
+        (("--network", "name=nosuch,mac-address=01:00:00:00:00:00"), "is no single device's"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
+)
+def test_refused(own: Wherry, words: tuple[str, ...], told: str) -> None:
+    done = own("run", "--rm", *words, *SLEEP)
+    assert done.code == 125
+    assert told in done.err
