@@ -14,7 +14,7 @@ from wherry.container.containers import Container
 from wherry.container.health import Condition, Health
 from wherry.container.log import timestamp
 from wherry.container.loglimits import LogLimits
-from wherry.container.state import RESTARTING
+from wherry.container.state import PAUSED, RESTARTING
 from wherry.oci.config import Execution, Healthcheck
 from wherry.runtime.net.ports import Port
 from wherry.store.images import Image
@@ -55,6 +55,7 @@ def container(store: Store, item: Container) -> dict[str, Any]:
         "State": {
             "Status": state.status,
             "Running": item.is_running,
+            "Paused": state.status == PAUSED,
             "Restarting": state.status == RESTARTING,
             "OOMKilled": state.out_of_memory,
             "Pid": state.pid,

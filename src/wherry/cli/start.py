@@ -26,8 +26,9 @@ def register(parser: Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from wherry.container.connection import join
+    from wherry.container.connection import join, paused
     from wherry.container.containers import Containers
+    from wherry.container.state import PAUSED
 
     manner = attaching.manner(args, stdin=args.interactive)
     waiting.check(args, detached=not (args.attach or args.interactive))
@@ -44,6 +45,8 @@ def run(args: argparse.Namespace) -> int:
 
     def one(name: str) -> None:
         container = containers.find(name)
+        if container.state.status == PAUSED:
+            raise paused(container)
         if not container.is_running:
             waiting.wait(args, container.id, start(container.id, attached=args.wait))
         elif args.wait:

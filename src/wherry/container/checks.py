@@ -39,7 +39,10 @@ class Checks:
         self._board.timers.after(delay, self._check)
 
     def _check(self) -> None:
-        check = _Check(self._health, self._board, self._conclude)
+        if self._hold.is_paused:
+            self._wait()
+            return
+        check = _Check(self._health, self._board, self._hold, self._conclude)
         self._age = time.monotonic() - self._born
         self._board.carry_out(self._hold.execute(self._order), check.begin, check.fail)
 
@@ -52,9 +55,12 @@ class Checks:
 class _Check:
     """One run of the check."""
 
-    def __init__(self, health: Health, board: Switchboard, conclude: Callable[[Result], None]) -> None:
+    def __init__(
+        self, health: Health, board: Switchboard, hold: Hold, conclude: Callable[[Result], None]
+    ) -> None:
         self._patience = health.patience
         self._board = board
+        self._hold = hold
         self._conclude = conclude
         self._started = time.time()
         self._output = b""
@@ -64,7 +70,7 @@ class _Check:
     def begin(self, made: tuple[Streams, Running]) -> None:
         streams, running = made
         self._running = running
-        self._timer = self._board.timers.after(self._patience, self._stop)
+        self._grant_time()
         self._board.open(streams, running, self._take, self._done)
 
     def fail(self, error: WherryError | OSError) -> None:
@@ -72,7 +78,13 @@ class _Check:
         reason = error.message if isinstance(error, WherryError) else error.strerror or str(error)
         self._tell(-1, reason)
 
+    def _grant_time(self) -> None:
+        self._timer = self._board.timers.after(self._patience, self._stop)
+
     def _stop(self) -> None:
+        if self._hold.is_paused:  # it cannot help that
+            self._grant_time()
+            return
         self._is_late = True
         self._running.kill_group()
 

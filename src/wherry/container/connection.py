@@ -12,7 +12,7 @@ from wherry.base.tuples import NamedTuple
 from wherry.container import control, events
 from wherry.container.containers import Container
 from wherry.container.execution import Order
-from wherry.container.state import RESTARTING
+from wherry.container.state import PAUSED, RESTARTING
 
 
 class Failed(WherryError):
@@ -42,6 +42,8 @@ def join(container: Container) -> Started:
     """The first process, to get what it writes from now on; WherryError where the container does not run."""
     if container.state.status == RESTARTING:
         raise WherryError(f"container {container.spec.name} is restarting: wait until it runs")
+    if container.state.status == PAUSED:
+        raise paused(container)
     connection, spec = _connect(container), container.spec
     with suppress(OSError):  # where it ends in this moment, that is seen when the connection is read
         control.send(connection, control.ATTACH)
@@ -86,6 +88,25 @@ def again(container: Container, number: int, seconds: float) -> Started | None:
         raise
     connection.close()
     return None
+
+
+def tell(container: Container, word: bytes) -> None:
+    """Have the monitor pause the container, or let it go on, and wait until that is done; Failed, where it
+    cannot be."""
+    with _connect(container) as connection:
+        with suppress(OSError):
+            control.send(connection, word)
+        while packet := control.receive(connection):
+            if packet.kind == control.FAILED:
+                raise failure(packet)
+            if packet.kind == control.DONE:
+                return
+    raise WherryError(f"container {container.spec.name} has ended")
+
+
+def paused(container: Container) -> WherryError:
+    name = container.spec.name
+    return WherryError(f"container {name} is paused", hint=f"`wherry unpause {name}` lets it go on")
 
 
 def wait_for_start(connection: socket.socket) -> dict[str, Any]:

@@ -144,6 +144,7 @@ class Containers:
         with container.folder.locked():
             state = container.folder.state()
             if _is_unsettled(state):
+                _thaw(state.freezer)
                 state = _ended(container.folder, state)
                 container.folder.write_state(state)
                 events.record(container.folder, container.spec, "die", exitCode=str(UNKNOWN_EXIT))
@@ -241,10 +242,18 @@ def _is_unsettled(state: State) -> bool:
 
 def _ended(folder: Folder, state: State) -> State:
     """The state of a container whose monitor was killed."""
-    ended = state._replace(status=EXITED, monitor=None, pid=0, ports=(), places=())
+    ended = state._replace(status=EXITED, monitor=None, pid=0, ports=(), places=(), freezer="")
     if state.status == RESTARTING:
         return ended._replace(error="its monitor was killed before it was started again")
     return ended._replace(finished=_last_sign(folder), exit_code=UNKNOWN_EXIT, error="nobody saw its end")
+
+
+def _thaw(folder: str) -> None:
+    """What is paused does not end, not even with its monitor, where the freezer is one of version 1."""
+    if folder:
+        from wherry.runtime.cgroups.freezer import Freezer
+
+        Freezer(folder).thaw()
 
 
 def _last_sign(folder: Folder) -> float:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack
 
 from wherry.container import execution
 from wherry.container.execution import Order
+from wherry.container.members import members
 from wherry.container.prepare import prepared
 from wherry.container.state import Folder, Spec
 from wherry.container.streams import Streams
 from wherry.container.wiring import Wiring
 from wherry.oci.digest import Digest
+from wherry.runtime.cgroups.freezer import Freezer, freezer
 from wherry.runtime.cgroups.group import Cgroup, limited
 from wherry.runtime.helper import Helper, Running
 from wherry.runtime.net.ports import Listener, release
@@ -32,6 +35,8 @@ class Hold:
         self._wiring = wiring
         self._cgroup = Cgroup()
         self._held, self._ending = ExitStack(), ExitStack()
+        self._freezer: Freezer | None = None
+        self.is_paused = False
         self._held.callback(release, listeners)
 
     def start(self, helper: Helper | None = None) -> tuple[Streams, Running]:
@@ -59,6 +64,21 @@ class Hold:
             raise
         streams.begin(running.console)
         return streams, running
+
+    def freezer(self) -> Freezer:
+        """What pauses the container; made when it is first asked for. Unsupported where there is none."""
+        if not self._freezer:
+            self._freezer = self._held.enter_context(freezer(self._first.pid))
+        return self._freezer
+
+    def pause(self) -> None:
+        self.freezer().freeze(lambda: members(os.getpid(), self._first.pid))
+        self.is_paused = True
+
+    def unpause(self) -> None:
+        if self._freezer:
+            self._freezer.thaw()
+        self.is_paused = False
 
     @property
     def note(self) -> str:

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Sequence
 from wherry.base.errors import UsageError
 from wherry.container import health
 from wherry.container.containers import Container
-from wherry.container.state import CREATED, EXITED, RESTARTING, RUNNING, State
+from wherry.container.state import CREATED, EXITED, PAUSED, RESTARTING, RUNNING, State
 from wherry.runtime.net.ports import Port
 
 STATUSES = ("created", "running", "paused", "restarting", "removing", "exited", "dead")
-"""All that docker knows; a container of wherry's is created, running, restarting or exited."""
+"""All that docker knows; a container of wherry's is created, running, paused, restarting or exited."""
 
 
 def status(container: Container, age: Sequence[str]) -> str:
@@ -25,6 +25,8 @@ def status(container: Container, age: Sequence[str]) -> str:
         return "Created"
     if state.status == RUNNING:
         return f"Up {age[0]}{_health(state)}"
+    if state.status == PAUSED:
+        return f"Up {age[0]} (Paused)"
     if state.status == RESTARTING:
         return f"Restarting ({state.exit_code}) {age[1]} ago"
     return f"Exited ({state.exit_code}) {age[1]} ago"
@@ -44,7 +46,7 @@ def ages(container: Container) -> tuple[float, float]:
 
 def ports(container: Container) -> str:
     """`0.0.0.0:8080->80/tcp, [::]:8080->80/tcp, 90/udp`: what is published, then what is only exposed."""
-    if container.state.status != RUNNING:
+    if container.state.status not in (RUNNING, PAUSED):
         return ""
     published = [
         f"{address}->{port.container}/{port.protocol}"

@@ -31,7 +31,7 @@ from wherry.container.loglimits import LogLimits
 from wherry.container.removal import remove
 from wherry.container.restart import Backoff
 from wherry.container.sessions import Client
-from wherry.container.state import EXITED, RESTARTING, RUNNING, Folder, Spec, State, life_of
+from wherry.container.state import EXITED, PAUSED, RESTARTING, RUNNING, Folder, Spec, State, life_of
 from wherry.container.streams import Streams
 from wherry.container.switchboard import Switchboard
 from wherry.container.wiring import Wiring
@@ -110,6 +110,7 @@ class Monitor:
                 self._serve(streams, running)
             except BaseException:
                 running.kill(signal.SIGKILL)
+                self._hold.unpause()
                 running.wait()
                 raise
             code = running.wait()
@@ -123,6 +124,7 @@ class Monitor:
             places=(),
             out_of_memory=bool(excess),
             health=self._state.health and self._state.health.ended(),
+            freezer="",
         )
         self._record_end(self._state)
         return End(code, excess, time.monotonic() - begun)
@@ -233,6 +235,8 @@ class Monitor:
             control.END: self._end,
             control.AGAIN: self._restart,
             control.HEALTH: self._tell_health,
+            control.PAUSE: self._pause,
+            control.UNPAUSE: self._unpause,
         }.get(packet.kind)
         if action:
             action(client, packet)
@@ -243,6 +247,8 @@ class Monitor:
             self._stays_ended = True
         if session:
             session.running.kill(packet.number)
+        if self._stays_ended:
+            self._let_go_on()
 
     def _end(self, _client: Client, packet: control.Packet) -> None:
         self._end_for_good(*packet.ending)
@@ -256,6 +262,7 @@ class Monitor:
         """End the container: by a signal, and by SIGKILL after so many seconds (negative: never)."""
         self._stays_ended, self._again = True, False
         self._kill(number)
+        self._let_go_on()
         if seconds >= 0:
             self._board.timers.after(seconds, partial(self._kill, signal.SIGKILL))
 
@@ -271,6 +278,43 @@ class Monitor:
         # One that is about to be started again has ended, which is unhealthy, but starts.
         client.put(control.HEALTH, (status if self._board.main or status == NONE else STARTING).encode())
 
+    def _pause(self, client: Client, _packet: control.Packet) -> None:
+        try:
+            self._check_not_paused()
+            # Written down first: who finds this monitor killed lets the processes go, which then end.
+            self._write(self._state._replace(freezer=self._hold.freezer().folder))
+            self._hold.pause()
+        except (WherryError, OSError) as error:
+            client.put(control.FAILED, failures.words(failures.told(error, "cannot pause the container")))
+            return
+        self._write(self._state._replace(status=PAUSED))
+        events.record(self._folder, self._folder.spec(), "pause")
+        client.put(control.DONE)
+
+    def _unpause(self, client: Client, _packet: control.Packet) -> None:
+        if self._let_go_on():
+            client.put(control.DONE)
+        else:
+            client.put(
+                control.FAILED, failures.words(WherryError(f"container {self._spec.name} is not paused"))
+            )
+
+    def _let_go_on(self) -> bool:
+        """Whether it was paused."""
+        if self._state.status != PAUSED:
+            return False
+        self._hold.unpause()
+        self._write(self._state._replace(status=RUNNING, freezer=""))
+        events.record(self._folder, self._folder.spec(), "unpause")
+        return True
+
+    def _check_not_paused(self) -> None:
+        name = self._spec.name
+        if self._state.status == PAUSED:
+            raise WherryError(f"container {name} is paused", hint=f"`wherry unpause {name}` lets it go on")
+        if not self._board.main:
+            raise WherryError(f"container {name} is restarting: wait until it runs")
+
     def _execute(self, client: Client, _packet: control.Packet) -> None:
         """Start another process in the container, as the client has ordered."""
 
@@ -283,8 +327,7 @@ class Monitor:
             client.put(control.FAILED, failures.words(failures.told(error, "cannot execute anything")))
 
         try:
-            if not self._board.main:
-                raise WherryError(f"container {self._spec.name} is restarting: wait until it runs")
+            self._check_not_paused()
             order = execution.decode(client.order)
         except WherryError as error:
             failed(error)

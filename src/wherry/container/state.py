@@ -39,7 +39,8 @@ from wherry.container.rights import Rights
 from wherry.runtime.net.ports import Port
 from wherry.runtime.spec import Conditions
 
-CREATED, RUNNING, RESTARTING, EXITED = "created", "running", "restarting", "exited"
+CREATED, RUNNING, PAUSED = "created", "running", "paused"
+RESTARTING, EXITED = "restarting", "exited"
 
 # Docker's exit code for a container whose end nobody saw: the monitor was killed, or the machine crashed.
 UNKNOWN_EXIT = 255
@@ -114,10 +115,12 @@ class State(NamedTuple):
     restarts: int = 0
     health: Condition | None = None
     places: tuple[Place, ...] = ()
+    freezer: str = ""
+    """The cgroup by which it is paused."""
 
     def has_monitor(self) -> bool:
         """Whether it says that a monitor holds the container: it runs, or does so again soon."""
-        return self.status in (RUNNING, RESTARTING)
+        return self.status in (RUNNING, PAUSED, RESTARTING)
 
     def is_running(self) -> bool:
         """Whether it says so and its monitor lives; asked by whoever holds the lock."""

@@ -9,10 +9,11 @@ from contextlib import suppress
 
 from wherry.base.errors import WherryError
 from wherry.container import control, events, removal, signals
-from wherry.container.connection import Started, again
+from wherry.container.connection import Started, again, paused
 from wherry.container.containers import Container, Containers
 from wherry.container.control import Packet
 from wherry.container.run import start
+from wherry.container.state import PAUSED
 
 GRACE = 10.0
 """Seconds between the stop signal and SIGKILL: docker's default."""
@@ -82,6 +83,8 @@ def remove(root: str, name: str, *, force: bool = False, with_volumes: bool = Fa
     """Delete a container; a running one only with `force`. With its anonymous volumes where asked to."""
     container = Containers(root).find(name)
     if container.is_running:
+        if not force and container.state.status == PAUSED:
+            raise paused(container)
         if not force:
             raise WherryError(
                 f"container {container.spec.name} is running",

@@ -176,11 +176,21 @@ def _inherit_cpuset(folder: str) -> None:
 
 
 @contextmanager
-def _made(place: _Place) -> Iterator[str]:
-    """One cgroup, removed at the end."""
-    sweep(place.parent)
-    folder, lock = _locked_folder(place.parent)
+def new_cgroup(parent: str) -> Iterator[str]:
+    """A cgroup in the folder `parent`, removed at the end. Others that were left there go too."""
+    sweep(parent)
+    folder, lock = _locked_folder(parent)
     try:
+        yield folder
+    finally:
+        _remove(folder)
+        os.close(lock)
+
+
+@contextmanager
+def _made(place: _Place) -> Iterator[str]:
+    """A cgroup with its limits."""
+    with new_cgroup(place.parent) as folder:
         if place.version == 1 and any(name.startswith("cpuset.") for name, _ in place.files):
             _inherit_cpuset(folder)
         for name, content in place.files:
@@ -191,9 +201,6 @@ def _made(place: _Place) -> Iterator[str]:
             except OSError as error:
                 raise _denied(f"{folder}/{name}", error) from None
         yield folder
-    finally:
-        _remove(folder)
-        os.close(lock)
 
 
 def sweep(parent: str) -> None:
