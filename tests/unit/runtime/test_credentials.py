@@ -10,7 +10,7 @@ import signal
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from wherry.runtime.init.credentials import Credentials, Ids, Refused, answer
@@ -85,6 +85,7 @@ def by_us(made: list[Call], pid: int) -> list[tuple[int, tuple[int, ...]]]:
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="the calls' numbers are those of x86-64")
 @settings(max_examples=80, deadline=None)
 @given(made=calls)
+@example(made=[("setresuid", (5, 0, 5)), ("setfsuid", (5,)), ("setresuid", (5, NONE, 5))])
 def test_users_change_as_the_kernel_has_it(made: list[Call]) -> None:
     pid = os.getpid()
     before = resource.getrlimit(resource.RLIMIT_RSS)

@@ -182,6 +182,9 @@ def _set_three(old: Four, values: tuple[int, ...], is_root: bool) -> tuple[int, 
     real, effective, saved = (
         had if value == _NONE else value for had, value in zip(old, values, strict=False)
     )
+    # Where nothing changes, the file system's id does not either: since Linux 6.3 (__sys_setresuid).
+    if (real, effective, saved) == old[:_FILES] and values[_EFFECTIVE] in (_NONE, old[_FILES]):
+        return 0, old
     return 0, (real, effective, saved, effective)
 
 
