@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support import busybox
+from support import busybox, ordinary
 from support.cli import Wherry
 from support.containers import boxed
 from wherry.oci.config import Execution
@@ -170,6 +170,32 @@ def test_files_of_names_lie_on_what_is_mounted_at_etc(box: Wherry, tmp_path: Pat
         assert int(box.ok(*RUN, *words, *read)) > 0, words
     shown = box.ok(*RUN, "-v", "more:/etc:ro", "busybox", "ls", "/etc").split()
     assert {"notes.txt", "passwd"} <= set(shown)
+
+
+@pytest.mark.needs("newuidmap", "setpriv")
+@pytest.mark.parametrize("subordinate", [True, False], ids=["ranges", "one-id"])
+def test_mounts_of_an_ordinary_user(subordinate: bool) -> None:
+    with ordinary.user(subordinate) as someone:
+        root = someone.home / "store"
+        ordinary.put_busybox(someone, root, "busybox")
+        user = Wherry(root, someone.home / "docker", prefix=someone.prefix)
+        own = someone.home / "own"
+        own.mkdir()
+        ordinary.hand_over(own)
+        user.ok("create", "--name", "store", "-v", "data:/data", "--tmpfs", "/gone", "busybox")
+        bind = f"type=bind,source={own},target=/mnt"
+        memory = "/scratch:uid=1000,size=1m" if subordinate else "/scratch:size=1m"
+        words = ("--volumes-from", "store:ro", "--mount", bind, "--tmpfs", memory, "busybox", "sh", "-c")
+        script = "cat /data/seed; echo new > /mnt/file; ls -ld /scratch; touch /data/x"
+        shown = user(*RUN, *words, script)
+        assert shown.out.startswith("from the image\n")
+        assert (" web " in shown.out) == subordinate
+        assert "Read-only file system" in shown.err
+        if not subordinate:
+            refused = user(*RUN, "--tmpfs", "/x:uid=1000", "busybox", "true")
+            assert "no such user or group (uid=1000)" in refused.err
+        status = (own / "file").stat()
+        assert (status.st_uid, (own / "file").read_text()) == (ordinary.UID, "new\n")
 
 
 def test_two_mounts_at_one_place(box: Wherry) -> None:

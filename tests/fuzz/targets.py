@@ -9,11 +9,15 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from wherry.base import values as values_of_fields
 from wherry.base.errors import Location, NotFound, WherryError
 from wherry.build import outline as outlines
 from wherry.build import scope
 from wherry.build.origins import Wanted
 from wherry.build.plan import plan
+from wherry.container import mountwords, publishing
+from wherry.container.mounting import Volume
+from wherry.container.names import NAME
 from wherry.dockerfile import modes, mounts, ports, values
 from wherry.dockerfile.errors import DockerfileError
 from wherry.dockerfile.ignore import Patterns
@@ -176,6 +180,30 @@ def options(data: bytes) -> None:
             assert error.message
 
 
+def container(data: bytes) -> None:
+    """Words of `run` for mounts and ports: what is made of them leads nowhere else, and can be kept."""
+    text = decode(data)
+    for read in (mountwords.parse_volume, mountwords.parse_mount, mountwords.parse_tmpfs):
+        try:
+            volume = read(text)
+        except WherryError as error:
+            assert error.message
+            continue
+        assert volume.target.startswith("/")
+        assert not {"", "..", "."} & set(volume.target[1:].split("/"))
+        assert ".." not in volume.subpath.split("/")
+        assert not volume.subpath.startswith("/")
+        if volume.kind == "volume" and volume.source:
+            assert NAME.fullmatch(volume.source)
+        written = json.dumps(values_of_fields.encode(volume))
+        assert values_of_fields.decode(Volume, json.loads(written)) == volume
+    for read_ports in (publishing.parse_ports, publishing.parse_expose, mountwords.parse_inheritance):
+        try:
+            read_ports(text)
+        except WherryError as error:
+            assert error.message
+
+
 def shell(data: bytes) -> None:
     """Scripts of RUN, as rules read them."""
     commands(decode(data))
@@ -189,6 +217,7 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "lint": lint,
     "planned": planned,
     "options": options,
+    "container": container,
     "shell": shell,
 }
 

@@ -129,7 +129,11 @@ def detached(entry: dict[str, Any], guard: int = 0) -> int | None:
 def refused(entry: dict[str, Any], error: OSError) -> Failed:
     """Why a mount could not be made."""
     what = entry["source"] if entry["type"] == "bind" else entry["type"]
-    return Failed(f"cannot mount {what} on {entry['destination']}: {error.strerror}")
+    owners = [option for option in entry["options"] if option.startswith(("uid=", "gid="))]
+    why = error.strerror
+    if owners and error.errno == errno.EINVAL and entry["type"] == "tmpfs":
+        why = f"the container may have no such user or group ({', '.join(owners)}): {why}"
+    return Failed(f"cannot mount {what} on {entry['destination']}: {why}")
 
 
 def _parse(options: list[str]) -> tuple[int, list[tuple[str, str | None]]]:
