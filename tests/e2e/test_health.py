@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
 from collections.abc import Iterator
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
-from support import busybox
-from support.cli import Wherry
+from support import busybox, ordinary
+from support.cli import COMMAND, Wherry
 from support.containers import boxed, state
-from support.ports import until
+from support.ports import free, until
 from support.running import processes, unique
 from wherry.oci.config import Execution, Healthcheck
 
@@ -246,6 +250,26 @@ def test_start_and_restart_wait_too(box: Wherry) -> None:
     assert health(box)["Status"] == "healthy"
 
 
+def test_a_killed_monitor_is_told(box: Wherry) -> None:
+    run(box, "true")
+    until(lambda: health(box)["Status"] == "healthy")
+    path = box.root / "containers" / inspected(box)["Id"] / "state.json"
+    os.kill(json.loads(path.read_text())["monitor"]["pid"], signal.SIGKILL)
+    until(lambda: state(box, "web").startswith("Exited (255) "))
+    assert health(box)["Status"] == "unhealthy"
+
+
+def test_who_waits_hears_of_a_killed_monitor(box: Wherry) -> None:
+    words = ("run", "-d", "--wait", "--name", "web", *QUIET, *PATIENT, "--health-cmd", "false", *FOREVER)
+    waiting = subprocess.Popen([*COMMAND, *words], env=box.environment, stderr=subprocess.PIPE)
+    until(lambda: box.ok("ps", "-q", "--filter", "health=starting") != "")
+    path = box.root / "containers" / inspected(box)["Id"] / "state.json"
+    os.kill(json.loads(path.read_text())["monitor"]["pid"], signal.SIGKILL)
+    _, said = waiting.communicate(timeout=60)
+    assert waiting.returncode == 1
+    assert said == b"error: the monitor of container web was killed, and the container with it\n"
+
+
 def test_without_a_check_it_need_only_run(box: Wherry) -> None:
     waited = box("run", "-d", "--wait", "--name", "web", *QUIET, *FOREVER)
     assert waited.code == 0
@@ -258,3 +282,26 @@ def test_one_that_is_started_again_is_waited_for(box: Wherry) -> None:
     box.ok("run", "-d", "--wait", "--name", "web", *QUIET, *words, "busybox", "sh", "-c", script)
     assert inspected(box)["RestartCount"] == 2
     assert health(box)["Status"] == "healthy"
+
+
+@pytest.mark.needs("newuidmap", "setpriv")
+def test_for_an_ordinary_user() -> None:
+    with ordinary.user() as someone:
+        root = someone.home / "store"
+        ordinary.put_busybox(someone, root, "busybox")
+        box = Wherry(root, someone.home / "docker", prefix=someone.prefix)
+        port = free()
+        once = "test -e /tmp/failed || { > /tmp/failed; exit 3; }"
+        script = f"mkdir -p /tmp/w; {once}; exec httpd -f -p 8080 -h /tmp/w"
+        words = ("--restart", "on-failure", "-p", f"{port}:8080", "-u", "web", *PATIENT)
+        check = ("--health-cmd", "wget -qO- http://127.0.0.1:8080/ 2>&1 | grep -q 404 && id -u")
+        try:
+            box.ok("run", "-d", "--wait", "--name", "web", *words, *check, "busybox", "sh", "-c", script)
+            assert health(box)["Log"][-1]["Output"] == "1000\n"
+            assert inspected(box)["RestartCount"] == 1
+            with pytest.raises(OSError, match="404"):
+                urlopen(f"http://127.0.0.1:{port}/")
+            assert box.ok("restart", "-t", "0", "--wait", "web") == "web\n"
+            assert state(box, "web").endswith(" (healthy)")
+        finally:
+            box("rm", "-f", "web")

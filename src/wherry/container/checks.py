@@ -47,6 +47,8 @@ class Checks:
         self._board.carry_out(self._hold.execute(self._order), check.begin, check.fail)
 
     def _conclude(self, result: Result) -> None:
+        if self._board.is_ending:
+            return  # what has ended the container may have ended the check
         self._condition = self._condition.after(result, self._health, self._age)
         self._changed(self._condition)
         self._wait()

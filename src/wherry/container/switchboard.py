@@ -139,6 +139,11 @@ class Switchboard:
                 client.put(kind, data)
                 client.awaits_start = False
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether the first process has ended."""
+        return self.main is None or bool(self.main.ended_at)
+
     def tell_health(self, status: str) -> None:
         """To those who await it."""
         for client in self._clients:
