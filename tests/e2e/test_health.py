@@ -97,19 +97,15 @@ def test_output_is_cut(box: Wherry) -> None:
     assert health(box)["Log"][-1]["Output"] == "\ufffd"
 
 
-def test_a_check_that_takes_too_long_is_killed_with_what_it_started(box: Wherry) -> None:
+def test_a_check_that_takes_too_long_is_a_failure(box: Wherry) -> None:
     mark = unique()
     run(box, f"echo begun; sleep {mark} & wait", "--health-timeout", "200ms")
     until(lambda: health(box)["Status"] == "unhealthy")
     assert health(box)["Log"][-1]["ExitCode"] == -1
     assert health(box)["Log"][-1]["Output"] == "Health check exceeded timeout (0.2s): begun\n"
-    box.ok("stop", "-t", "0", "web")
-    run_of_them = len(health(box)["Log"])
-    assert run_of_them >= 2
-    assert processes(mark) == []
 
 
-def test_checks_that_are_late_do_not_pile_up(box: Wherry) -> None:
+def test_a_late_check_is_killed_with_what_it_has_started(box: Wherry) -> None:
     mark = unique()
     run(box, f"sleep {mark} & sleep {mark}", "--health-timeout", "100ms")
     until(lambda: health(box)["FailingStreak"] >= 3)

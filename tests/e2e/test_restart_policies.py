@@ -159,6 +159,14 @@ def test_a_killed_monitor_is_told(box: Wherry) -> None:
     assert inspected(box)["State"]["Error"] == "its monitor was killed before it was started again"
 
 
+def test_the_patience_of_a_restart_ends_with_what_it_is_for(box: Wherry) -> None:
+    """What is to be killed after a second, where it does not end by itself, is not what comes next."""
+    run(box, "no", FOREVER)
+    until(lambda: box.ok("logs", "job") == "up\n")
+    box.ok("restart", "-t", "1", "job")
+    box.ok("exec", "job", "sleep", "1.5")
+
+
 def test_a_stopped_terminal_does_not_hold_up_the_restart(box: Wherry) -> None:
     """Somebody who is attached and does not read."""
     script = "head -c 600000 /dev/zero; exit 3"
