@@ -16,6 +16,7 @@ import pytest
 from support.cli import COMMAND, Wherry
 from support.containers import boxed, state
 from support.ports import answers, free, until
+from wherry.container import control
 
 pytestmark = pytest.mark.needs("root", "busybox")
 
@@ -37,6 +38,10 @@ def run(box: Wherry, policy: str, script: str, *words: str) -> None:
 
 def inspected(box: Wherry) -> Any:
     return json.loads(box.ok("inspect", "job"))[0]
+
+
+def folder(box: Wherry) -> str:
+    return os.path.dirname(inspected(box)["LogPath"])
 
 
 def test_on_failure_gives_up_after_so_many_restarts(box: Wherry) -> None:
@@ -82,6 +87,25 @@ def test_while_it_waits_it_is_restarting(box: Wherry) -> None:
     assert box.ok("start", "job") == "job\n"
     assert box.ok("rm", "-f", "job") == "job\n"
     assert box.ok("ps", "-aq") == ""
+
+
+def test_who_is_connected_with_the_monitor(box: Wherry) -> None:
+    """A connection is about one run; one that is made while nothing runs is about the next."""
+    run(box, "always", "sleep 0.5; exit 3", "--health-cmd", "true")
+    with control.connect(folder(box)) as connection:
+        told = control.receive(connection)
+        assert told
+        assert (told.kind, told.number) == (control.ENDED, 3)
+        assert control.receive(connection) is None
+    until(lambda: inspected(box)["State"]["Restarting"])
+    with control.connect(folder(box)) as connection:
+        control.send(connection, control.HEALTH)
+        told = control.receive(connection)
+        assert told == (control.HEALTH, b"starting")
+        told = control.receive(connection)
+        assert told
+        assert (told.kind, told.number) == (control.ENDED, 3)
+        assert control.receive(connection) is None
 
 
 @pytest.mark.parametrize("words", [["kill"], ["kill", "-s", "TERM"], ["stop", "-t", "0"]])
@@ -132,6 +156,7 @@ def test_ports_and_volumes_are_there_again(box: Wherry) -> None:
     box.ok("run", "-d", "--name", "job", "--restart", "always", *words, "busybox", "sh", "-c", script)
     until(lambda: answers(port))
     chosen = box.ok("port", "job")
+    assert len(chosen.splitlines()) >= 2
     os.kill(inspected(box)["State"]["Pid"], signal.SIGKILL)
     until(lambda: inspected(box)["RestartCount"] == 1 and answers(port))
     assert box.ok("port", "job") == chosen
