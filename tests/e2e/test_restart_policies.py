@@ -41,7 +41,7 @@ def inspected(box: Wherry) -> Any:
 
 
 def folder(box: Wherry) -> str:
-    return os.path.dirname(inspected(box)["LogPath"])
+    return os.path.dirname(str(inspected(box)["LogPath"]))
 
 
 def test_on_failure_gives_up_after_so_many_restarts(box: Wherry) -> None:
@@ -90,14 +90,18 @@ def test_while_it_waits_it_is_restarting(box: Wherry) -> None:
 
 
 def test_who_is_connected_with_the_monitor(box: Wherry) -> None:
-    """A connection is about one run; one that is made while nothing runs is about the next."""
-    run(box, "always", "sleep 0.5; exit 3", "--health-cmd", "true")
+    """A connection is about one run."""
+    run(box, "always", "sleep 0.5; exit 3")
     with control.connect(folder(box)) as connection:
         told = control.receive(connection)
         assert told
         assert (told.kind, told.number) == (control.ENDED, 3)
         assert control.receive(connection) is None
-    until(lambda: inspected(box)["State"]["Restarting"])
+
+
+def test_who_connects_while_nothing_runs(box: Wherry) -> None:
+    run(box, "always", "exit 3", "--health-cmd", "true")
+    until(lambda: inspected(box)["RestartCount"] >= 5 and inspected(box)["State"]["Restarting"])
     with control.connect(folder(box)) as connection:
         control.send(connection, control.HEALTH)
         told = control.receive(connection)
