@@ -243,9 +243,7 @@ def _is_unsettled(state: State) -> bool:
 def _ended(folder: Folder, state: State) -> State:
     """The state of a container whose monitor was killed."""
     health = state.health and state.health.ended()
-    ended = state._replace(
-        status=EXITED, monitor=None, pid=0, ports=(), places=(), freezer="", health=health
-    )
+    ended = state._replace(status=EXITED, monitor=None, pid=0, ports=(), places=(), freezer="", health=health)
     if state.status == RESTARTING:
         return ended._replace(error="its monitor was killed before it was started again")
     return ended._replace(finished=_last_sign(folder), exit_code=UNKNOWN_EXIT, error="nobody saw its end")

@@ -38,6 +38,8 @@ from wherry.container.wiring import Wiring
 from wherry.runtime.helper import Helper, Running
 from wherry.runtime.net.ports import Listener, Port, chosen, reserve
 
+_SOON = 0.01
+
 
 class End(NamedTuple):
     """How one run of the container went: its exit code, why it was killed, if it was; its seconds."""
@@ -278,7 +280,11 @@ class Monitor:
         # One that is about to be started again has ended, which is unhealthy, but starts.
         client.put(control.HEALTH, (status if self._board.main or status == NONE else STARTING).encode())
 
-    def _pause(self, client: Client, _packet: control.Packet) -> None:
+    def _pause(self, client: Client, packet: control.Packet) -> None:
+        if self._board.has_errands:
+            # A process on its way into the container, stopped half-way, could not even be given up.
+            self._board.timers.after(_SOON, partial(self._pause, client, packet))
+            return
         try:
             self._check_not_paused()
             # Written down first: who finds this monitor killed lets the processes go, which then end.

@@ -140,6 +140,11 @@ class Switchboard:
                 client.awaits_start = False
 
     @property
+    def has_errands(self) -> bool:
+        """Whether something is carried out at this time."""
+        return bool(self._errands)
+
+    @property
     def is_ending(self) -> bool:
         """Whether the first process has ended."""
         return self.main is None or bool(self.main.ended_at)
