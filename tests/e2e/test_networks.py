@@ -188,6 +188,97 @@ def test_network_of_another_container(box: Wherry) -> None:
         assert box("run", *words, "--network", "container:web", *SLEEP).code == 125
 
 
+def test_containers_come_to_networks_and_leave_them(box: Wherry) -> None:
+    box.ok("network", "create", "more")
+    box.ok("run", "-d", "--name", "web", "--network", "more", *SERVE)
+    box.ok("run", "-d", "--name", "ann", "--network", "n", *SLEEP)
+    assert sh(box, "ann", FETCH % "web") == ""
+    box.ok("network", "connect", "--alias", "anna", "more", "ann")
+    assert sh(box, "ann", FETCH % "web") == busybox.GREETING
+    assert "bytes from" in sh(box, "web", "ping -c 1 anna")
+    shown = json.loads(box.ok("network", "inspect", "more"))[0]["Containers"].values()
+    assert sorted(one["Name"] for one in shown) == ["ann", "web"]
+    again = box("network", "connect", "more", "ann")
+    assert "is connected to network more already" in again.err
+    # Nobody else asks for the first network's name server any more, so it goes with the network.
+    box.ok("network", "disconnect", "n", "ann")
+    assert box.ok("network", "rm", "n") == "n\n"
+    assert sh(box, "ann", FETCH % "web") == busybox.GREETING
+    box.ok("network", "disconnect", "more", "ann")
+    shown = sh(box, "ann", f"{FETCH % 'web'}; ls /sys/class/net")
+    assert busybox.GREETING not in shown and "eth1" not in shown
+    assert "not connected" in box("network", "disconnect", "more", "ann").err
+    box.ok("network", "disconnect", "-f", "more", "ann")
+    # What has been changed is so at the next start, too.
+    box.ok("network", "connect", "more", "ann")
+    box.ok("restart", "-t", "0", "ann")
+    assert sh(box, "ann", FETCH % "web") == busybox.GREETING
+    assert complaints(box) == ""
+
+
+def test_a_container_that_ran_alone_comes_to_a_network(box: Wherry) -> None:
+    """As root while it runs; a user's container has a user namespace of its own, and has to start again."""
+    box.ok("run", "-d", "--name", "web", "--network", "n", *SERVE)
+    box.ok("run", "-d", "--name", "ann", *SLEEP)
+    done = box("network", "connect", "n", "ann")
+    if box.prefix:
+        assert done.code == 1
+        assert "in a user namespace of its own" in done.err
+        box.ok("stop", "-t", "0", "ann")
+        box.ok("network", "connect", "n", "ann")
+        box.ok("start", "ann")
+    assert sh(box, "ann", FETCH % "web") == busybox.GREETING
+    for network in ("host", "none"):
+        box.ok("create", "--name", f"with-{network}", "--network", network, *SLEEP)
+        refused = box("network", "connect", "n", f"with-{network}")
+        assert f"it was created with --network {network}" in refused.err
+    assert box("network", "connect", "n", "ann").code == 1
+    assert box("network", "connect", "nosuch", "ann").code == 1
+    assert box("network", "connect", "--link", "a", "n", "ann").code == 1
+
+
+def test_a_new_name_is_found(box: Wherry) -> None:
+    box.ok("run", "-d", "--name", "web", "--network", "n", "--network-alias", "www", *SERVE)
+    box.ok("run", "-d", "--name", "ann", "--network", "n", *SLEEP)
+    box.ok("rename", "web", "shop")
+    script = f"{FETCH % 'shop'}; {FETCH % 'www'}; {FETCH % 'web'}"
+    assert sh(box, "ann", script) == 2 * busybox.GREETING
+    _replace_keeper(box, 2)
+    assert sh(box, "ann", script) == 2 * busybox.GREETING
+
+
+def test_what_happens_is_told(own: Wherry) -> None:
+    own.ok("network", "create", "n")
+    own.ok("run", "--rm", "--name", "ann", "--network", "n", "busybox", "true")
+    own.ok("network", "rm", "n")
+    words = ("--since", "0", "--until", "0s", "--filter", "type=network", "--format", "{{.Action}}")
+    assert own.ok("events", *words).split() == ["create", "connect", "disconnect", "destroy"]
+
+
+def test_restarted_by_policy(box: Wherry) -> None:
+    """It has its address and its names again."""
+    script = "test -e /root/once || { touch /root/once; sleep 1; exit 3; }; " + busybox.SERVE
+    box.ok(
+        "run",
+        "-d",
+        "--name",
+        "web",
+        "--network",
+        "n",
+        "--restart",
+        "on-failure",
+        "busybox",
+        "sh",
+        "-c",
+        script,
+    )
+    before = box.ok("network", "inspect", "n")
+    box.ok("run", "-d", "--name", "ann", "--network", "n", *SLEEP)
+    until(lambda: sh(box, "ann", FETCH % "web") == busybox.GREETING)
+    after = json.loads(box.ok("network", "inspect", "n"))[0]["Containers"]
+    assert json.loads(before)[0]["Containers"].items() < after.items()
+
+
 @pytest.mark.parametrize("program", ["crun", "runc"])
 def test_other_runtimes(box: Wherry, program: str) -> None:
     programs.require(program)

@@ -157,7 +157,9 @@ FAMILIES: dict[str, tuple[str, dict[str, Command]]] = {
     "network": (
         "Manage networks of containers",
         {
+            "connect": Command("networkconnect", "Connect a container to a network"),
             "create": Command("networkcreate", "Create a network for containers to find each other"),
+            "disconnect": Command("networkdisconnect", "Disconnect a container from a network"),
             "inspect": Command("networkinspect", "Show all that is known about networks, as JSON"),
             "ls": Command("networkls", "List networks"),
             "prune": Command("networkprune", "Remove the networks that no container belongs to"),

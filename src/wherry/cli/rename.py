@@ -22,4 +22,8 @@ def run(args: argparse.Namespace) -> int:
     container = containers.find(args.container)
     with container.folder.locked():
         containers.rename(container, args.name)
+        if container.spec.networks.attachments and container.is_running:
+            from wherry.container.connecting import tell
+
+            tell(container)  # others find it by its new name
     return 0

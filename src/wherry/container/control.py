@@ -12,6 +12,7 @@ The socket (SOCK_SEQPACKET) keeps packets apart; the first byte of each says wha
     `b` end it in the same way, and start it again: `s` or `f` come behind `x`
     `h` say what the health checks find     `h` starting, healthy, unhealthy or none: now and at every change
     `p` `u` pause its processes, let them go on: `d` comes when it is done, or `f`
+    `m` its name or its networks have changed, as the spec says now: `s` or `f`
     `o` part of an order (execution.py)
     `r` run what was ordered: the connection is about that process from now on, and attached to it
     `n` the connection is about the process of the session with this number
@@ -32,7 +33,7 @@ from wherry.base.tuples import NamedTuple
 
 STDIN, END_OF_STDIN, WINDOW, SIGNAL, ATTACH = b"i", b"e", b"w", b"k", b"a"
 ORDER, EXECUTE, SESSION = b"o", b"r", b"n"
-END, AGAIN, HEALTH = b"q", b"b", b"h"
+END, AGAIN, HEALTH, CHANGED = b"q", b"b", b"h", b"m"
 PAUSE, UNPAUSE = b"p", b"u"
 STDOUT, STDERR, STARTED, FAILED, ENDED, DONE = b"1", b"2", b"s", b"f", b"x", b"d"
 

@@ -57,6 +57,7 @@ class Monitor:
         self._folder = folder
         self._spec = spec
         self._wiring = Wiring(root, folder, spec, entry)
+        self._keeper = -1
         self._state = folder.state()
         self._ports: tuple[Port, ...] = ()
         self._backoff = Backoff(spec.restart)
@@ -79,7 +80,6 @@ class Monitor:
         stop_signal = signals.number_of(self._spec.stop_signal)
         self._board.on_signal(signal.SIGTERM, partial(self._end_for_good, stop_signal))
         self._board.add(starter, attached, awaits_start=True)
-        self._watch_keeper()
         end = self._live(listeners, starter, helper)
         while self._waits_for_the_next(end):
             self._hold.wait()
@@ -106,6 +106,7 @@ class Monitor:
         try:
             streams, running = self._hold.start(helper)
             try:
+                self._watch_keeper()
                 self._record_start(running, listeners)
                 if starter:
                     _check_starter(starter)
@@ -195,14 +196,17 @@ class Monitor:
         self._folder.write_state(self._state)
 
     def _watch_keeper(self) -> None:
-        """Another keeper of the networks is needed when this one is killed."""
+        """Another keeper of the networks is needed when this one is killed. The connection to it is another
+        one after each use that found it killed."""
 
         def mend() -> None:
             self._wiring.mend()
             self._watch_keeper()
 
-        if self._wiring.fileno() >= 0:
-            self._board.watch(self._wiring.fileno(), mend)
+        self._board.unwatch(self._keeper)
+        self._keeper = self._wiring.fileno()
+        if self._keeper >= 0:
+            self._board.watch(self._keeper, mend)
 
     def _fail_to_start(self, error: WherryError) -> None:
         """It has run before, and cannot be started again: so it stays as it ended."""
@@ -212,7 +216,7 @@ class Monitor:
 
     def _put_away(self) -> None:
         """Write the end down, or delete the container. Mounts and helpers are gone by now."""
-        self._board.unwatch(self._wiring.fileno())
+        self._board.unwatch(self._keeper)
         self._wiring.close()
         state = self._state._replace(status=EXITED, monitor=None)
         self._folder.write_state(state)
@@ -237,11 +241,25 @@ class Monitor:
             control.END: self._end,
             control.AGAIN: self._restart,
             control.HEALTH: self._tell_health,
+            control.CHANGED: self._change,
             control.PAUSE: self._pause,
             control.UNPAUSE: self._unpause,
         }.get(packet.kind)
         if action:
             action(client, packet)
+
+    def _change(self, client: Client, _packet: control.Packet) -> None:
+        """Somebody has given the container another name, or other networks."""
+        try:
+            spec = self._folder.spec()
+            self._wiring.change(spec)
+        except (WherryError, OSError) as error:
+            client.put(control.FAILED, failures.words(failures.told(error)))
+        else:
+            self._spec = spec
+            self._write(self._state._replace(places=self._wiring.places if self._state.pid else ()))
+            client.put(control.STARTED, json.dumps({"note": "", "session": 0}).encode())
+        self._watch_keeper()
 
     def _send_signal(self, client: Client, packet: control.Packet) -> None:
         session = client.session or self._board.main

@@ -31,7 +31,7 @@ def remove(root: str, text: str) -> Network:
             names = ", ".join(container.spec.name for container in on_it)
             raise WherryError(
                 f"network {network.name} is in use by running containers: {names or 'one that is ending'}",
-                hint="`wherry stop` stops them",
+                hint="stop them, or take them off it with `wherry network disconnect`",
             )
         networks.remove(network)
     return network

@@ -18,6 +18,7 @@ from wherry.runtime.net import connect, namespace
 from wherry.runtime.net.connect import Network
 from wherry.runtime.net.ports import Listener, release
 from wherry.runtime.runtime import Runtime
+from wherry.store import events
 
 if TYPE_CHECKING:
     from wherry.networks.membership import Membership
@@ -35,7 +36,9 @@ class Wiring:
         self._membership = entry.membership
         self._joined: dict[str, Joined] = {}
         """By the names of the networks, in the order of the container's."""
+        self._runtime: Runtime | None = None
         self._outward: Network | None = None
+        self._was_closed = False
         self._pid = 0
         self._start = ExitStack()
 
@@ -51,17 +54,25 @@ class Wiring:
         try:
             namespace.mount_at(pid, netns)
             self._start.callback(namespace.unmount, netns)
-            self._pid, self._joined = pid, {}
+            self._runtime, self._pid, self._joined = runtime, pid, {}
             for attachment in self.spec.networks.attachments:
                 self._attach(attachment)
-            self._outward = connect.connect(
-                pid, netns, listeners, etcfiles.outside_nameservers(), runtime.attend, log=2,
-                device=connect.WAY_OUT if self._joined else "", is_closed=self._is_closed(),
-            )  # fmt: skip
+            self._open(listeners)
         except OSError as error:
             raise WherryError(f"cannot connect the container's network: {error.strerror}") from None
-        self._start.callback(self._outward.end)
         self._write_etc()
+
+    def change(self, spec: Spec) -> None:
+        """The container's name or its networks are others from now on; WherryError where these cannot be."""
+        before, self.spec = self.spec, spec
+        try:
+            self._reconcile()
+        except OSError as error:
+            self.spec = before
+            raise WherryError(f"cannot connect the container's network: {error.strerror}") from None
+        except WherryError:
+            self.spec = before
+            raise
 
     @property
     def note(self) -> str:
@@ -75,9 +86,13 @@ class Wiring:
 
     def disconnect(self) -> None:
         """Undo `connect`; the places on networks are kept for the next start."""
+        if self._pid:
+            self._tell_all("disconnect")
+        if self._outward:
+            self._outward.end()
         self._start.close()
         self._start = ExitStack()
-        self._pid = 0
+        self._runtime, self._pid = None, 0
 
     def wait(self) -> None:
         """Until the way out that `disconnect` has ended is gone."""
@@ -109,6 +124,22 @@ class Wiring:
         else:
             complain("the keeper of the networks was killed: there is another")
 
+    def _reconcile(self) -> None:
+        wanted = {attachment.network: attachment for attachment in self.spec.networks.attachments}
+        for name in [name for name in self._joined if name not in wanted]:
+            self._detach(name)
+        if not self._pid:
+            return
+        for name, attachment in wanted.items():
+            if name not in self._joined:
+                self._attach(attachment)
+        if self._membership:
+            self._membership.rename(lambda joined: names_of(self.spec, wanted[joined.network.name]))
+        if self._outward and self._is_closed() != self._was_closed:
+            self._outward.close()
+            self._open(())
+        self._write_etc()
+
     def _join(self) -> Membership:
         """Come to the networks while the container runs, which is in a mode already."""
         from wherry.networks.membership import Membership
@@ -131,13 +162,45 @@ class Wiring:
         )
         netns = namespace.opened(self._pid)
         try:
-            self._joined[attachment.network] = membership.attach(wanted, netns)
+            joined = self._joined[attachment.network] = membership.attach(wanted, netns)
         finally:
             os.close(netns)
+        self._tell("connect", joined)
+
+    def _detach(self, name: str) -> None:
+        joined = self._joined.pop(name)
+        if self._membership:
+            self._membership.detach(joined.network.id)
+        self._tell("disconnect", joined)
+
+    def _open(self, listeners: Sequence[Listener]) -> None:
+        """Make the way out, where the container has one, and its ports."""
+        assert self._runtime
+        self._was_closed = self._is_closed()
+        self._outward = connect.connect(
+            self._pid,
+            self._folder.file("netns"),
+            listeners,
+            etcfiles.outside_nameservers(),
+            self._runtime.attend,
+            log=2,
+            device=connect.WAY_OUT if self._joined else "",
+            is_closed=self._was_closed,
+        )
 
     def _free_device(self) -> str:
-        taken = {joined.device for joined in self._joined.values()}
+        with open(f"/proc/{self._pid}/net/dev", encoding="ascii") as file:
+            taken = {line.partition(":")[0].strip() for line in file}
         return next(name for name in map("eth{}".format, range(len(taken) + 1)) if name not in taken)
+
+    def _tell_all(self, action: str) -> None:
+        for joined in self._joined.values():
+            self._tell(action, joined)
+
+    def _tell(self, action: str, joined: Joined) -> None:
+        network = joined.network
+        about = {"container": self.spec.id, "name": network.name, "type": "bridge"}
+        events.record(self._root, "network", action, network.id, about)
 
     def _is_closed(self) -> bool:
         """Whether it is on networks that lead nowhere, and on no other."""

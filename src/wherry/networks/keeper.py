@@ -126,7 +126,7 @@ class Keeper:
             joined = values.decode(Joined, request["endpoint"])
             self._enter(self._segment(joined.network), client.container, joined)
         elif word == "rename":
-            self._rename(client.container, request["network"], spoken(request["names"]))
+            self._rename(client.container, request["network"], tuple(request["names"]))
         elif word == "detach":
             self._detach(client.container, request["network"])
         elif word == "users":

@@ -15,6 +15,7 @@ from wherry.base.errors import Unsupported, WherryError
 from wherry.networks import packets
 from wherry.networks.links import new_namespace
 from wherry.networks.packets import Joined, Wanted
+from wherry.networks.roster import spoken
 from wherry.runtime import modes
 from wherry.runtime.init import linux
 from wherry.runtime.modes import Mode
@@ -83,8 +84,10 @@ class Membership:
     def rename(self, names: Callable[[Joined], Sequence[str]]) -> None:
         """Give the container other names on all of its networks."""
         for network, joined in self._joined.items():
-            self._joined[network] = joined._replace(names=tuple(names(joined)))
-            self._ask({"do": "rename", "network": network, "names": self._joined[network].names})
+            called = spoken(names(joined))
+            if called != joined.names:
+                self._joined[network] = joined._replace(names=called)
+                self._ask({"do": "rename", "network": network, "names": called})
 
     def detach(self, network: str) -> None:
         """Leave the network with that ID."""
