@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+from wherry.container.containers import Container
+
 
 def members(monitor: int, first: int) -> list[int]:
     """Process IDs as they are here, without those that have ended and wait for their parent; the first one's
@@ -16,6 +18,12 @@ def members(monitor: int, first: int) -> list[int]:
     depth = _depth(first)
     found = [pid for pid in _descendants(monitor) if depth and _depth(pid) >= depth]
     return sorted(found, key=lambda pid: (pid != first, pid))
+
+
+def members_of(container: Container) -> list[int]:
+    """None where the container does not run."""
+    state = container.state
+    return members(state.monitor.pid, state.pid) if state.pid and state.monitor else []
 
 
 def _depth(pid: int) -> int:

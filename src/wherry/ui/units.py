@@ -19,6 +19,15 @@ def size(count: float) -> str:
     return f"{count:.4g}{_SIZES[-1]}"
 
 
+def memory(count: float) -> str:
+    """`12.34MiB`: four digits, powers of 1024."""
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if count < 1024:
+            return f"{count:.4g}{unit}"
+        count /= 1024
+    return f"{count:.4g}PiB"
+
+
 def bytes_of(count: float) -> str:
     """`12.30MB`: two decimals, of steady width while it grows (progress of transfers)."""
     for unit in _SIZES[:-1]:

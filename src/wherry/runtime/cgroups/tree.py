@@ -51,6 +51,21 @@ def hierarchies(mounts: str, memberships: str) -> list[Hierarchy]:
     return found
 
 
+def own_of(pid: int, maker: int) -> dict[str, str]:
+    """The folders of the cgroups that a process is in and its maker is not, by what they count.
+
+    Those of version 2 count without a controller, some of it.
+    """
+    mounts = read("/proc/self/mountinfo")
+    makers = {one.top: one.own for one in hierarchies(mounts, read(f"/proc/{maker}/cgroup"))}
+    found: dict[str, str] = {}
+    for one in hierarchies(mounts, read(f"/proc/{pid}/cgroup")):
+        if makers.get(one.top) != one.own:
+            names = one.controllers if one.version == 1 else {"cpu", "memory"}
+            found |= {name: one.own for name in names if name not in found}
+    return found
+
+
 def usable() -> dict[str, int]:
     """The controllers that wherry may use here, with their cgroups' version."""
     found: dict[str, int] = {}
