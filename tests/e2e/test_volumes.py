@@ -157,6 +157,22 @@ def test_disk_usage(box: Wherry) -> None:
     assert {tuple(row[:2]) for row in rows if len(row) == 3} >= {("used", "1"), ("idle", "0")}
 
 
+def test_damaged_container_keeps_its_volumes(box: Wherry) -> None:
+    """Nobody knows which ones it has."""
+    container = box.ok("create", "-v", "data:/data", "-v", "/other", "busybox").strip()
+    box.ok("run", "--name", "job", "--network", "none", "-v", "/more", "busybox", "true")
+    spec = box.root / "containers" / container / "spec.json"
+    whole = spec.read_bytes()
+    spec.write_bytes(whole[:50])
+    for words in ("rm", "data"), ("prune", "-af"):
+        refused = box("volume", *words)
+        assert (refused.code, "spec.json is damaged" in refused.err) == (1, True)
+    assert box("rm", "-v", "job").code == 0
+    assert len(names(box)) == 3
+    spec.write_bytes(whole)
+    assert len(box.ok("volume", "prune", "-af").split("\n\n")[0].split()) == 3
+
+
 def test_volume_of_an_older_version(box: Wherry) -> None:
     """It has no record of its own."""
     box.ok("volume", "create", "data")

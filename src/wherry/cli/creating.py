@@ -70,17 +70,7 @@ def register(parser: Parser) -> None:
     add("-t", "--tty", action="store_true", help="give the process a terminal")
     add("-u", "--user", metavar="NAME|UID[:GROUP]", default="", help="the user to run as")
     add("-w", "--workdir", metavar="DIR", default="", help="the working directory")
-    for group in (
-        networking,
-        publishing,
-        mounting,
-        rights,
-        health,
-        restarting,
-        loglimits,
-        conditions,
-        providing,
-    ):
+    for group in _GROUPS:
         group.register(parser)
     add("image", metavar="IMAGE")
     add("command", metavar="COMMAND", nargs=argparse.REMAINDER)

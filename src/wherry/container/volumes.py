@@ -190,10 +190,14 @@ def folder(root: str, name: str) -> str:
 
 
 def remove_anonymous(root: str, mounts: Iterable[Volume]) -> None:
-    """Delete those of a container that is gone, but for what another container has (`--volumes-from`)."""
-    for volume in mounts:
-        if volume.anonymous:
-            remove_unused(root, volume.source)
+    """Delete those of a container that is gone, but for what another container has (`--volumes-from`).
+
+    Where it cannot be told what another one has, since its files are damaged, they stay.
+    """
+    with suppress(Corrupt):
+        for volume in mounts:
+            if volume.anonymous:
+                remove_unused(root, volume.source)
 
 
 def remove_unused(root: str, name: str) -> bool:
