@@ -215,7 +215,7 @@ def test_many_commands_at_once(somebody: Wherry) -> None:
         assert process.returncode == number
 
     def is_as_before() -> bool:
-        """But for two descriptors: what answers a command's calls (single-id) is collected by the next one."""
+        """But for two: what answers a command's calls (single-id) is collected by the next one."""
         somebody.ok("exec", "site", "true")
         return len(os.listdir(monitor)) <= open_before + 2
 
