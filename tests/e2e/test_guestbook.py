@@ -88,7 +88,7 @@ def test_a_killed_server_has_what_it_has_confirmed(somebody: Wherry, victim: str
         assert writer.stdin
         assert writer.stdout
         insert = b"INSERT INTO entry (words) VALUES ('more') RETURNING id;\n"
-        Thread(target=_feed, args=(writer.stdin, insert * 1_000_000), daemon=True).start()
+        Thread(target=_feed, args=(writer.stdin, insert * 100_000), daemon=True).start()
         confirmed = [int(writer.stdout.readline()) for _ in range(20)]
         os.kill((process_of if victim == "process" else monitor_of)(somebody, "db"), signal.SIGKILL)
         confirmed += map(int, writer.stdout.read().split())

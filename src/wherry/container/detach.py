@@ -37,10 +37,20 @@ class Keys:
 
     def take(self, data: bytes) -> bytes:
         """What of `data`, and of what was held back, is the container's."""
+        if not self._row:
+            return data
         passed = bytearray()
-        for byte in data:
-            self._step(byte, passed)
-            if self._row and self._held == len(self._row):
+        place = 0
+        while place < len(data):
+            if not self._held:
+                begin = data.find(self._row[:1], place)
+                if begin < 0:
+                    return bytes(passed + data[place:])
+                passed += data[place:begin]
+                place = begin
+            self._step(data[place], passed)
+            place += 1
+            if self._held == len(self._row):
                 self.typed = True
                 break
         return bytes(passed)
