@@ -17,7 +17,7 @@ import pytest
 
 from support import bases, cli, ordinary, programs, readme
 from support.cli import Wherry
-from support.containers import monitor_of, process_of
+from support.containers import monitor_of, process_of, processes_of
 from support.ports import free, until
 from wherry.store.store import Store
 
@@ -63,7 +63,8 @@ def test_it_is_as_its_readme_says(somebody: Wherry) -> None:
             {"-p 8000:": f"-p 127.0.0.1:{port}:", "localhost:8000": f"127.0.0.1:{port}"},
             prefix=somebody.prefix,
         )
-        assert somebody.ok("ps", "-aq") == ""
+        assert somebody.ok("ps", "-aq") == somebody.ok("volume", "ls", "-q") == ""
+        until(lambda: processes_of(somebody) == [])
     finally:
         left = somebody("ps", "-aq").out.split()
         if left:

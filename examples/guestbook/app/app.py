@@ -3,7 +3,7 @@
 from flask import Flask, request
 from psycopg_pool import ConnectionPool
 
-# Where the database is, and as whom to speak to it: PGHOST, PGUSER, PGPASSWORD, PGDATABASE.
+# The variables PGHOST, PGUSER and PGPASSWORD say where the database is, and as whom to speak to it.
 pool = ConnectionPool(min_size=1, max_size=8, timeout=3, check=ConnectionPool.check_connection, open=True)
 app = Flask(__name__)
 
