@@ -80,12 +80,15 @@ def test_a_container_becomes_an_image(made: Wherry) -> None:
     assert document["RootFS"]["Layers"][:-1] == below["RootFS"]["Layers"]
 
 
-def test_the_same_changes_are_the_same_image(box: Wherry) -> None:
-    """Whatever the day and the name."""
+def test_the_same_changes_are_the_same_image(wherry: Wherry) -> None:
+    """Whatever the day, the container's name and the mode."""
     images = set()
-    for name in ("one", "two"):
-        box.ok("run", "--network", "none", "-v", "/volume", "--name", name, "busybox", "sh", "-ec", CHANGE)
-        images.add(box.ok("commit", name))
+    for mode in MODES:
+        with boxed_in(mode, wherry) as box:
+            for name in ("one", "two") if mode == "root" else ("three",):
+                words = [*("--network", "none", "-v", "/volume", "--name", name), "busybox", "sh", "-ec"]
+                box.ok("run", *words, f"{CHANGE}; chown -h 1000:44 /data/same; chmod u+s /data/same")
+                images.add(box.ok("commit", name))
     assert len(images) == 1
 
 

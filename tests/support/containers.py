@@ -37,7 +37,7 @@ def boxed_in(mode: str, wherry: Wherry) -> Iterator[Wherry]:
     with ordinary.user(subordinate=mode == "userns") as someone:
         root = someone.home / "store"
         ordinary.put_busybox(someone, root, "busybox")
-        box = Wherry(root, someone.home / "docker", prefix=someone.prefix)
+        box = Wherry(root, someone.home / "docker", {"WHERRY_ISOLATION": mode}, someone.prefix)
         yield box
         left = box("ps", "-aq").out.split()
         if left:
