@@ -14,7 +14,7 @@ from wherry.container.changes import altered
 from wherry.container.containers import Container
 from wherry.container.state import Spec
 from wherry.layer.layers import Layers
-from wherry.oci.config import Execution, History, ImageConfig
+from wherry.oci.config import Execution, Healthcheck, History, ImageConfig
 from wherry.oci.digest import Digest
 from wherry.snapshot.altered import layer_of
 from wherry.store.store import Store
@@ -63,8 +63,16 @@ def _execution(image: Execution, spec: Spec) -> Execution:
         working_dir=spec.working_dir if image.working_dir or spec.working_dir != "/" else "",
         labels=spec.labels,
         stop_signal=spec.stop_signal,
+        healthcheck=_healthcheck(image.healthcheck, spec),
         onbuild=(),
     )
+
+
+def _healthcheck(image: Healthcheck | None, spec: Spec) -> Healthcheck | None:
+    if spec.health:
+        return Healthcheck(*(getattr(spec.health, name) for name in Healthcheck._fields))
+    # The container has none: what the image says was refused.
+    return Healthcheck(("NONE",)) if image and image.test else image
 
 
 def _command(image: Execution, spec: Spec) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from wherry.cli.parser import Parser
+from wherry.base.errors import WherryError
+from wherry.cli.parser import Parser, boolean
 from wherry.cli.tag import name
 from wherry.runtime import modes
 from wherry.store.store import Store
+
+if TYPE_CHECKING:
+    from wherry.container.containers import Container
 
 
 def register(parser: Parser) -> None:
@@ -22,6 +30,14 @@ def register(parser: Parser) -> None:
         help="a Dockerfile instruction for the image's config, such as 'CMD [\"/bin/sh\"]'; may be repeated",
     )
     add("-m", "--message", default="", help="a comment for the image's history")
+    add(
+        "-p",
+        "--pause",
+        type=boolean,
+        nargs="?",
+        const=True,
+        help="pause the container meanwhile (default: where that can be)",
+    )
     add("container", metavar="CONTAINER")
     add("name", metavar="NAME[:TAG]", nargs="?", default="")
 
@@ -34,8 +50,8 @@ def run(args: argparse.Namespace) -> int:
     tag = name(args.name) if args.name else None
     with Store.open() as store:
         container = Containers(store.root).find(args.container)
-        modes.enter(container.spec.isolation)
-        with store.lease():
+        with _still(container, args.pause), store.lease():
+            modes.enter(container.spec.isolation)
             image = commit(store, container, changes=args.change, author=args.author, message=args.message)
             if tag:
                 store.images.tag(tag, image)
@@ -43,3 +59,26 @@ def run(args: argparse.Namespace) -> int:
         events.record(container.folder, container.spec, "commit", **about)
     print(image)
     return 0
+
+
+@contextmanager
+def _still(container: Container, wanted: bool | None) -> Iterator[None]:
+    """The container's processes are stopped where they are; None: if they can be, else the user is told."""
+    from wherry.container import control
+    from wherry.container.connection import tell
+    from wherry.container.state import RUNNING
+
+    is_paused = False
+    if container.state.status == RUNNING and wanted is not False:
+        try:
+            tell(container, control.PAUSE)
+            is_paused = True
+        except WherryError as error:
+            if wanted:
+                raise
+            print(f"warning: what the container is writing may be cut off: {error.message}", file=sys.stderr)
+    try:
+        yield
+    finally:
+        if is_paused:
+            tell(container, control.UNPAUSE)

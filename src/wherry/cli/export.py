@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from wherry.base.errors import NotFound
@@ -41,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
 def _view(store: Store, name: str, platform: str | None) -> Iterator[View]:
     """Of the container of that name, else of the image: docker has containers alone."""
     from wherry.container import events
+    from wherry.container.changes import ownership
     from wherry.container.containers import Containers
     from wherry.layer.layers import Layers
     from wherry.oci.digest import Digest
@@ -62,6 +64,7 @@ def _view(store: Store, name: str, platform: str | None) -> Iterator[View]:
         return
     modes.enter(container.spec.isolation)  # it says how changes are written down
     diff_ids = store.images.get(Digest(container.spec.image)).config.diff_ids
-    with kept_view(layers, diff_ids, container.folder.file("root")) as view:
+    owners = partial(ownership, container)
+    with kept_view(layers, diff_ids, container.folder.file("root"), owners) as view:
         yield view
     events.record(container.folder, container.spec, "export")

@@ -12,9 +12,10 @@ from wherry.layer.entry import OPAQUE, WHITEOUT, Entry
 from wherry.layer.layers import Layers
 from wherry.oci.digest import Digest
 from wherry.runtime import users
+from wherry.runtime.init import linux
 from wherry.snapshot import altered as snapshots
 from wherry.snapshot.altered import Altered
-from wherry.snapshot.ownership import Ownership
+from wherry.snapshot.ownership import Ownership, read_journal
 from wherry.snapshot.view import View
 from wherry.store.store import Store
 
@@ -35,9 +36,7 @@ def altered(store: Store, container: Container, clamp: int | None = None) -> Ite
     The process must be in the container's mode (`Spec.isolation`): that says how changes are written down.
     """
     spec = container.spec
-    diff_ids = store.images.get(Digest(spec.image)).config.diff_ids
-    view = View(Layers(store), diff_ids)
-    user = users.find(spec.user, view.read_if_there("etc/passwd"), view.read_if_there("etc/group"))
+    view = View(Layers(store), store.images.get(Digest(spec.image)).config.diff_ids)
     with (
         container.folder.locked(),
         snapshots.altered(
@@ -45,10 +44,18 @@ def altered(store: Store, container: Container, clamp: int | None = None) -> Ite
             container.folder.file("root"),
             mountpoints=mountpoints(store.root, spec),
             clamp=clamp,
-            ownership=Ownership(user.uid, user.gid),
+            ownership=ownership(container, view),
         ) as found,
     ):
         yield found
+
+
+def ownership(container: Container, image: View) -> Ownership:
+    """Whose the container's files are where they cannot say it."""
+    passwd, group = image.read_if_there("etc/passwd"), image.read_if_there("etc/group")
+    user = users.find(container.spec.user, passwd, group)
+    journal = read_journal(container.folder.file("owners"))
+    return Ownership(user.uid, user.gid, journal, linux.identity)
 
 
 def changes(entries: Sequence[Entry], lower: View) -> list[Change]:

@@ -58,6 +58,8 @@ def prepared(
         yield runtime.Container(
             id=spec.id,
             rootfs=mounted.path,
+            upper=mounted.upper,
+            journal=folder.file("owners"),
             process=process,
             mounts=(*_init_mounts(spec), *_with_etc(_etc_mounts(etc or folder, spec), mounts), *ca.mounts),
             hostname="" if network == "host" else spec.hostname,

@@ -10,6 +10,7 @@
       monitor.log            the monitor's own complaints and those of its helpers; empty when all went well
       hostname hosts resolv.conf   mounted over the files of the same name in /etc: the monitor writes them
       root/                  overlay's folders: what the container changed in its image (snapshot/overlay.py)
+      owners                 in the single-id mode: of links and pipes (snapshot/ownership.py)
       netns                  where the monitor mounts its network name space, for pasta to open
 
     containers/names/<name>  a symbolic link whose text is the id: made with `create`, so a name is taken once

@@ -138,8 +138,8 @@ class Container(NamedTuple):
     attaches it to something) or the absolute path of a file that a network name space is mounted on.
     `shm_size` is in bytes. An empty `hostname` keeps the host's name. `seccomp`
     is docker's default profile, on or off, or the one whose text is `profile` (profiles.py). `upper` is
-    overlay's folder of the changes to `rootfs`; in the single-id mode `journal`, a new file, gets the owners
-    that files in it were given and cannot carry.
+    overlay's folder of the changes to `rootfs`; in the single-id mode the file `journal` gets the owners
+    that files in it were given and cannot carry, behind those that it has.
     `observed` is a new file that gets whether the container made a socket that leads to a network, and with
     `watched` what it looked at (`init/listener.py`); "" for neither. `caches` are mounts of it that other
     processes may write to at the same time; their content is no matter, but for links in them. `emulator`

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import BinaryIO, cast
 
@@ -16,6 +16,7 @@ from wherry.layer.reading import Exactly
 from wherry.layer.writer import Layer
 from wherry.oci.digest import Digest
 from wherry.snapshot.names import Contents
+from wherry.snapshot.ownership import Ownership
 from wherry.snapshot.scan import scan
 from wherry.snapshot.stub import stub_of
 from wherry.snapshot.told import Told
@@ -26,11 +27,17 @@ _TOP = Digest("")
 
 
 @contextmanager
-def kept_view(layers: Contents, diff_ids: Sequence[Digest], scratch: str) -> Iterator[View]:
+def kept_view(
+    layers: Contents,
+    diff_ids: Sequence[Digest],
+    scratch: str,
+    ownership: Callable[[View], Ownership] = lambda _: Ownership(),
+) -> Iterator[View]:
     """The image of `diff_ids` with what `Snapshotter.kept` has in `scratch`: overlay's changes, or a tree.
 
     The folder is only read. A process that still runs in it may change what is being read. The calling
-    process must be able to read it, see `runtime.modes.enter_as_user`.
+    process must be able to read it, see `runtime.modes.enter_as_user`. `ownership`, of the image, is for the
+    single-id mode.
     """
     view = View(layers, diff_ids)
     is_overlay = os.path.isdir(f"{scratch}/upper")
@@ -45,7 +52,9 @@ def kept_view(layers: Contents, diff_ids: Sequence[Digest], scratch: str) -> Ite
     with folders:
         try:
             if is_overlay:
-                changed = scan(folders, view, stub_of(view), current_form()).entries
+                changed = scan(
+                    folders, view, stub_of(view), current_form(), ownership=ownership(view)
+                ).entries
                 below: Sequence[Digest] = diff_ids
             else:
                 changed = scan(folders, View(layers, ()), stub_of(view), Told()).entries

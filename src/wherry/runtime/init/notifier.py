@@ -7,7 +7,7 @@ an attribute.
 
 The order has `answers`: the names of calls by architecture and number; `user`: uid, gid and groups that the
 container starts with; `shown`: the ids that stat(2) shows there for every file; `root`: the root filesystem;
-`upper` and `journal`: overlay's upper folder and a new file to write in, or neither.
+`upper` and `journal`: overlay's upper folder and a file to add to, or neither.
 """
 
 from __future__ import annotations

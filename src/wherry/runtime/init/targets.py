@@ -48,9 +48,7 @@ class Targets:
         self._upper = self._journal = -1
         if order.get("journal"):
             self._upper = os.open(order["upper"], os.O_PATH | os.O_DIRECTORY)
-            self._journal = os.open(
-                order["journal"], os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600
-            )
+            self._journal = os.open(order["journal"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def open(self, pid: int, target: Target) -> int:
         """A descriptor (O_PATH) of the file that is meant."""
