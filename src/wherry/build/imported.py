@@ -47,7 +47,7 @@ def import_tar(
     comment. Callers hold the store's lease.
     """
     platform = platform or platforms.host()
-    execution = changed(changes, platform, Execution())
+    execution = changed(changes, platform)
     incoming = Incoming(stream, label)
     if not incoming.is_archive:
         raise WherryError(f"{label} is not a tar archive", hint="`wherry export` writes what can be imported")
@@ -66,23 +66,25 @@ def import_tar(
     return store.images.put(config.encode())
 
 
-def changed(changes: Sequence[str], platform: Platform, execution: Execution) -> Execution:
-    """`execution` with what `changes` say; UsageError for what is no instruction of `CHANGES`."""
+def changed(changes: Sequence[str], platform: Platform, execution: Execution | None = None) -> Execution:
+    """`execution`, or else that of an image FROM scratch, with what `changes` say; UsageError for what is no
+    instruction of `CHANGES`."""
     for change in changes:
         _check(change)
-    if not changes:
-        return execution
-    dockerfile = parser.parse("\n".join((f"FROM {_BASE}", *changes, "")), "--change")
-    base = ImageConfig(platform, execution._replace(onbuild=()))
+    dockerfile = parser.parse(
+        "\n".join((f"FROM {_BASE if execution else 'scratch'}", *changes, "")), "--change"
+    )
+    given = execution or Execution()
+    base = ImageConfig(platform, given._replace(onbuild=()))
 
     def find_image(name: str, *_: object) -> Image:
-        if name != _BASE:
+        if name != _BASE or execution is None:
             raise UsageError(f"--change cannot take anything from the image {name}")
         return Image(Digest(""), base, 0, None)
 
     wanted = Wanted("", platform, scope.Arguments({}, {}), find_image)
     planned = planning.plan(dockerfile, wanted).aims[0].execution
-    return planned._replace(onbuild=(*execution.onbuild, *planned.onbuild))
+    return planned._replace(onbuild=(*given.onbuild, *planned.onbuild))
 
 
 def _check(change: str) -> None:
