@@ -143,8 +143,8 @@ def test_ready_comes_before_the_command(box: Callable[..., Box]) -> None:
         seen.append(Path(f"/proc/{pid}/status").read_text())
 
     assert made.join("touch", "/tmp/done", ready=ready).wait() == 0
-    # In the container's pid namespace: three numbers, of the machine, of the helper, of the container.
-    assert len(read_status(seen[0])["NSpid"].split()) >= 3
+    # Not in the container's pid namespace yet: two numbers, of the machine and of the helper.
+    assert len(read_status(seen[0])["NSpid"].split()) == 2
 
 
 def test_a_terminal_of_the_container_s(box: Callable[..., Box]) -> None:
@@ -181,6 +181,38 @@ def test_a_pipe_in_place_of_a_device_stops_nobody(
         with pytest.raises(WherryError):
             made.join("true", terminal=terminal)
         os.close(null)
+
+
+LOOKING = """
+while :; do
+  for p in /proc/[0-9]*; do grep -E '^(Uid|CapPrm|CapEff|CapBnd)' $p/status; done 2> /dev/null >> /tmp/seen
+done
+"""
+
+
+def test_nobody_in_the_container_ever_has_more_rights(box: Callable[..., Box], rootfs: Path) -> None:
+    """A process of the container's that may trace others gets no rights by tracing one that joins."""
+    capabilities = ("CAP_CHOWN", "CAP_SYS_PTRACE")
+    null = os.open("/dev/null", os.O_RDWR)
+    made = box()
+    container = made.container._replace(process=Process(("sh", "-c", LOOKING), capabilities=capabilities))
+    first = made.runtime.start(container, null, null, null)
+    try:
+        user = User(7, 7, (7,))
+        for number in range(40):
+            process = Process(("true",), capabilities=capabilities, user=user if number % 2 else User())
+            assert made.runtime.join(container, first, process, (null, null, null)).wait() == 0
+        seen = rootfs / "tmp/seen"
+        wait_until(lambda: "Uid:\t7" in seen.read_text())
+    finally:
+        first.kill()
+        first.wait()
+        os.close(null)
+    lines = [line.split() for line in seen.read_text().splitlines()]
+    masks = {int(line[1], 16) for line in lines if line[0].startswith("Cap") and len(line) == 2}
+    mine = 1 << 0 | 1 << 19  # CAP_CHOWN and CAP_SYS_PTRACE
+    assert mine in masks
+    assert not [mask for mask in masks if mask & ~mine], masks
 
 
 def test_it_cannot_be_looked_into_before_its_command(tmp_path: Path, rootfs: Path) -> None:

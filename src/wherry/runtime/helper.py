@@ -26,6 +26,7 @@ _HELPER_ENDED = "the helper process of the built-in runtime has ended"
 JOINING = 10.0
 """Seconds that a process may take to enter a container, whose own processes could stop it on its way."""
 _PROCESS_GROUP = 4  # PIDFD_SIGNAL_PROCESS_GROUP of pidfd_send_signal(2)
+_FAILED = struct.Struct("=ci")
 _PACKET = 64 << 10  # the longest message of a child: the mount points it made
 
 
@@ -248,15 +249,22 @@ class Helper:
                 _release(ours)
                 yield ours.fileno()
                 start = _expect_ready(ours)
+                expected = {LISTENING, BORN} if target else {LISTENING}
                 yield ours.fileno()
                 data, ancillary = _receive(ours)
-                if data == LISTENING:
-                    # Before the next message: its own calls wait for answers from now on.
-                    server = _served(_descriptor(ancillary), serve)
-                    start = start._replace(server=server, is_heard=server is not None)
+                while data in expected:
+                    expected.remove(data)
+                    if data == LISTENING:
+                        # Before the next message: its own calls wait for answers from now on.
+                        server = _served(_descriptor(ancillary), serve)
+                        start = start._replace(server=server, is_heard=server is not None)
+                    else:
+                        maker = pidfd
+                        pid, pidfd = _born(data, ancillary)
+                        os.close(maker)
                     yield ours.fileno()
-                    data, _ = _receive(ours)
-                if data:
+                    data, ancillary = _receive(ours)
+                if data or BORN in expected:
                     raise _failure(data)
             except BaseException:
                 _abandon(ours, pidfd, status)
@@ -322,10 +330,14 @@ def _sealed(program: str) -> int:
 
 
 def _expect_birth(channel: socket.socket) -> tuple[int, int]:
-    """The child's pid, from the credentials that the kernel puts on its first message, and its pidfd."""
     data, ancillary = _receive(channel)
     if not data:
         raise WherryError(_HELPER_ENDED)
+    return _born(data, ancillary)
+
+
+def _born(data: bytes, ancillary: list[tuple[int, int, bytes]]) -> tuple[int, int]:
+    """The child's pid, from the credentials that the kernel puts on a message, and its pidfd."""
     if data != BORN:
         raise _failure(data)
     messages = {kind: value for _, kind, value in ancillary}
@@ -400,5 +412,9 @@ def _descriptor(ancillary: list[tuple[int, int, bytes]]) -> int:
 def _failure(data: bytes) -> WherryError:
     if data[:1] != FAILED:
         return WherryError("the container's process ended while it was being set up")
-    message, code = marshal.loads(data[1:])
+    # It may come from a process that the container's own have got hold of: numbers and text, nothing else.
+    if len(data) < _FAILED.size:
+        return WherryError("the container's process ended while it was being set up")
+    _, code = _FAILED.unpack_from(data)
+    message = data[_FAILED.size :].decode(errors="replace")
     return ExecFailed(message, code) if code else WherryError(message)

@@ -62,7 +62,8 @@ class Native(Runtime):
             _show_ids(document, container.process)
         if self._has_one_id or container.seccomp:
             document["linux"]["wherry.filter"] = self._filters(container)
-        return partial(self._serve, container)
+        is_heard = "heard" in document["linux"].get("wherry.filter", {})
+        return partial(self._serve, container) if is_heard else None
 
     def _filters(self, container: Container) -> dict[str, bytes]:
         """`filter`, and `heard` where calls are to be answered or observed, and may be; `profile` on top of

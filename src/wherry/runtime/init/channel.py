@@ -3,8 +3,9 @@
 `born`: its credentials tell wherry the pid, and a pidfd comes with it. Then, from wherry, `go`. Then `ready`:
 the mount points made (marshal), with the terminal's master descriptor if there is one. Where calls are to be
 heard by `listener`, `listening` with the descriptor for it, or without where none is to be had. After it
-the end of the stream means that the command is being executed. At any time `failed` (marshal: message, exit
-code or 0) is the last word.
+the end of the stream means that the command is being executed. What joins a container is `born` once more
+before that, as the process that executes the command. At any time `failed` (exit code or 0, message) is the
+last word.
 """
 
 from __future__ import annotations
@@ -72,6 +73,6 @@ def exit_code(state: int) -> int:
 def fail(setup: int, message: str, code: int = 0) -> None:
     """Tell wherry why the command does not run; `code` is docker's exit code where it has one."""
     try:
-        os.write(setup, FAILED + marshal.dumps((message, code)))
+        os.write(setup, FAILED + struct.pack("=i", code) + message.encode(errors="surrogateescape"))
     except OSError:
         pass  # wherry has gone away

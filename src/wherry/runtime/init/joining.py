@@ -4,7 +4,7 @@ The order has the kinds of namespaces to enter (`wherry.join`, a mask of CLONE_N
 filter. The target's descriptors are a pidfd of the container's first process and, where its command is in a
 user namespace of its own, one of that namespace.
 
-What the container's processes could have prepared is not trusted: they see this process as soon as it is in
+What the container's processes could have prepared is not trusted: they see the process as soon as it is in
 their pid namespace, and own the files that it looks at.
 """
 
@@ -26,7 +26,39 @@ _PTMX = os.makedev(5, 2)
 
 
 def run(order: dict[str, Any], wherry: _socket.socket, setup: int, target: list[int]) -> NoReturn:
-    """Wait for a child that becomes the process: a pid namespace is entered by children alone."""
+    """Wait for the process, which is a child of this one: a pid namespace is entered by children alone.
+
+    Between the two there is one that enters the other namespaces and gives up all rights that the command is
+    not to have. So the container's processes, some of which may be allowed to trace others, see none that has
+    more than theirs. It ends when it has left the rest to its own like in the pid namespace.
+    """
+    ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    maker = linux.clone(0)
+    if not maker:
+        ours.close()
+        _enter(order, wherry, setup, target, theirs.fileno())
+    theirs.close()
+    number = ours.recv(16)
+    if not number:
+        os._exit(1)  # it has told why
+    channel.announce_birth(wherry, int(number))
+    ours.send(channel.GO)
+    linux.close_from(0)
+    os.waitpid(maker, 0)
+    _, state = os.waitpid(int(number), 0)
+    os._exit(channel.exit_code(state))
+
+
+def _enter(
+    order: dict[str, Any], wherry: _socket.socket, setup: int, target: list[int], line: int
+) -> NoReturn:
+    linux.die_with_parent()
+    channel.announce_birth(wherry)
+    process.enter_keyring()
+    if not channel.await_go(wherry):
+        os._exit(1)
+    command = order["process"]
+    process.set_score(command)
     linux.hide()  # its memory and its descriptors are the machine's until the command is executed
     try:
         linux.join(target[0], order["wherry.join"])
@@ -34,25 +66,10 @@ def run(order: dict[str, Any], wherry: _socket.socket, setup: int, target: list[
         if error.errno == errno.ESRCH:
             raise Failed("the container has ended") from None
         raise
-    pid = linux.clone(0)
-    if not pid:
-        _execute(order, wherry, setup, target[1] if len(target) > 1 else -1)
-    channel.announce_birth(wherry, pid)
-    linux.close_from(0)
-    _, state = os.waitpid(pid, 0)
-    os._exit(channel.exit_code(state))
-
-
-def _execute(order: dict[str, Any], wherry: _socket.socket, setup: int, namespace: int) -> NoReturn:
-    linux.die_with_parent()
-    os.setsid()
-    process.enter_keyring()
-    if not channel.await_go(wherry):
-        os._exit(1)
-    command = order["process"]
     console = _make_terminal(command["user"]["uid"]) if command["terminal"] else None
     channel.announce_start(wherry, [], console)
-    process.execute(command, console, order["linux"].get("wherry.filter", {}), setup, namespace)
+    namespace = target[1] if len(target) > 1 else -1
+    process.execute(command, console, order["linux"].get("wherry.filter", {}), setup, namespace, line)
 
 
 def _make_terminal(owner: int) -> int:

@@ -52,27 +52,33 @@ def enter_keyring() -> None:
 
 
 def execute(
-    process: dict[str, Any], console: int | None, seccomp: dict[str, bytes], keep: int, namespace: int = -1
+    process: dict[str, Any],
+    console: int | None,
+    seccomp: dict[str, bytes],
+    keep: int,
+    namespace: int = -1,
+    line: int = -1,
 ) -> NoReturn:
     """Execute the command; every descriptor above `keep` is closed, `keep` itself when it succeeds.
 
     `seccomp` is the `filter` put on it, an array of struct sock_filter; or `heard`, where the kernel lets
     wherry hear of calls, which is told by `keep`; and on top of it the `profile`, where there is one. With
     `wherry.shown` the user is the only one there is, and is shown by these ids. It becomes a process of the
-    user namespace `namespace`, if one is given.
+    user namespace `namespace`, if one is given. With a `line` to its parent it goes on as another process,
+    in the container's pid namespace (`descend`), when it has no more rights than the command is to have.
     """
     # No descriptor may lead out of the root any more when the folder is entered (CVE-2024-21626).
-    namespace = _close_others(keep, namespace)
+    namespace, line = _close_others(keep, namespace, line)
     user = process["user"]
     if console is None:
         _take_own_null()
         _own_pipes(user["uid"])
-    else:
-        _take_terminal()
+    elif line < 0:
+        take_terminal()
     os.umask(user.get("umask", 0o022))
     _set_limits(process["rlimits"])
-    if "oomScoreAdj" in process:
-        _set_score(process["oomScoreAdj"])
+    if line < 0:
+        set_score(process)
     entered = _enter(process["cwd"], retry=True)
     if namespace >= 0:
         linux.join(namespace, linux.CLONE_NEWUSER)  # not sooner: limits may be raised in the outer one alone
@@ -81,6 +87,10 @@ def execute(
         linux.no_new_privileges()
     shown = process.get("wherry.shown")
     if shown:
+        if line >= 0:
+            line = descend(
+                line, console
+            )  # its map of ids is written in its own /proc; all rights are one user's
         _show_as(*shown)
     profile = seccomp.get("profile", b"")
     if len(seccomp) > bool(profile):
@@ -91,6 +101,8 @@ def execute(
     _become(None if shown else user, process["capabilities"])
     if not entered:
         _enter(process["cwd"], retry=False)
+    if line >= 0:
+        descend(line, console)
     environment = dict(item.split("=", 1) for item in process["env"])
     path = _find(process["args"][0], environment.get("PATH", ""))
     if profile and is_late:
@@ -102,14 +114,34 @@ def execute(
         raise Failed(f"exec {path}: {reason}", 127 if error.errno == errno.ENOENT else 126) from None
 
 
-def _close_others(keep: int, namespace: int) -> int:
-    """Close what is above `keep`, but a namespace, which is moved down; where it is then."""
-    if namespace < 0:
-        linux.close_from(keep + 1)
-        return -1
-    os.dup2(namespace, keep + 1, inheritable=False)
-    linux.close_from(keep + 2)
-    return keep + 1
+def _close_others(keep: int, *others: int) -> list[int]:
+    """Close what is above `keep` but the others (-1: none), which are moved down; where they are then."""
+    given = [descriptor for descriptor in others if descriptor >= 0]
+    high = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, keep + 1 + len(given)) for descriptor in given]
+    for place, descriptor in enumerate(high, keep + 1):
+        os.dup2(descriptor, place, inheritable=False)
+    linux.close_from(keep + 1 + len(given))
+    places = iter(range(keep + 1, keep + 1 + len(given)))
+    return [next(places) if descriptor >= 0 else -1 for descriptor in others]
+
+
+def descend(line: int, console: int | None) -> int:
+    """Go on as a child of this process's parent, in the pid namespace that this one has entered.
+
+    Its number goes to the parent over the `line`, and it waits there for a word. -1, where the line was.
+    """
+    pid = linux.clone(linux.CLONE_PARENT)
+    if pid:
+        os.write(line, b"%d" % pid)
+        os._exit(0)
+    if not os.read(line, 1):
+        os._exit(1)
+    os.close(line)
+    linux.die_with_parent()
+    os.setsid()
+    if console is not None:
+        take_terminal()
+    return -1
 
 
 def _take_own_null() -> None:
@@ -163,7 +195,7 @@ def use_terminal(master: int, owner: int) -> int:
     return peer
 
 
-def _take_terminal() -> None:
+def take_terminal() -> None:
     set_controlling = 0x540E  # TIOCSCTTY
     fcntl.ioctl(0, set_controlling, 0)
 
@@ -179,7 +211,11 @@ def _set_limits(limits: list[dict[str, Any]]) -> None:
             raise Failed(f"cannot set {limit['type']}: {_lower(error)}") from None
 
 
-def _set_score(score: int) -> None:
+def set_score(process: dict[str, Any]) -> None:
+    """How soon the kernel kills it where memory is short, if that is said."""
+    if "oomScoreAdj" not in process:
+        return
+    score = process["oomScoreAdj"]
     try:
         file = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_NOFOLLOW)
         os.write(file, b"%d" % score)
