@@ -77,10 +77,10 @@ class Writer:
 
     def _append(self, stream: int, pieces: list[bytes]) -> None:
         now = timestamp(time.time_ns())
-        lines = [_encode(now, stream, piece) for piece in pieces]
+        lines = _encode(now, stream, pieces)
         try:
             if self._lost:
-                self._put([_encode(now, LOST, str(self._lost).encode())])
+                self._put(_encode(now, LOST, [str(self._lost).encode()]))
                 self._lost = 0
             self._put(lines)
         except OSError:
@@ -98,7 +98,7 @@ class Writer:
 
     def _fitting(self, lines: list[bytes]) -> int:
         """How many of the lines have room in the file; an empty one takes any."""
-        if not self._largest:
+        if not self._largest or self._size + sum(map(len, lines)) <= self._largest:
             return len(lines)
         size = self._size
         for index, line in enumerate(lines):
@@ -138,15 +138,24 @@ class Writer:
         os.ftruncate(self._file, self._size)
 
 
-def _encode(moment: str, stream: int, data: bytes) -> bytes:
-    text = json.dumps(data.decode("utf-8", "surrogateescape"))
-    return f'{{"time":"{moment}","stream":"{_NAMES[stream]}","data":{text}}}\n'.encode("ascii")
+def _encode(moment: str, stream: int, pieces: list[bytes]) -> list[bytes]:
+    """A line for each piece. All in one go: it takes a third of the time, and a program may write faster."""
+    if not pieces:
+        return []
+    head = f'{{"time":"{moment}","stream":"{_NAMES[stream]}","data":'
+    texts = [piece.decode("utf-8", "surrogateescape") for piece in pieces]
+    # What stands between two texts of the list ends one record and begins the next.
+    body = json.dumps(texts, separators=(f"}}\n{head}", ":"))[1:-1]
+    return f"{head}{body}}}\n".encode("ascii").splitlines(keepends=True)
 
 
 def _pieces(data: bytes) -> list[bytes]:
     """`data` cut behind every newline and every 16 KiB; the last piece is what is still open (maybe b"")."""
+    lines = data.split(b"\n")
+    if max(map(len, lines)) <= _LONGEST:
+        return [line + b"\n" for line in lines[:-1]] + lines[-1:]
     pieces = []
-    for line in data.split(b"\n"):
+    for line in lines:
         cut = [line[start : start + _LONGEST] for start in range(0, len(line), _LONGEST)] or [b""]
         pieces += cut[:-1]
         pieces.append(cut[-1] + b"\n")
@@ -174,7 +183,7 @@ def follow(
 
 def _record(line: bytes, path: str) -> Record:
     try:
-        value = json.loads(line)
+        value = json.loads(line.decode("ascii"))
         data = value["data"].encode("utf-8", "surrogateescape")
         return Record(value["time"], _NUMBERS[value["stream"]], data)
     except (ValueError, KeyError, TypeError, AttributeError):
