@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from wherry.cli import attaching, creating, waiting
@@ -40,18 +41,21 @@ def _run(args: argparse.Namespace) -> tuple[int, str, Started | None]:
     """The exit code, the ID, and what runs in the background."""
     from wherry.container.attach import attach, check_terminal
     from wherry.container.containers import Containers
+    from wherry.container.standby import stand_by
 
     wanted, manner = creating.read(args), attaching.of_streams(args)
     if not args.detach:
         check_terminal(wanted.terminal, wanted.interactive and manner.stdin)
-    container_id, root = creating.create(args, wanted), default_root()
-    try:
-        started = start(container_id, attached=args.wait or (not args.detach and manner.shows_output))
-    except BaseException:
-        from wherry.container.stop import remove
+    root, attached = default_root(), args.wait or (not args.detach and manner.shows_output)
+    with stand_by(wanted) or nullcontext() as standby:
+        container_id = creating.create(args, wanted)
+        try:
+            started = start(container_id, attached=attached, standby=standby)
+        except BaseException:
+            from wherry.container.stop import remove
 
-        remove(root, container_id, force=True, with_volumes=True)
-        raise
+            remove(root, container_id, force=True, with_volumes=True)
+            raise
     if args.detach:
         return 0, container_id, started
     code = attach(started, Containers(root).folder(container_id).path, manner)

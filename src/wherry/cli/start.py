@@ -14,6 +14,7 @@ from wherry.store.store import default_root
 
 if TYPE_CHECKING:
     from wherry.container.connection import Started
+    from wherry.container.standby import Standby
 
 
 def register(parser: Parser) -> None:
@@ -56,11 +57,11 @@ def run(args: argparse.Namespace) -> int:
     return each(args.containers, one)
 
 
-def start(container_id: str, *, attached: bool = False) -> Started:
+def start(container_id: str, *, attached: bool = False, standby: Standby | None = None) -> Started:
     """Start a container; what it has to say to the user is told."""
     from wherry.container import run as containers
 
-    started = containers.start(default_root(), container_id, attached=attached)
+    started = containers.start(default_root(), container_id, attached=attached, standby=standby)
     if started.note:
         print(f"warning: {started.note}", file=sys.stderr)
     return started

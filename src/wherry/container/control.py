@@ -13,6 +13,7 @@ The socket (SOCK_SEQPACKET) keeps packets apart; the first byte of each says wha
     `h` say what the health checks find     `h` starting, healthy, unhealthy or none: now and at every change
     `p` `u` pause its processes, let them go on: `d` comes when it is done, or `f`
     `m` its name or its networks have changed, as the spec says now: `s` or `f`
+    `c` be the monitor of this container: JSON {"root", "id", "attached"} (standby.py)
     `o` part of an order (execution.py)
     `r` run what was ordered: the connection is about that process from now on, and attached to it
     `n` the connection is about the process of the session with this number
@@ -32,6 +33,7 @@ from wherry.base import unixsockets
 from wherry.base.tuples import NamedTuple
 
 STDIN, END_OF_STDIN, WINDOW, SIGNAL, ATTACH = b"i", b"e", b"w", b"k", b"a"
+BEGIN = b"c"
 ORDER, EXECUTE, SESSION = b"o", b"r", b"n"
 END, AGAIN, HEALTH, CHANGED = b"q", b"b", b"h", b"m"
 PAUSE, UNPAUSE = b"p", b"u"

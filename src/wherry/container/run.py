@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
-from collections.abc import Sequence
 
 from wherry.base.errors import UsageError, WherryError
 from wherry.container import (
     command,
-    control,
     environment,
     events,
     health,
@@ -25,10 +22,11 @@ from wherry.container.containers import Containers
 from wherry.container.mounting import Volume
 from wherry.container.networking import CONTAINER
 from wherry.container.options import Options
+from wherry.container.standby import Standby, is_plain
 from wherry.container.state import Spec
 from wherry.networks.definition import Networks
 from wherry.runtime.conditions import checked
-from wherry.runtime.net.ports import Listener, release, reserve
+from wherry.runtime.net.ports import release, reserve
 from wherry.store.store import Store
 
 
@@ -107,8 +105,8 @@ def fill_volumes(root: str, container_id: str) -> None:
             pass
 
 
-def start(root: str, container_id: str, *, attached: bool = False) -> Started:
-    """Start a container that does not run and wait until its process does.
+def start(root: str, container_id: str, *, attached: bool = False, standby: Standby | None = None) -> Started:
+    """Start a container that does not run and wait until its process does; by `standby`, if one is there.
 
     With `attached`, everything that the process writes comes over the connection. The calling process
     must have one thread and no open store: it forks, and SQLite's locks do not survive that. Raises
@@ -121,31 +119,14 @@ def start(root: str, container_id: str, *, attached: bool = False) -> Started:
         if containers.folder(container_id).state().is_running():
             raise WherryError(f"container {spec.name} is running already")
         listeners = reserve(spec.ports)
-        ours, theirs = control.pair()
         try:
-            _fork_monitor(root, spec, theirs, attached, listeners)
+            if standby is None or not standby.suits(spec):
+                standby = Standby(spec.isolation if is_plain(spec) else None, listeners)
         finally:
-            theirs.close()
             release(listeners)
-        words = wait_for_start(ours)
-        return Started(spec.name, ours, words["note"], spec.terminal, spec.interactive)
-
-
-def _fork_monitor(
-    root: str, spec: Spec, connection: socket.socket, attached: bool, listeners: Sequence[Listener]
-) -> None:
-    """The monitor is a grandchild: it is nobody's to wait for, and its end leaves nothing behind."""
-    child = os.fork()
-    if child == 0:
-        try:
-            if os.fork() == 0:
-                from wherry.container.supervise import supervise
-
-                folder = Containers(root).folder(spec.id)
-                supervise(root, folder, spec, connection, attached, listeners)
-        finally:
-            os._exit(0)
-    os.waitpid(child, 0)
+        connection = standby.begin(root, container_id, attached)
+        words = wait_for_start(connection)
+        return Started(spec.name, connection, words["note"], spec.terminal, spec.interactive)
 
 
 def _inherited(root: str, wanted: Options) -> list[Volume]:

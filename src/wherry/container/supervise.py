@@ -1,50 +1,40 @@
 """How a monitor comes to be: a fresh child leaves its starter, and becomes the monitor of one container.
 
 Little is imported here. What takes longest is started first: the runtime's helper, an interpreter of its own,
-which comes up while this process imports what the monitor needs.
+which comes up while this process imports what the monitor needs, and its starter creates the container.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from wherry.base.errors import WherryError
-from wherry.container import failures
+from wherry.container import control, failures
 from wherry.container.complaints import complain
+from wherry.container.containers import Containers
 from wherry.container.entering import enter
-from wherry.container.state import Folder, Spec
+from wherry.container.state import Folder
+from wherry.runtime import modes
 from wherry.runtime.helper import Helper
 from wherry.runtime.net.ports import Listener
 from wherry.runtime.standing import stand_alone
 
 
-def supervise(
-    root: str,
-    folder: Folder,
-    spec: Spec,
-    starter: socket.socket,
-    attached: bool,
-    listeners: Sequence[Listener],
-) -> NoReturn:
-    """Be the monitor of `spec`; to be called in a fresh child with one thread and no open store.
-
-    `starter` is told `s` or `f`; with `attached` it also gets all output. `listeners` hold the ports.
-    """
+def supervise(isolation: str | None, starter: socket.socket, listeners: Sequence[Listener]) -> NoReturn:
+    """Be the monitor of the container that `starter` names, if it names one; see `standby.Standby`."""
     code = 1
     try:
-        stand_alone(
-            folder.file("monitor.log"), {starter.fileno(), *(item.socket.fileno() for item in listeners)}
-        )
-        entry = enter(root, folder, spec)
-        helper = Helper()
-        from wherry.container.monitor import Monitor
-
-        Monitor(root, folder, spec, entry).run(starter, attached, listeners, helper)
+        stand_alone(os.devnull, {starter.fileno(), *(item.socket.fileno() for item in listeners)})
+        helper = _come_up(isolation) if isolation is not None else None
+        packet = control.receive(starter)
+        if packet:
+            _run(json.loads(packet.data), starter, listeners, helper)
         code = 0
     except WherryError as error:
         failures.tell(starter, error)
@@ -58,6 +48,43 @@ def supervise(
         with suppress(OSError):
             sys.stderr.flush()
         os._exit(code)
+
+
+def _come_up(isolation: str) -> Helper | Exception | None:
+    """Do what needs no container. What went wrong is told when there is one."""
+    try:
+        helper = Helper() if modes.enter(isolation).may_mount else None
+        from wherry.container import monitor
+
+        del monitor  # it is imported now
+        return helper
+    except Exception as error:
+        return error
+
+
+def _run(
+    order: dict[str, Any],
+    starter: socket.socket,
+    listeners: Sequence[Listener],
+    helper: Helper | Exception | None,
+) -> None:
+    root, folder = order["root"], Containers(order["root"]).folder(order["id"])
+    _complain_to(folder)
+    if isinstance(helper, Exception):
+        raise helper
+    spec = folder.spec()
+    entry = enter(root, folder, spec)
+    helper = helper or Helper()
+    from wherry.container.monitor import Monitor
+
+    Monitor(root, folder, spec, entry).run(starter, order["attached"], listeners, helper)
+
+
+def _complain_to(folder: Folder) -> None:
+    log = os.open(folder.file("monitor.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
 
 
 def _print_trace() -> str:
