@@ -238,3 +238,33 @@ def test_a_build_with_nothing_to_do_imports_little(tmp_path: Path) -> None:
     assert not {name for name in found if name.startswith(unneeded)}
     own = [name for name in found if name.startswith("wherry.")]
     assert len(own) <= MOST_MODULES, "is every new module needed? Each takes a quarter of a millisecond"
+
+
+PARTS_OF_RUN = {
+    "starter": (105, ["cli.main", "cli.parser", "cli.run", "container.run", "container.attach"], {"ctypes"}),
+    "monitor": (140, ["container.supervise", "container.monitor", "runtime.native"], {"argparse"}),
+}
+"""The two processes of `wherry run`: how many modules of wherry they may import until the container runs, the
+modules that import all the others, and what one of them alone has to do without."""
+
+
+@pytest.mark.parametrize("part", PARTS_OF_RUN)
+def test_the_start_of_a_container_imports_little(part: str) -> None:
+    most, names, unneeded = PARTS_OF_RUN[part]
+    program = "".join(f"import wherry.{name}\n" for name in names) + "print(*sys.modules)"
+    found = set(
+        subprocess.run(
+            [sys.executable, "-I", "-S", "-c", f"import sys\nsys.path.append({str(SOURCE)!r})\n{program}"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.split()
+    )
+    assert found & (NEVER | unneeded | {"bz2", "hashlib", "lzma", "msgspec", "queue", "shutil"}) == set()
+    rare = [
+        *("build", "dockerfile", "registry", "output", "layer.apply", "layer.index", "snapshot.copy"),
+        *("runtime.chroot", "runtime.emulation", "runtime.oci", "runtime.net.forwarder"),
+    ]
+    assert not {name for name in found if name.startswith(tuple(f"wherry.{one}" for one in rare))}
+    own = [name for name in found if name.startswith("wherry.")]
+    assert len(own) <= most, "is every new module needed at each start? Each takes a quarter of a millisecond"

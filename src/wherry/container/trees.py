@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 from wherry.base.errors import WherryError
-from wherry.runtime import modes
 from wherry.store.store import remove_tree
 
 _CHUNK = 1 << 20
@@ -34,6 +33,8 @@ def _try_to_remove(path: str) -> str:
 
 
 def _remove_as_owner(path: str) -> str:
+    from wherry.runtime import modes
+
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:

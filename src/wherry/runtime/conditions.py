@@ -7,7 +7,7 @@ import resource
 
 from wherry.base.errors import Denied, UsageError
 from wherry.base.rights import has_capability
-from wherry.runtime import idmap, runtimes
+from wherry.runtime import runtimes
 from wherry.runtime.spec import Conditions, Limit, Resources
 
 _CAP_SYS_RESOURCE = 24
@@ -34,6 +34,8 @@ def _check_limit(limit: Limit) -> None:
     most = resource.getrlimit(getattr(resource, limit.name))[1]
     if most == resource.RLIM_INFINITY or 0 <= limit.hard <= most:
         return
+    from wherry.runtime import idmap
+
     if has_capability(_CAP_SYS_RESOURCE) and os.geteuid() == 0 and not idmap.in_user_namespace():
         return
     name = limit.name.removeprefix("RLIMIT_").lower()

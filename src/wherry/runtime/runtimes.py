@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from wherry.base.errors import NotFound, Unsupported
 from wherry.base.which import which
-from wherry.runtime import idmap
 from wherry.runtime.spec import NATIVE
 
 if TYPE_CHECKING:
@@ -48,6 +47,8 @@ def open_runtime(name: str, folder: str, *, may_mount: bool = True, helper: Help
         from wherry.runtime.native import Native
 
         return Native(helper)
+    from wherry.runtime import idmap
+
     if idmap.has_one_id():
         raise Unsupported(
             f"{os.path.basename(program)} cannot run a process for a user with one id",
