@@ -10,12 +10,15 @@ measurement and gone with it.
     many       50 containers started at once, and removed by one command
     memory     what holds a container, in proportional set size: what is shared counts once
     ps         a list of 500 containers that do not run
+    output     lines of 80 bytes: 1 GiB through `run`, which also writes the log; 20 MiB out of the log
+    port       256 MiB from a published port, by one connection
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -27,7 +30,7 @@ from pathlib import Path
 from bench.engines import IMAGE, Alone, Engine, Wherry, engines
 from bench.measure import Failure, Sample
 from bench.table import Case, print_head, print_row
-from support import busybox, folders, ordinary
+from support import busybox, folders, ordinary, ports
 
 _SURROUNDINGS = """
 set -e
@@ -39,6 +42,10 @@ exec "$@"
 """
 _MANY = 50
 _LISTED = 500
+_OUTPUT = 1 << 30
+_KEPT = 20 << 20
+_SERVED = 256
+"""MiB."""
 _OUTPUT = 1 << 30
 
 
@@ -97,6 +104,8 @@ def _measure(home: Path, quick: bool) -> None:
         _print_many(present, _MANY // 5 if quick else _MANY)
         whole = [engine for engine in present if not isinstance(engine, Alone)]
         _print_memory(whole)
+        _print_output(whole, _OUTPUT >> 4 if quick else _OUTPUT, 1 if quick else 3)
+        _print_port(whole, 1 if quick else 5)
         _print_list(whole, _LISTED // 10 if quick else _LISTED, 3 if quick else 10)
     finally:
         for engine in present:
@@ -167,6 +176,58 @@ def _print_memory(present: Sequence[Engine]) -> None:
             cells.append(f"{f'{sum(held) / 1e6:.1f} MB in {len(held)}':>30}")
             engine.call(engine.remove(["bench"]))
         print(f"{f'held by processes, network {network}':<48}{''.join(cells)}", flush=True)
+
+
+def _print_output(present: Sequence[Engine], size: int, times: int) -> None:
+    def lines(count: int) -> tuple[str, ...]:
+        return "sh", "-c", f"yes {'0123456789' * 7}012345678 | head -c {count}"
+
+    def passed(engine: Engine) -> Iterator[Sample]:
+        yield from (engine.call(engine.once("none", *lines(size))) for _ in range(times))
+
+    def logged(engine: Engine) -> Iterator[Sample]:
+        engine.call(engine.detached("bench", args=lines(_KEPT)))
+        engine.call([*engine.command, "wait", "bench"])
+        yield from (engine.call([*engine.command, "logs", "bench"]) for _ in range(times))
+        engine.call(engine.remove(["bench"]))
+
+    print_row(Case(f"run: {size >> 20} MiB of output", passed), present)
+    print_row(Case(f"logs: {_KEPT >> 20} MiB", logged), present)
+
+
+def _print_port(present: Sequence[Engine], times: int) -> None:
+    serve = f"dd if=/dev/zero of=/tmp/file bs=1M count={_SERVED}; exec httpd -f -p 8080 -h /tmp"
+
+    def samples(engine: Engine) -> Iterator[Sample]:
+        port = ports.free()
+        options = ["-p", f"127.0.0.1:{port}:8080"]
+        engine.call(engine.detached("bench", "default", *options, args=("sh", "-c", serve)))
+        ports.until(lambda: _fetched(port) == _SERVED << 20)
+        for _ in range(times):
+            begun = time.perf_counter()
+            _fetched(port)
+            yield Sample(time.perf_counter() - begun, 0)
+        engine.call(engine.remove(["bench"]))
+
+    print_row(Case(f"{_SERVED} MiB from a published port", samples), present)
+
+
+def _fetched(port: int) -> int:
+    """Bytes of the file that the container serves; 0 where it does not yet."""
+    size = 0
+    try:
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(b"GET /file HTTP/1.0\r\n\r\n")
+            reader = connection.makefile("rb", buffering=1 << 20)
+            if b" 200 " not in reader.readline():
+                return 0
+            while reader.readline().strip():
+                pass
+            while data := reader.read(1 << 20):
+                size += len(data)
+    except OSError:
+        return 0
+    return size
 
 
 def _proportional(pid: int) -> int:

@@ -21,6 +21,7 @@ from typing import Any
 
 from bench.measure import Failure, Sample, run
 from support import busybox, running
+from wherry.container.containers import Containers
 from wherry.container.options import Options
 from wherry.container.run import create
 from wherry.store.store import Store
@@ -53,10 +54,12 @@ class Engine(ABC):
     def once(self, network: str = "none", *args: str) -> list[str]:
         """Words that run `args`, or `true`, in a new container, which goes with it."""
 
-    def detached(self, name: str, network: str = "none", *options: str) -> list[str]:
+    def detached(
+        self, name: str, network: str = "none", *options: str, args: tuple[str, ...] = _SLEEP
+    ) -> list[str]:
         """Words that start a container that stays."""
         flags = ["run", "-d", "--name", name, *self._flags(network), *options]
-        return [*self.command, *flags, IMAGE, *_SLEEP]
+        return [*self.command, *flags, IMAGE, *args]
 
     def execute(self, name: str) -> list[str]:
         """Words that run `true` in a container that is there."""
@@ -116,9 +119,9 @@ class Wherry(Engine):
 
     def keepers(self, name: str) -> set[int]:
         found = json.loads(self.output("inspect", name))[0]["State"]
-        state = json.loads((self._root / "containers" / self._id(name) / "state.json").read_text())
-        monitor = int(state["monitor"][0])
-        return {monitor, *running.descendants(monitor)} - {int(found["Pid"])}
+        life = Containers(str(self._root)).find(name).state.monitor
+        assert life
+        return {life.pid, *running.descendants(life.pid)} - {int(found["Pid"])}
 
     def fill(self, count: int) -> None:
         with Store.open(str(self._root)) as store:
@@ -129,9 +132,6 @@ class Wherry(Engine):
         names = self.output("ps", "-aq").split()
         if names:
             self.output("rm", "-f", *names)
-
-    def _id(self, name: str) -> str:
-        return self.output("inspect", "--format", "{{.Id}}", name)
 
     def _flags(self, network: str) -> list[str]:
         runtime = [] if self._runtime == "native" else ["--runtime", self._runtime]
@@ -213,7 +213,9 @@ class Alone(Engine):
     def once(self, network: str = "none", *args: str) -> list[str]:
         return [*self.command, "run", "--bundle", f"{self._home}/once", f"bench-{os.getpid()}"]
 
-    def detached(self, name: str, network: str = "none", *options: str) -> list[str]:
+    def detached(
+        self, name: str, network: str = "none", *options: str, args: tuple[str, ...] = _SLEEP
+    ) -> list[str]:
         return [*self.command, "run", "--detach", "--bundle", f"{self._home}/stays", name]
 
     def remove(self, names: Iterable[str]) -> list[str]:
