@@ -239,6 +239,16 @@ def test_start_and_restart_wait_too(box: Wherry) -> None:
     assert health(box)["Status"] == "healthy"
 
 
+def test_start_waits_for_one_that_is_restarting(box: Wherry) -> None:
+    script = "test -e /root/well && exec sleep 1000; exit 3"
+    words = ("--restart", "always", "--health-cmd", "true", *OFTEN, "-v", "shared:/root")
+    box.ok("run", "-d", "--name", "web", *QUIET, *words, "busybox", "sh", "-c", script)
+    until(lambda: inspected(box)["RestartCount"] >= 4 and inspected(box)["State"]["Restarting"])
+    box.ok("run", "--rm", *QUIET, "-v", "shared:/root", "busybox", "touch", "/root/well")
+    assert box.ok("start", "--wait", "web") == "web\n"
+    assert health(box)["Status"] == "healthy"
+
+
 def test_a_killed_monitor_is_told(box: Wherry) -> None:
     run(box, "true")
     until(lambda: health(box)["Status"] == "healthy")

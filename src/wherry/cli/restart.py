@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
         started = restart(root, container.id, patience)
         if started.note:
             print(f"warning: {started.note}", file=sys.stderr)
-        waiting.wait(args, container.id, started)
+        waiting.wait(args, container.id, started.name, started)
         print(name, flush=True)
 
     return each(args.containers, one)

@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
         code, container_id, started = _run(args)
     if started:
         print(container_id, flush=True)
-        waiting.wait(args, container_id, started)
+        waiting.wait(args, container_id, started.name, started)
     return code
 
 

@@ -48,10 +48,8 @@ def run(args: argparse.Namespace) -> int:
         container = containers.find(name)
         if container.state.status == PAUSED:
             raise paused(container)
-        if not container.is_running:
-            waiting.wait(args, container.id, start(container.id, attached=args.wait))
-        elif args.wait:
-            waiting.wait(args, container.id, join(container))
+        started = None if container.is_running else start(container.id, attached=args.wait)
+        waiting.wait(args, container.id, container.spec.name, started)
         print(name, flush=True)
 
     return each(args.containers, one)

@@ -29,12 +29,13 @@ def check(args: argparse.Namespace, detached: bool) -> None:
         raise UsageError("--wait is for containers in the background", hint="run -d --wait")
 
 
-def wait(args: argparse.Namespace, container_id: str, started: Started) -> None:
+def wait(args: argparse.Namespace, container_id: str, name: str, started: Started | None) -> None:
     """Wait, where it is asked for; WherryError where it does not get healthy. `started` is closed here."""
     if not args.wait:
-        started.connection.close()
+        if started:
+            started.connection.close()
         return
     from wherry.container.waiting import until_healthy
 
-    if not until_healthy(default_root(), container_id, started, args.wait_timeout):
-        print(f"warning: container {started.name} has no health check to wait for", file=sys.stderr)
+    if not until_healthy(default_root(), container_id, name, started, args.wait_timeout):
+        print(f"warning: container {name} has no health check to wait for", file=sys.stderr)

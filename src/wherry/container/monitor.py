@@ -20,14 +20,13 @@ from functools import partial
 
 from wherry.base.errors import WherryError
 from wherry.base.tuples import NamedTuple
-from wherry.container import control, events, execution, failures, loglimits, signals
+from wherry.container import control, events, execution, failures, signals
 from wherry.container.complaints import complain
 from wherry.container.containers import Container
 from wherry.container.entering import Entry
 from wherry.container.health import NONE, STARTING, Condition
 from wherry.container.hold import Hold
-from wherry.container.log import Writer
-from wherry.container.loglimits import LogLimits
+from wherry.container.output import Output
 from wherry.container.removal import remove
 from wherry.container.restart import Backoff
 from wherry.container.sessions import Client
@@ -134,7 +133,7 @@ class Monitor:
 
     def _serve(self, streams: Streams, running: Running) -> None:
         """Until the container's first process has ended."""
-        log = Log(self._folder.file("log.jsonl"), self._spec.log)
+        log = Output(self._folder.file("log.jsonl"), self._spec.log)
         self._board.begin(streams, running, log.take)
         events.record_volumes(self._folder, self._spec, "mount")
         events.record(self._folder, self._spec, "start")
@@ -376,33 +375,6 @@ class Monitor:
         lasted = str(int(state.finished - state.started))
         events.record(self._folder, spec, "die", execDuration=lasted, exitCode=str(state.exit_code))
         events.record_volumes(self._folder, spec, "unmount")
-
-
-class Log:
-    """The container's log. A full disk costs log, not the container; it is said once."""
-
-    def __init__(self, path: str, limits: LogLimits) -> None:
-        self._writer = Writer(path, limits.size, limits.files) if limits.driver == loglimits.FILE else None
-        self._has_failed = False
-
-    def take(self, stream: int, data: bytes) -> None:
-        try:
-            if self._writer:
-                self._writer.write(stream, data)
-        except OSError as error:
-            self._tell(error)
-
-    def close(self) -> None:
-        try:
-            if self._writer:
-                self._writer.close()
-        except OSError as error:
-            self._tell(error)
-
-    def _tell(self, error: OSError) -> None:
-        if not self._has_failed:
-            self._has_failed = True
-            complain(f"output is missing in the log: {error.strerror}")
 
 
 def _reserve_again(spec: Spec, last: tuple[Port, ...]) -> list[Listener]:

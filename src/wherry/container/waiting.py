@@ -8,31 +8,31 @@ from contextlib import suppress
 
 from wherry.base.errors import WherryError
 from wherry.container import control, log
-from wherry.container.connection import Started, join
-from wherry.container.containers import Container, Containers
+from wherry.container.connection import Started
+from wherry.container.containers import Containers
 from wherry.container.health import HEALTHY, NONE, UNHEALTHY
-from wherry.container.state import RESTARTING
 
 _LINES = 20
 _LONGEST = 8 << 10
 _POLL = 0.05
 
 
-def until_healthy(root: str, container_id: str, started: Started, seconds: float | None) -> bool:
+def until_healthy(
+    root: str, container_id: str, name: str, started: Started | None, seconds: float | None
+) -> bool:
     """Wait for so many seconds, or for ever. Whether it has a health check; without one it need only run.
 
-    The connection of `started` is closed here. A container that has ended is still waited for where its
-    policy starts it again. WherryError where it is unhealthy, has ended, or takes too long.
+    `started`, where it has just been started, is closed here. A container that has ended is still waited for
+    where its policy starts it again. WherryError where it is unhealthy, has ended, or takes too long.
     """
     deadline = None if seconds is None else time.monotonic() + seconds
-    waiting = _Waiting(Containers(root), container_id, started.name, deadline)
-    while True:
-        status = waiting.listen(started.connection)
-        if status in (HEALTHY, NONE):
-            return status == HEALTHY
-        if status == UNHEALTHY:
-            raise waiting.unhealthy()
-        started = join(waiting.after_its_end())
+    waiting = _Waiting(Containers(root), container_id, name, deadline)
+    connection = started.connection if started else waiting.connect()
+    while not (status := waiting.listen(connection)):
+        connection = waiting.connect()
+    if status == UNHEALTHY:
+        raise waiting.unhealthy()
+    return status == HEALTHY
 
 
 class _Waiting:
@@ -60,14 +60,15 @@ class _Waiting:
                     return ""
         raise WherryError(f"the monitor of container {self._name} was killed, and the container with it")
 
-    def after_its_end(self) -> Container:
-        """The container, which its policy has started again. WherryError where none does."""
+    def connect(self) -> socket.socket:
+        """With the monitor of a container that runs, or is started again by its policy."""
         while True:
             now = self._containers.get(self._id)
             if now is None or not now.is_running:
+                self._code = now.state.exit_code if now else self._code
                 raise self._ended()
-            if now.state.status != RESTARTING:
-                return now
+            with suppress(OSError):  # it ends in this moment, for good
+                return control.connect(now.folder.path)
             if self._left() == 0:
                 raise self._late()
             time.sleep(_POLL)
