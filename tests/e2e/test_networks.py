@@ -376,6 +376,49 @@ def test_other_names_are_asked_of_the_hosts_name_servers(own: Wherry, tmp_path: 
         assert conf == "search a.test b.test\noptions use-vc\nnameserver 192.0.2.9\n"
 
 
+ASK_BY_TCP = """
+import socket, struct, sys
+def question(name):
+    labels = b"".join(bytes([len(part)]) + part.encode() for part in name.split("."))
+    return struct.pack("!6H", 9, 256, 1, 0, 0, 0) + labels + b"\\0" + struct.pack("!HH", 1, 1)
+def framed(message):
+    return struct.pack("!H", len(message)) + message
+connection = socket.create_connection((sys.argv[1], 53), timeout=20)
+whole = b"".join(framed(question(name)) for name in sys.argv[2:])
+connection.sendall(whole[:5])
+connection.sendall(whole[5:])
+with connection.makefile("rb") as answers:
+    for name in sys.argv[2:]:
+        answer = answers.read(int.from_bytes(answers.read(2), "big"))
+        print(name, answer[3] & 15, socket.inet_ntoa(answer[-4:]) if answer[7] else "nothing")
+    connection.sendall(framed(b"no question"))
+    print(answers.read())
+"""
+
+
+@pytest.mark.needs("ip", "nsenter")
+def test_names_by_tcp(own: Wherry, tmp_path: Path) -> None:
+    """Several questions in one go are answered in their order; what is no question ends the connection."""
+    own.ok("network", "create", "--subnet", "10.66.0.0/24", "n")
+    with machine(tmp_path) as prefix:
+        there = Wherry(own.root, tmp_path / "docker", prefix=prefix)
+        there.ok("run", "-d", "--name", "web", "--network", "n", *SLEEP)
+        pid = own.ok("inspect", "-f", "{{.State.Pid}}", "web").strip()
+        words = ["nsenter", "-t", pid, "-n", sys.executable, "-c", ASK_BY_TCP, "10.66.0.1"]
+        names = ["web", "away.test", "no.test", "web.n"]
+        shown = subprocess.run([*words, *names], capture_output=True, text=True, check=True).stdout
+        # Who asks from an address of nobody's is refused.
+        alone = ["nsenter", "-t", pid, "-n", "ip", "address", "add", "10.66.0.99/24", "dev", "eth0"]
+        subprocess.run(alone, check=True)
+        stranger = ASK_BY_TCP.replace("timeout=20", "source_address=('10.66.0.99', 0)")
+        refused = subprocess.run([*words[:6], stranger, "10.66.0.1", "web"], capture_output=True, text=True)
+        there.ok("rm", "-f", "web")
+    assert shown.splitlines() == [
+        "web 0 10.66.0.2", "away.test 0 192.0.2.54", "no.test 3 nothing", "web.n 0 10.66.0.2", "b''",
+    ]  # fmt: skip
+    assert refused.stdout.splitlines()[0] == "web 5 nothing"
+
+
 def test_networks_are_listed_inspected_and_removed(own: Wherry) -> None:
     own.ok("network", "create", "--label", "a=b", "one")
     own.ok("network", "create", "two")
