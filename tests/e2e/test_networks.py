@@ -298,6 +298,13 @@ def test_addresses_and_names_that_are_asked_for(own: Wherry) -> None:
     chosen = subnet.replace("/64", "") + "77"
     place = f"name=n,alias=one,alias=two,ip=10.77.0.7,ip6={chosen},mac-address=02:00:00:00:00:77"
     own.ok("run", "-d", "--name", "web", "--network", place, *SERVE)
+    told = json.loads(own.ok("inspect", "web"))[0]
+    assert told["HostConfig"]["NetworkMode"] == "n"
+    place = told["NetworkSettings"]["Networks"]["n"]
+    assert (place["IPAddress"], place["IPPrefixLen"]) == ("10.77.0.7", 24)
+    assert (place["GlobalIPv6Address"], place["MacAddress"]) == (chosen, "02:00:00:00:00:77")
+    assert place["DNSNames"] == ["web", "one", "two", told["Id"][:12]]
+    assert own.ok("ps", "--format", "{{.Networks}}") == "n\n"
     shown = sh(own, "web", "ip address show eth0")
     assert "10.77.0.7/24" in shown and f"{chosen}/64" in shown and "02:00:00:00:00:77" in shown
     script = f"{FETCH % 'one'}; {FETCH % 'two'}; {FETCH % f'[{chosen}]'}; ip address show eth0; nslookup one"

@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 from wherry.cli import facts
-from wherry.container import loglimits
+from wherry.container import loglimits, networking
 from wherry.container.containers import Container
 from wherry.container.health import Condition, Health
 from wherry.container.log import timestamp
 from wherry.container.loglimits import LogLimits
+from wherry.container.networking import Attachment
 from wherry.container.state import PAUSED, RESTARTING
 from wherry.oci.config import Execution, Healthcheck
 from wherry.runtime.net.ports import Port
@@ -74,7 +75,7 @@ def container(store: Store, item: Container) -> dict[str, Any]:
         "RestartCount": state.restarts,
         "HostConfig": {
             "LogConfig": _log_config(spec.log),
-            "NetworkMode": spec.network,
+            "NetworkMode": networking.names(spec.network, spec.networks)[0],
             "PortBindings": _bindings(spec.ports),
             "RestartPolicy": {"Name": spec.restart.name, "MaximumRetryCount": spec.restart.retries},
             "AutoRemove": spec.remove,
@@ -95,7 +96,10 @@ def container(store: Store, item: Container) -> dict[str, Any]:
             "StopSignal": spec.stop_signal,
             **({"Healthcheck": _healthcheck(spec.health)} if spec.health else {}),
         },
-        "NetworkSettings": {"Ports": _ports(spec.exposed, state.ports)},
+        "NetworkSettings": {
+            "Ports": _ports(spec.exposed, state.ports),
+            "Networks": _networks(item),
+        },
     }
 
 
@@ -177,6 +181,29 @@ def _bindings(ports: tuple[Port, ...]) -> dict[str, list[dict[str, str]]]:
 def _ports(exposed: tuple[str, ...], ports: tuple[Port, ...]) -> dict[str, list[dict[str, str]] | None]:
     """Published ports with their numbers, and exposed ones that are not published."""
     return {**dict.fromkeys(exposed), **_bindings(ports)}
+
+
+def _networks(item: Container) -> dict[str, dict[str, Any]]:
+    """Those that the container belongs to, by name; where it is on them while it runs."""
+    return {attachment.network: _place(item, attachment) for attachment in item.spec.networks.attachments}
+
+
+def _place(item: Container, attachment: Attachment) -> dict[str, Any]:
+    spec = item.spec
+    place = next((one for one in item.state.places if one.network == attachment.network), None)
+    addresses = [one.partition("/") for one in place.addresses] if place else []
+    first, second = [*addresses, ("", "", ""), ("", "", "")][:2]
+    return {
+        "Aliases": list(attachment.aliases),
+        "NetworkID": place.id if place else "",
+        "Gateway": place.gateway if place else "",
+        "IPAddress": first[0],
+        "IPPrefixLen": int(first[2] or 0),
+        "GlobalIPv6Address": second[0],
+        "GlobalIPv6PrefixLen": int(second[2] or 0),
+        "MacAddress": place.mac if place else "",
+        "DNSNames": list(networking.called(spec.id, spec.name, spec.hostname, attachment)),
+    }
 
 
 def _mount(store: Store, volume: dict[str, Any]) -> dict[str, Any]:

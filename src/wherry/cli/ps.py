@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from wherry.cli.parser import Parser
+from wherry.container import networking
 from wherry.store.store import default_root
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def _row(container: Container, whole: bool) -> dict[str, str]:
         "Names": spec.name,
         "Labels": ",".join(f"{key}={value}" for key, value in spec.labels),
         "Mounts": ",".join(mounts),
-        "Networks": spec.network,
+        "Networks": ",".join(networking.names(spec.network, spec.networks)),
     }
 
 

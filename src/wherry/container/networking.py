@@ -74,11 +74,22 @@ def parse(word: str) -> tuple[str, Attachment | None]:
     return DEFAULT, Attachment(word)
 
 
+def names(network: str, networks: Networks) -> list[str]:
+    """The networks of a container, as people call them: what `--network` was told."""
+    return [attachment.network for attachment in networks.attachments] or [network]
+
+
+def called(container_id: str, name: str, hostname: str, attachment: Attachment) -> tuple[str, ...]:
+    """The names by which others on a network find a container, as docker has them."""
+    own = () if hostname == container_id[:12] else (hostname,)
+    return (name, *attachment.aliases, container_id[:12], *own)
+
+
 def check(network: str, networks: Networks) -> None:
     """UsageError where values, or two of them together, cannot be."""
-    names = [attachment.network for attachment in networks.attachments]
-    for name in names:
-        if names.count(name) > 1:
+    found = [attachment.network for attachment in networks.attachments]
+    for name in found:
+        if found.count(name) > 1:
             raise UsageError(f"--network {name} is given twice")
     for attachment in networks.attachments:
         check_aliases(attachment.aliases)

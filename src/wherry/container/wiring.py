@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from wherry.base.errors import WherryError
+from wherry.container import networking
 from wherry.container.complaints import complain
 from wherry.container.entering import Entry
 from wherry.container.networking import Attachment, Place
@@ -134,7 +135,7 @@ class Wiring:
             if name not in self._joined:
                 self._attach(attachment)
         if self._membership:
-            self._membership.rename(lambda joined: names_of(self.spec, wanted[joined.network.name]))
+            self._membership.rename(lambda joined: self._called(wanted[joined.network.name]))
         if self._outward and self._is_closed() != self._was_closed:
             self._outward.close()
             self._open(())
@@ -156,7 +157,7 @@ class Wiring:
         wanted = Wanted(
             attachment.network,
             self._free_device(),
-            names_of(self.spec, attachment),
+            self._called(attachment),
             attachment.addresses,
             attachment.mac,
         )
@@ -188,6 +189,9 @@ class Wiring:
             is_closed=self._was_closed,
         )
 
+    def _called(self, attachment: Attachment) -> tuple[str, ...]:
+        return networking.called(self.spec.id, self.spec.name, self.spec.hostname, attachment)
+
     def _free_device(self) -> str:
         with open(f"/proc/{self._pid}/net/dev", encoding="ascii") as file:
             taken = {line.partition(":")[0].strip() for line in file}
@@ -215,12 +219,6 @@ class Wiring:
         else:
             own = [self._outward.address] if self._outward.address else []
             write_etc(self._folder, self.spec, own, self._outward.nameservers)
-
-
-def names_of(spec: Spec, attachment: Attachment) -> tuple[str, ...]:
-    """The names by which others on a network find a container, as docker has them."""
-    own = () if spec.hostname == spec.id[:12] else (spec.hostname,)
-    return (spec.name, *attachment.aliases, spec.id[:12], *own)
 
 
 def _place(joined: Joined) -> Place:
