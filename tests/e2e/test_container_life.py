@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -153,6 +154,19 @@ def test_restart_stops_and_starts(box: Wherry) -> None:
     box.ok("stop", "passing")
     assert box("restart", "passing").code == 1
     assert box.ok("ps", "-aq", "--filter", "name=passing") == ""
+
+
+def test_a_signal_in_place_of_the_containers_own(box: Wherry) -> None:
+    script = "trap 'exit 6' USR1; trap 'exit 5' TERM; echo up; while :; do sleep 0.05; done"
+    box.ok("run", "-d", "--name", "web", *QUIET, "busybox", "sh", "-c", script)
+    until(lambda: box.ok("logs", "web") == "up\n")
+    assert box.ok("restart", "-s", "USR1", "web") == "web\n"
+    until(lambda: box.ok("logs", "web") == "up\nup\n")
+    assert box.ok("stop", "--signal", "SIGUSR1", "web") == "web\n"
+    assert state(box, "web").startswith("Exited (6) ")
+    assert "invalid signal: NOISE" in box("stop", "-s", "NOISE", "web").err
+    events = box.ok("events", "--since", "1h", "--until", "0s", "--filter", "event=die", "--format", "json")
+    assert [json.loads(line)["Actor"]["Attributes"]["exitCode"] for line in events.splitlines()] == ["6", "6"]
 
 
 def test_rename(box: Wherry) -> None:

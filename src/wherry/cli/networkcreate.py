@@ -18,6 +18,7 @@ _REFUSED = {
     "config_only": "there is one machine",
     "ingress": "there is no swarm",
     "ipam_opt": "addresses are wherry's own to give",
+    "ipv4": "every network has IPv4 addresses; --ipv6 gives it others too",
     "scope": "there is one machine",
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from wherry.cli.parser import Parser
+from wherry.cli.refused import REFUSED
 from wherry.cli.several import each
 from wherry.store.store import default_root
 
@@ -13,6 +14,7 @@ def register(parser: Parser) -> None:
     add = parser.add_argument
     add("-f", "--force", action="store_true", help="end the container first where it still runs")
     add("-v", "--volumes", action="store_true", help="remove its anonymous volumes too")
+    parser.refused = dict.fromkeys(("-l", "--link"), REFUSED["--link"])
     add("containers", metavar="CONTAINER", nargs="+")
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from wherry.container.connection import Started
     from wherry.container.standby import Standby
 
+_CHECKPOINTS = "processes cannot be kept on disk; pause keeps them in memory"
+
 
 def register(parser: Parser) -> None:
     add = parser.add_argument
@@ -23,6 +25,7 @@ def register(parser: Parser) -> None:
     add("-i", "--interactive", action="store_true", help="pass stdin on")
     attaching.register(parser)
     waiting.register(parser)
+    parser.refused = dict.fromkeys(("--checkpoint", "--checkpoint-dir"), _CHECKPOINTS)
     add("containers", metavar="CONTAINER", nargs="+")
 
 

@@ -21,15 +21,15 @@ GRACE = 10.0
 _POLL = 0.02
 
 
-def stop(root: str, name: str, seconds: float | None = None) -> None:
+def stop(root: str, name: str, seconds: float | None = None, number: int | None = None) -> None:
     """Send the stop signal, after `seconds` SIGKILL (never, where it is negative), and wait for the end.
 
-    None is the container's own time, of `--stop-timeout`. A container that does not run is no error. NotFound
-    where there is none of that name.
+    None is the container's own time, of `--stop-timeout`, and its own signal. A container that does not run
+    is no error. NotFound where there is none of that name.
     """
     container = Containers(root).find(name)
     if container.is_running:
-        _end(root, container, signals.number_of(container.spec.stop_signal), _patience(container, seconds))
+        _end(root, container, _stop_signal(container, number), _patience(container, seconds))
         events.record(container.folder, container.spec, "stop")
 
 
@@ -62,7 +62,7 @@ def wait(root: str, name: str) -> int:
     return container.state.exit_code
 
 
-def restart(root: str, name: str, seconds: float | None = None) -> Started:
+def restart(root: str, name: str, seconds: float | None = None, number: int | None = None) -> Started:
     """As `stop`, then start it; one that does not run is started.
 
     The container's monitor does it where there is one: a container with --rm is not gone in between.
@@ -70,8 +70,7 @@ def restart(root: str, name: str, seconds: float | None = None) -> Started:
     container = Containers(root).find(name)
     started = None
     if container.is_running:
-        number = signals.number_of(container.spec.stop_signal)
-        started = again(container, number, _patience(container, seconds))
+        started = again(container, _stop_signal(container, number), _patience(container, seconds))
     if started is None:
         _wait_for_state(root, container)
         started = start(root, Containers(root).find(container.id).id)
@@ -97,6 +96,10 @@ def remove(root: str, name: str, *, force: bool = False, with_volumes: bool = Fa
     except FileNotFoundError:
         # It was started with --rm, and is gone with its end.
         return
+
+
+def _stop_signal(container: Container, number: int | None) -> int:
+    return signals.number_of(container.spec.stop_signal) if number is None else number
 
 
 def _patience(container: Container, seconds: float | None) -> float:
