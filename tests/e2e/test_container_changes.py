@@ -7,9 +7,11 @@ import json
 import subprocess
 import tarfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from support import ordinary
 from support.cli import Wherry
 from support.containers import MODES, boxed, boxed_in, state
 from support.ports import until
@@ -251,3 +253,23 @@ def test_files_that_a_layer_cannot_hold(box: Wherry) -> None:
     assert box.ok("diff", "made") == "A /.wh.bin\n"
     done = box("commit", "made")
     assert (done.code, "'.wh.bin'" in done.err) == (1, True), done.err
+
+
+def test_who_keeps_his_number_is_not_in_the_image(wherry: Wherry) -> None:
+    """`--userns keep-id` makes whoever runs a container its user."""
+    with boxed_in("userns", wherry) as box:
+        words = ["--userns", "keep-id", "--network", "none", "--name", "made", "busybox", "sh", "-c"]
+        box.ok("run", *words, "id -u > /tmp/mine")
+        assert box.ok("diff", "made") == "C /tmp\nA /tmp/mine\n"
+        box.ok("commit", "made", "image")
+        shown = box.ok("run", "--rm", "--network", "none", "image", "sh", "-c", "stat -c %u /tmp/mine; id -u")
+        assert shown == f"{ordinary.UID}\n0\n"
+        own = box.root.parent / "own"
+        own.write_text("mine")
+        ordinary.hand_over(own)
+        box.ok("cp", "-a", own, "made:/tmp")
+        box.ok("cp", "-a", "made:/tmp/own", f"{own}-again")
+        assert Path(f"{own}-again").stat().st_uid == ordinary.UID
+        with_owner = box.ok("cp", "made:/tmp", "-").encode()
+        with tarfile.open(fileobj=io.BytesIO(with_owner)) as tar:
+            assert {item.uid for item in tar if item.isfile()} == {ordinary.UID}

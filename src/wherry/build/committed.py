@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from wherry.base.rights import file_owner
 from wherry.build import times
 from wherry.build.imported import changed
 from wherry.container.changes import altered
@@ -16,6 +17,7 @@ from wherry.container.state import Spec
 from wherry.layer.layers import Layers
 from wherry.oci.config import Execution, Healthcheck, History, ImageConfig
 from wherry.oci.digest import Digest
+from wherry.runtime import modes
 from wherry.snapshot.altered import layer_of
 from wherry.store.store import Store
 
@@ -54,7 +56,7 @@ def _execution(image: Execution, spec: Spec) -> Execution:
     anonymous = (volume.target for volume in spec.volumes if volume.anonymous)
     published = (f"{port.container}/{port.protocol}" for port in spec.ports)
     return image._replace(
-        user=spec.user,
+        user=_user(image, spec),
         exposed_ports=tuple(dict.fromkeys((*spec.exposed, *published))),
         env=spec.env,
         entrypoint=entrypoint or None,
@@ -66,6 +68,12 @@ def _execution(image: Execution, spec: Spec) -> Execution:
         healthcheck=_healthcheck(image.healthcheck, spec),
         onbuild=(),
     )
+
+
+def _user(image: Execution, spec: Spec) -> str:
+    """With `--userns keep-id` whoever ran it, if nobody else was named: that is no affair of the image's."""
+    uid, gid = file_owner()
+    return image.user if spec.isolation == modes.KEEP_ID and spec.user == f"{uid}:{gid}" else spec.user
 
 
 def _healthcheck(image: Healthcheck | None, spec: Spec) -> Healthcheck | None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from typing import BinaryIO, Protocol
 
 from wherry.base.errors import Denied, WherryError
 from wherry.base.paths import Root
+from wherry.base.rights import file_owner
 from wherry.base.tuples import NamedTuple
 from wherry.container import places
 from wherry.container.laying import Face, Laying
@@ -53,7 +55,7 @@ def copy_in(source: Place, seen: Seen, target: Place, *, keep: bool, follow: boo
 def copy_out(seen: Seen, source: Place, target: Place, *, keep: bool, follow: bool, is_root: bool) -> Copied:
     """Copy what is in a container to this machine. `is_root`: whether the user is; none else can `keep` what
     does not belong to him."""
-    face = (_as_it_is if is_root else _own) if keep else _of_user
+    face = _as_it_is if keep and is_root else partial(_own if keep else _of_user, file_owner())
     with Root("/", follow=True) as machine:
         return _copy(seen, source, Seen(machine, True), target, face, follow)
 
@@ -150,12 +152,12 @@ def _of_root(entry: Entry) -> Entry:
     return _plain(entry)._replace(uid=0, gid=0)
 
 
-def _of_user(entry: Entry) -> Entry:
-    return _plain(entry)._replace(uid=os.geteuid(), gid=os.getegid())
+def _of_user(user: tuple[int, int], entry: Entry) -> Entry:
+    return _plain(entry)._replace(uid=user[0], gid=user[1])
 
 
-def _own(entry: Entry) -> Entry:
-    if (entry.uid, entry.gid) != (os.geteuid(), os.getegid()):
+def _own(user: tuple[int, int], entry: Entry) -> Entry:
+    if (entry.uid, entry.gid) != user:
         raise Denied(
             f"cannot give {entry.path} to its owner, {entry.uid}:{entry.gid}: only root can",
             hint="without -a it is yours; an archive, `wherry cp CONTAINER:PATH -`, says whose it is",
