@@ -353,3 +353,74 @@ def test_set_user_id_programs_of_the_host(place: Place) -> None:
         assert result == (0 if place.is_root else errno.EACCES)
         result = int(place.sh(script, *words, "--security-opt", "no-new-privileges"))
         assert result == (0 if place.is_root and user == "root" else errno.EACCES)
+
+
+def test_links_of_an_image_lead_nowhere_outside(place: Place, treasure: Treasure) -> None:
+    """In the places of what every container is given, and on the way to what its user asks for."""
+    out = treasure.folder
+    lines = [
+        "FROM busybox",
+        f"RUN for f in hosts hostname resolv.conf passwd.d; do ln -sf {out}/secret /etc/$f; done",
+        f"RUN ln -s {out} /away && ln -s /proc/1/root{out} /proc-away && ln -s ../../../../../.. /up",
+        f"VOLUME {out}/volume",
+    ]
+    context = write_files(place.home / "links", {"Dockerfile": "\n".join(lines) + "\n"})
+    place.wherry.ok("build", "-t", "links", context)
+    words = ["run", "--rm", "--network", "none", "-v", "data:/away/volume", "-v", f"/up{out}/anonymous"]
+    words += ["--tmpfs", f"/up{out}/tmpfs", "--device", "/dev/urandom:/away/device", "-w", "/proc-away/made"]
+    script = "cat /etc/hosts /etc/hostname /etc/resolv.conf; ls -d /away/volume /away/device; true"
+    printed = ""
+    for some in (words, words[:-2], [*words[:4], "-w", "/away/made"]):
+        done = place.wherry(*some, "links", "sh", "-c", script)
+        assert done.code in (0, 125, 126, 127), done.err
+        printed += done.out + done.err
+    assert "/away/device" in printed
+    assert treasure.is_safe_from(printed)
+
+
+NUMBERS = """
+max:x:4294967295:4294967295::/:/bin/sh
+wrapped:x:4294967296:4294967296::/:/bin/sh
+negative:x:-1:-1::/:/bin/sh
+long:x:99999999999999999999999999:0::/:/bin/sh
+digits:x:１:1::/:/bin/sh
+good:x:1001:1001::/tmp:/bin/sh
+""".lstrip()
+
+
+def test_numbers_of_users_that_mean_others(place: Place) -> None:
+    """No name and no number becomes root by being too large, negative or written in other digits."""
+    lines = "FROM busybox\nCOPY passwd /etc/passwd\n"
+    context = write_files(place.home / "numbers", {"Dockerfile": lines, "passwd": NUMBERS})
+    place.wherry.ok("build", "-t", "numbers", context)
+    run = ("run", "--rm", "--network", "none")
+    assert place.wherry.ok(*run, "-u", "good", "numbers", "id", "-u") == "1001\n"
+    for user in ("max", "wrapped", "negative", "long", "digits", "4294967295", "4294967296", "-1", "１"):
+        done = place.wherry(*run, f"--user={user}", "numbers", "id", "-u")
+        assert (done.code, done.out) == (125, ""), user
+
+
+RECIPE = """\
+FROM busybox
+RUN echo appgroup:x:1001: >> /etc/group && echo logs:x:44:appuser >> /etc/group && \\
+    echo appuser:x:1001:1001::/home/appuser:/bin/sh >> /etc/passwd && \\
+    mkdir /home/appuser && chown appuser:appgroup /home/appuser
+WORKDIR /app
+COPY --chown=appuser:appgroup app.sh ./
+RUN mkdir data && chown -R appuser:appgroup data && chmod 700 data
+USER appuser
+CMD ["sh", "./app.sh"]
+"""
+
+
+def test_the_guides_non_root_recipe(place: Place) -> None:
+    """A user with a home and groups of the image's, who writes to what is his and to nothing else."""
+    script = (
+        "id -u; id -G; echo $HOME; touch data/x ~/x && echo written; (echo x > /etc/passwd) 2>&1 | tail -c 18"
+    )
+    context = write_files(place.home / "recipe", {"Dockerfile": RECIPE, "app.sh": script})
+    place.wherry.ok("build", "-t", "recipe", context)
+    shown = place.wherry.ok("run", "--rm", "--network", "none", "recipe").splitlines()
+    assert (shown[0], shown[2], shown[3]) == ("1001", "/home/appuser", "written")
+    if place.mode != "single-id":
+        assert (set(shown[1].split()), shown[4]) == ({"1001", "44"}, "Permission denied")
