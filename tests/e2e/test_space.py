@@ -102,7 +102,7 @@ def test_df_says_what_du_says_and_prune_frees_what_it_says(place: Place) -> None
     assert near(promised, freed), (rows, freed)
     assert near(bytes_of(said), freed)
     stopped, volume = rows["Containers"][1], rows["Local Volumes"][0]
-    assert stopped > volume > 0
+    assert min(stopped, volume) > 2_000_000  # each has a copy of big.bin
     builder.ok("rm", "one")
     assert near(before - freed - du(builder), stopped)
 
