@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from wherry.base.errors import NotFound, UsageError, WherryError
-from wherry.cli import documents
+from wherry.cli import containerdocument, documents
 from wherry.cli.several import each
 from wherry.container.containers import Containers
 from wherry.oci import platform as platforms
@@ -23,6 +23,7 @@ def register(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--platform", metavar="OS/ARCH", help="the image for this platform, where a name has several"
     )
+    parser.add_argument("-s", "--size", action="store_true", help="Of containers: what they have written too")
     parser.add_argument("--type", default="", help=f"Look only for one kind: {', '.join(_TYPES)}")
 
 
@@ -41,11 +42,24 @@ def run(args: argparse.Namespace) -> int:
     found: list[dict[str, Any]] = []
     with Store.open() as store:
         code = each(args.names, lambda name: found.append(_document(store, name, kind, platform)))
+        if args.size:
+            _add_sizes(store, found)
     if not args.format:
         print(format.pretty(found), end="")
     for document in found if args.format else ():
         print(format.document(args.format, document), end="")
     return code
+
+
+def _add_sizes(store: Store, found: list[dict[str, Any]]) -> None:
+    from wherry.cli.containersizes import sizes
+
+    known = sizes(
+        store, [one for document in found if (one := Containers(store.root).get(document.get("Id", "")))]
+    )
+    for document in found:
+        if document.get("Id") in known:
+            document["SizeRw"], document["SizeRootFs"] = known[document["Id"]]
 
 
 def _document(store: Store, name: str, kind: str, platform: Platform | None) -> dict[str, Any]:
@@ -54,7 +68,7 @@ def _document(store: Store, name: str, kind: str, platform: Platform | None) -> 
         return _volume(store, name)
     if kind != "image":
         try:
-            return documents.container(store, Containers(store.root).find(name))
+            return containerdocument.document(store, Containers(store.root).find(name))
         except NotFound:
             if kind:
                 raise

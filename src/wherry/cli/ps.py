@@ -27,6 +27,8 @@ _HEADERS = {
     "Labels": "LABELS",
     "Mounts": "MOUNTS",
     "Networks": "NETWORKS",
+    "LocalVolumes": "LOCAL VOLUMES",
+    "Size": "SIZE",
 }
 _COLUMNS = ("ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names")
 
@@ -40,15 +42,17 @@ def register(parser: Parser) -> None:
     add("-l", "--latest", action="store_true", help="the last one that was created")
     add("--no-trunc", action="store_true", help="cut nothing off")
     add("-q", "--quiet", action="store_true", help="show IDs only")
+    add("-s", "--size", action="store_true", help="show what each has written, and with its image")
 
 
 def run(args: argparse.Namespace) -> int:
     from wherry.container.containers import Containers
-    from wherry.container.listing import matching
+    from wherry.container.filtering import matching, shows_all
 
-    containers = matching(Containers(default_root()).all(), args.filter or ())
+    words = args.filter or ()
+    containers = matching(Containers(default_root()).all(), words)
     last = 1 if args.latest else args.last
-    asked_for_all = args.all or any(word.startswith(("status=", "exited=")) for word in args.filter or ())
+    asked_for_all = args.all or shows_all(words)
     if last >= 0:
         containers = containers[:last]
     elif not asked_for_all:
@@ -59,9 +63,24 @@ def run(args: argparse.Namespace) -> int:
         return 0
     from wherry.ui.format import listing
 
-    rows = [_row(container, args.no_trunc) for container in containers]
-    sys.stdout.write(listing(args.format, _HEADERS, _COLUMNS, rows))
+    sizes = _sizes(containers) if args.size or ".Size" in args.format else {}
+    rows = [
+        {**_row(container, args.no_trunc), "Size": sizes.get(container.id, "")} for container in containers
+    ]
+    columns = (*_COLUMNS, "Size") if args.size else _COLUMNS
+    sys.stdout.write(listing(args.format, _HEADERS, columns, rows))
     return 0
+
+
+def _sizes(containers: list[Container]) -> dict[str, str]:
+    """`2B (virtual 4.1MB)`: what each has written, and that with its image."""
+    from wherry.cli.containersizes import sizes
+    from wherry.store.store import Store
+    from wherry.ui.units import size
+
+    with Store.open() as store:
+        found = sizes(store, containers)
+    return {name: f"{size(own)} (virtual {size(whole)})" for name, (own, whole) in found.items()}
 
 
 def _row(container: Container, whole: bool) -> dict[str, str]:
@@ -84,6 +103,7 @@ def _row(container: Container, whole: bool) -> dict[str, str]:
         "Labels": ",".join(f"{key}={value}" for key, value in spec.labels),
         "Mounts": ",".join(mounts),
         "Networks": ",".join(networking.names(spec.network, spec.networks)),
+        "LocalVolumes": str(sum(volume.kind == "volume" for volume in spec.volumes)),
     }
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 
-from wherry.base.errors import UsageError
 from wherry.container import health
 from wherry.container.containers import Container
-from wherry.container.state import CREATED, EXITED, PAUSED, RESTARTING, RUNNING, State
+from wherry.container.state import CREATED, PAUSED, RESTARTING, RUNNING, State
 from wherry.runtime.net.ports import Port
 
 STATUSES = ("created", "running", "paused", "restarting", "removing", "exited", "dead")
@@ -68,53 +67,6 @@ def command(container: Container, whole: bool) -> str:
     """The command in double quotes; cut to 20 characters unless `whole`."""
     text = " ".join(container.spec.args)
     return f'"{text}"' if whole or len(text) <= 20 else f'"{text[:19]}…"'
-
-
-def matching(containers: Iterable[Container], filters: Iterable[str]) -> list[Container]:
-    """Those that every kind of filter takes: `name=part`, `id=prefix`, `status=word`, `label=key[=value]`.
-
-    Several filters of one kind: any of them (labels: all of them), as docker has it.
-    """
-    wanted: dict[str, list[str]] = {}
-    for word in filters:
-        key, equals, value = word.partition("=")
-        if not equals:
-            raise UsageError(f"bad format of filter: {word!r}", hint="write --filter name=web")
-        _check_filter(key, value)
-        wanted.setdefault(key, []).append(value)
-    return [item for item in containers if all(_takes(item, *choice) for choice in wanted.items())]
-
-
-def _check_filter(key: str, value: str) -> None:
-    if key not in ("ancestor", "exited", "health", "id", "label", "name", "status"):
-        raise UsageError(
-            f"invalid filter: {key!r}",
-            hint="ancestor, exited, health, id, label, name and status are supported",
-        )
-    if key == "health" and value not in health.STATUSES:
-        raise UsageError(f"invalid health: {value!r}", hint=f"it is one of {', '.join(health.STATUSES)}")
-    if key == "status" and value not in STATUSES:
-        raise UsageError(f"invalid status: {value!r}", hint=f"it is one of {', '.join(STATUSES)}")
-
-
-def _takes(container: Container, key: str, values: Sequence[str]) -> bool:
-    spec, state = container.spec, container.state
-    if key == "name":
-        return any(value.removeprefix("/") in spec.name for value in values)
-    if key == "id":
-        return any(spec.id.startswith(value) for value in values)
-    if key == "status":
-        return state.status in values
-    if key == "health":
-        return (state.health.status if state.health else health.NONE) in values
-    if key == "exited":
-        return state.status == EXITED and str(state.exit_code) in values
-    if key == "ancestor":
-        return any(
-            spec.image_name in (value, f"{value}:latest") or spec.image[7:].startswith(value)
-            for value in values
-        )
-    return has_labels(container, values)
 
 
 def has_labels(container: Container, words: Iterable[str]) -> bool:
