@@ -179,6 +179,17 @@ def test_what_cannot_be_started_again_stays_as_it_ended(box: Wherry, tmp_path: P
     assert inspected(box)["State"]["Error"]
 
 
+def test_one_whose_output_cannot_be_kept_any_more_stays_as_it_ended_too(box: Wherry) -> None:
+    """Its process has been started by then."""
+    run(box, "always", "exit 3")
+    log = Path(folder(box), "log.jsonl")
+    log.rename(log.with_name("before"))
+    log.mkdir()
+    until(lambda: not inspected(box)["State"]["Running"])
+    assert state(box, "job").startswith("Exited (3) ")
+    assert "log.jsonl: Is a directory" in inspected(box)["State"]["Error"]
+
+
 def test_a_killed_monitor_is_told(box: Wherry) -> None:
     run(box, "always", "exit 3")
     until(lambda: inspected(box)["RestartCount"] >= 5 and inspected(box)["State"]["Restarting"])

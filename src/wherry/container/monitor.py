@@ -82,11 +82,12 @@ class Monitor:
         end = self._live(listeners, starter, helper)
         while self._waits_for_the_next(end):
             self._hold.wait()
+            ended = self._state
             try:
                 self._spec = self._wiring.spec = self._folder.spec()
                 end = self._live(_reserve_again(self._spec, self._ports))
             except (WherryError, OSError) as error:
-                self._fail_to_start(failures.told(error))
+                self._fail_to_start(ended, failures.told(error))
                 break
         self._put_away()
         self._board.close(end.code, end.excess)
@@ -207,10 +208,10 @@ class Monitor:
         if self._keeper >= 0:
             self._board.watch(self._keeper, mend)
 
-    def _fail_to_start(self, error: WherryError) -> None:
+    def _fail_to_start(self, ended: State, error: WherryError) -> None:
         """It has run before, and cannot be started again: so it stays as it ended."""
         complain(f"cannot start the container again: {error.message}")
-        self._state = self._state._replace(error=error.message)
+        self._state = ended._replace(error=error.message)
         self._board.tell_start(control.FAILED, failures.words(error))
 
     def _put_away(self) -> None:
