@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import resource
 import socket
 from collections.abc import Callable
 from functools import partial
@@ -64,6 +65,8 @@ class Keeper:
         self._sockets: dict[str, list[socket.socket]] = {}
         """What answers on each network, by its ID."""
         self._resolver = Resolver(self._loop, self._roster, self._servers)
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         listener.setblocking(False)
         self._loop.watch(listener, READ, self._accept)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -17,7 +18,9 @@ from wherry.networks.loop import READ, WRITE, Loop
 from wherry.networks.roster import Roster, Segment
 from wherry.networks.upstream import Ask
 
-_MOST_ASKED = 512
+_MOST_ASKED = 128
+"""Questions of one container that wait for an answer from outside: nobody can take the others' turns."""
+
 _MOST_STREAMS = 64
 _STREAM_SECONDS = 10.0
 _LARGEST = 65535
@@ -32,7 +35,8 @@ class Resolver:
         self._loop = loop
         self._roster = roster
         self._servers = servers
-        self._asked: set[Ask] = set()
+        self._asked: Counter[str] = Counter()
+        """How many questions of each container wait."""
         self._streams: list[_Stream] = []
 
     def serve(self, segment: Segment, datagrams: socket.socket, listener: socket.socket) -> None:
@@ -58,10 +62,16 @@ class Resolver:
             reply(own)
             return
         servers = self._servers(asker.container) if self._roster.reaches_outside(asker.container) else ()
-        if not servers or len(self._asked) >= _MOST_ASKED:
+        if not servers or self._asked[asker.container] >= _MOST_ASKED:
             reply(dns.refusal(question, dns.FAILURE))
             return
-        self._ask(question, message, servers, stream, reply)
+        self._asked[asker.container] += 1
+
+        def done(answer: bytes | None) -> None:
+            self._asked -= Counter([asker.container])
+            reply(answer if answer is not None else dns.refusal(question, dns.FAILURE))
+
+        Ask(self._loop, question, message, servers, stream, done).begin()
 
     def _own(self, question: Question, container: str, stream: bool) -> bytes | None:
         """The answer to a question about containers; None for any other."""
@@ -75,17 +85,6 @@ class Resolver:
         if not name:
             return dns.refusal(question, dns.NO_SUCH_NAME)
         return dns.name_answer(question, name) if question.kind == dns.PTR else dns.answer(question, ())
-
-    def _ask(
-        self, question: Question, message: bytes, servers: Sequence[str], stream: bool, reply: Reply
-    ) -> None:
-        def done(answer: bytes | None) -> None:
-            self._asked.discard(ask)
-            reply(answer if answer is not None else dns.refusal(question, dns.FAILURE))
-
-        ask = Ask(self._loop, question, message, servers, stream, done)
-        self._asked.add(ask)
-        ask.begin()
 
     def _datagram(self, segment: Segment, datagrams: socket.socket, _mask: int) -> None:
         try:

@@ -59,10 +59,6 @@ class Ask:
             return
         self._finish(self._failed)
 
-    def drop(self) -> None:
-        """Nobody waits for an answer any more."""
-        self._drop()
-
     def _open(self, server: str) -> None:
         kind = socket.SOCK_STREAM if self._stream else socket.SOCK_DGRAM
         where = socket.getaddrinfo(server, 53, type=kind, flags=socket.AI_NUMERICHOST)[0]
