@@ -21,7 +21,7 @@ def run(args: argparse.Namespace) -> int:
         container = Containers(store.root).find(args.container)
         modes.enter(container.spec.isolation)
         with store.lease(), altered(store, container) as found:
-            listed = changes(found.found.entries, found.lower) if found else []
+            listed = changes(found) if found else []
     for change in listed:
         print(change.kind, one_line(change.path))
     return 0

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from wherry.base.tuples import NamedTuple
 from wherry.container.containers import Container
 from wherry.container.prepare import mountpoints
-from wherry.layer.entry import OPAQUE, WHITEOUT, Entry
+from wherry.layer.entry import DIRECTORY, FILE, HARDLINK, OPAQUE, WHITEOUT, Entry
 from wherry.layer.layers import Layers
+from wherry.layer.pipe import BLOCK
 from wherry.oci.digest import Digest
 from wherry.runtime import users
 from wherry.runtime.init import linux
 from wherry.snapshot import altered as snapshots
 from wherry.snapshot.altered import Altered
+from wherry.snapshot.kept import Vanished, open_exactly
 from wherry.snapshot.ownership import Ownership, read_journal
-from wherry.snapshot.view import View
+from wherry.snapshot.scan import SECOND, same_face
+from wherry.snapshot.view import Found, View
 from wherry.store.store import Store
 
 ADDED, CHANGED, DELETED = "A", "C", "D"
@@ -58,19 +62,57 @@ def ownership(container: Container, image: View) -> Ownership:
     return Ownership(user.uid, user.gid, journal, linux.identity)
 
 
-def changes(entries: Sequence[Entry], lower: View) -> list[Change]:
+def changes(found: Altered) -> list[Change]:
     """What `docker diff` lists, by path: of what is removed only the uppermost, of what is new everything,
     and the folders above what is changed."""
-    own = {entry.path for entry in entries}
-    found = []
-    for entry in entries:
+    lower, own = found.lower, {entry.path: entry for entry in found.found.entries if entry.kind != OPAQUE}
+    listed: dict[str, str] = {}
+    for entry in found.found.entries:
         path = entry.path
-        if entry.kind == WHITEOUT:
-            found.append(Change(DELETED, path))
-        elif entry.kind == OPAQUE:
+        if entry.kind == OPAQUE:
             below = (f"{path}/{name}" if path else name for name in lower.children(path))
-            found += [Change(DELETED, name) for name in below if name not in own]
+            listed |= {name: DELETED for name in below if name not in own}
+        elif entry.kind == WHITEOUT:
+            listed[path] = DELETED
         elif path:
-            found.append(Change(CHANGED if lower.lookup(path) else ADDED, path))
-    found.sort(key=lambda change: change.path.split("/"))
-    return [change._replace(path=f"/{change.path}") for change in found]
+            before = lower.lookup(path)
+            if before is None:
+                listed[path] = ADDED
+            elif not _is_same(found, own.get(entry.link, entry) if entry.kind == HARDLINK else entry, before):
+                listed[path] = CHANGED
+    for path in list(listed):
+        while path := path.rpartition("/")[0]:
+            listed.setdefault(path, CHANGED)
+    return [Change(listed[path], f"/{path}") for path in sorted(listed, key=lambda path: path.split("/"))]
+
+
+def _is_same(found: Altered, entry: Entry, before: Found) -> bool:
+    """Whether it is in the changes though it is as it was: a folder above others, a file that got another
+    name, or was made anew in a new folder."""
+    old = before.entry
+    if entry.kind != old.kind or not same_face(entry, old):
+        return False
+    if entry.kind == DIRECTORY:
+        return True
+    if (entry.mtime // SECOND, entry.size, entry.link, entry.device) != (
+        old.mtime // SECOND,
+        old.size,
+        old.link,
+        old.device,
+    ):
+        return False
+    if entry.kind != FILE:
+        return True
+    return _digest(found, entry) == old.digest
+
+
+def _digest(found: Altered, entry: Entry) -> bytes:
+    """Of a file; none where it is gone by now."""
+    digest = hashlib.sha256()
+    try:
+        with open_exactly(found.folders, entry) as file:
+            while data := file.read(BLOCK):
+                digest.update(data)
+    except Vanished:
+        return b""
+    return digest.digest()

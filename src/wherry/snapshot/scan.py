@@ -174,7 +174,7 @@ class _Scan:
         before = self._lower.lookup("")
         assert before is not None
         entry = self._owned(item, before.entry, None)
-        own = [] if _same_face(entry, before.entry) else [self._timed(entry, before.entry)]
+        own = [] if same_face(entry, before.entry) else [self._timed(entry, before.entry)]
         self._enter(entry, own, has_lower=True, changed=bool(own))
 
     def _take(self, folder: _Folder, item: _Item) -> None:
@@ -222,7 +222,7 @@ class _Scan:
         own = [self._timed(entry, before)]
         if hides:
             own.append(Entry(path, OPAQUE))
-        changed = hides or before is None or not merges or not _same_face(entry, before)
+        changed = hides or before is None or not merges or not same_face(entry, before)
         self._enter(entry, own, has_lower=merges and not opaque, changed=changed)
 
     def _enter(self, entry: Entry, own: list[Entry], *, has_lower: bool, changed: bool) -> None:
@@ -283,7 +283,7 @@ class _Scan:
             before.device,
         ):
             return False
-        if not _same_face(entry, before):
+        if not same_face(entry, before):
             return False
         return entry.kind != FILE or self._digest(entry) == before.digest
 
@@ -333,7 +333,7 @@ class _Scan:
             return hashlib.file_digest(file, "sha256").digest()
 
 
-def _same_face(entry: Entry, before: Entry) -> bool:
+def same_face(entry: Entry, before: Entry) -> bool:
     """Mode, owner and extended attributes. A symbolic link has no mode of its own."""
     if entry.mode != before.mode and entry.kind != SYMLINK:
         return False
