@@ -6,6 +6,7 @@ which comes up while this process imports what the monitor needs, and its starte
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import socket
@@ -52,6 +53,7 @@ def supervise(isolation: str | None, starter: socket.socket, listeners: Sequence
 
 def _come_up(isolation: str) -> Helper | Exception | None:
     """Do what needs no container. What went wrong is told when there is one."""
+    gc.disable()
     try:
         helper = Helper() if modes.enter(isolation).may_mount else None
         from wherry.container import monitor
@@ -60,6 +62,9 @@ def _come_up(isolation: str) -> Helper | Exception | None:
         return helper
     except Exception as error:
         return error
+    finally:
+        gc.freeze()  # of modules all is kept, and what is not looked through stays shared with the starter
+        gc.enable()
 
 
 def _run(
