@@ -246,3 +246,27 @@ def test_a_number_of_processes(place: Place) -> None:
 def test_what_is_refused(place: Place, words: tuple[str, ...], message: str) -> None:
     result = place.wherry("run", "--rm", *words, "busybox", "true")
     assert (result.code, message in result.err) == (125, True), result.err
+
+
+def test_inspect_tells(place: Place) -> None:
+    path = profile(place.home, defaultAction="SCMP_ACT_ALLOW")
+    words = ["--cap-add", "net_admin", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--init"]
+    words += [
+        "--security-opt",
+        f"seccomp={path}",
+        "--device",
+        "/dev/urandom:/dev/dice",
+        "--group-add",
+        "extra",
+    ]
+    place.wherry.ok("create", "--name", "told", *words, "--sysctl", "kernel.shmmni=5", "busybox")
+    try:
+        [found] = json.loads(place.wherry.ok("inspect", "told"))
+    finally:
+        place.wherry("rm", "told")
+    facts = found["HostConfig"]
+    assert (facts["CapAdd"], facts["CapDrop"], facts["Privileged"]) == (["CAP_NET_ADMIN"], ["ALL"], False)
+    assert facts["SecurityOpt"] == ["no-new-privileges", f"seccomp={path.read_text()}"]
+    assert [device["PathInContainer"] for device in facts["Devices"]] == ["/dev/dice"]
+    assert (facts["Sysctls"], facts["GroupAdd"], facts["Init"]) == ({"kernel.shmmni": "5"}, ["extra"], True)
+    assert "/proc/kcore" in facts["MaskedPaths"]

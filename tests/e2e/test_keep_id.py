@@ -84,6 +84,7 @@ def test_a_whole_life(place: Place, mine: Path) -> None:
             wherry.ok("exec", "kept", "sh", "-c", "until [ -d /srv ]; do :; done; stat -c %u /tmp/kept")
             == "7\n"
         )
+        assert wherry.ok("inspect", "-f", "{{.HostConfig.UsernsMode}}", "kept") == "keep-id\n"
         assert {"A /srv", "A /tmp/kept"} <= set(wherry.ok("diff", "kept").splitlines())
         wherry.ok("commit", "kept", "kept-image")
         assert place.wherry.ok("run", "--rm", "--network", "none", "kept-image", "stat", "-c", "%u:%g",

@@ -16,8 +16,9 @@ from wherry.container.log import timestamp
 from wherry.container.loglimits import LogLimits
 from wherry.container.mounting import Volume
 from wherry.container.networking import CONTAINER, Attachment, Place
-from wherry.container.rights import Rights
+from wherry.container.rights import KEEP_ID, Rights
 from wherry.container.state import PAUSED, RESTARTING, Spec
+from wherry.runtime import modes
 from wherry.runtime.spec import Resources
 from wherry.store.store import Store
 
@@ -133,7 +134,7 @@ def _host_config(spec: Spec) -> dict[str, Any]:
             volume.target: ",".join(volume.options) for volume in spec.volumes if volume.kind == "tmpfs"
         },
         "UTSMode": "",
-        "UsernsMode": "",
+        "UsernsMode": KEEP_ID if spec.isolation == modes.KEEP_ID else "",
         "ShmSize": conditions.shm_size,
         "Runtime": conditions.runtime,
         "Isolation": "",
