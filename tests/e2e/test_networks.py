@@ -334,6 +334,21 @@ def test_internal_network_leads_nowhere(own: Wherry) -> None:
     assert "-p needs a network that leads outside, and inside is internal" in refused.err
 
 
+def test_networks_come_and_go_while_containers_start(own: Wherry) -> None:
+    """Each command does what it says or refuses it, and none waits for another for ever."""
+    own.ok("network", "create", "n")
+    starts = [own.start("run", "--rm", "--network", "n", "busybox", "true") for _ in range(4)]
+    removals = [own.start("network", "rm", "n") for _ in range(4)]
+    refused = 0
+    for process in (*starts, *removals):
+        _, err = process.communicate(timeout=120)
+        refused += process.returncode != 0
+        assert process.returncode == 0 or b"network n not found" in err or b"in use by running" in err, err
+    assert refused >= 3
+    own("network", "rm", "n")
+    assert own.ok("network", "ls", "-q", "--filter", "type=custom") == ""
+
+
 @contextmanager
 def machine(folder: Path) -> Iterator[list[str]]:
     """What to put before a command that is to run where a name server is on the loopback device."""

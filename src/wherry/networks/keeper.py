@@ -140,23 +140,22 @@ class Keeper:
         return {}, []
 
     def _attach(self, container: str, wanted: Wanted, netns: int) -> Joined:
-        with self._networks.locked(shared=True):
-            network = self._networks.get(wanted.network)
-            if network is None:
-                raise NotFound(
-                    f"network {wanted.network} not found", hint=f"`wherry network create {wanted.network}`"
-                )
-            before = self._roster.addresses_at(container, network.id)
-            self._detach(container, network.id)
-            segment = self._segment(network)
-            try:
-                addresses = segment.addresses(wanted.addresses or before)
-                joined = self._connect(network, wanted, addresses, netns)
-            except BaseException:
-                self._leave(segment)
-                raise
-            self._enter(segment, container, joined)
-            return joined
+        network = self._networks.get(wanted.network)
+        if network is None:
+            raise NotFound(
+                f"network {wanted.network} not found", hint=f"`wherry network create {wanted.network}`"
+            )
+        before = self._roster.addresses_at(container, network.id)
+        self._detach(container, network.id)
+        segment = self._segment(network)
+        try:
+            addresses = segment.addresses(wanted.addresses or before)
+            joined = self._connect(network, wanted, addresses, netns)
+        except BaseException:
+            self._leave(segment)
+            raise
+        self._enter(segment, container, joined)
+        return joined
 
     def _connect(self, network: Network, wanted: Wanted, addresses: tuple[str, ...], netns: int) -> Joined:
         """Put a device of the bridge's into the container's name space, and give it its addresses."""

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from wherry.base import locks, unixsockets, values
 from wherry.base.errors import Unsupported, WherryError
 from wherry.networks import packets
+from wherry.networks.definition import Networks
 from wherry.networks.links import new_namespace
 from wherry.networks.packets import Joined, Wanted
 from wherry.networks.roster import spoken
@@ -76,7 +77,9 @@ class Membership:
 
     def attach(self, wanted: Wanted, netns: int) -> Joined:
         """Connect the container's network name space (a descriptor) to a network."""
-        answer = self._ask({"do": "attach", "wanted": wanted}, [netns])
+        # So that nobody deletes it meanwhile. The keeper itself never waits: those who delete wait for it.
+        with Networks(self._root).locked(shared=True):
+            answer = self._ask({"do": "attach", "wanted": wanted}, [netns])
         joined = values.decode(Joined, answer["endpoint"])
         self._joined[joined.network.id] = joined
         return joined
