@@ -269,6 +269,15 @@ def test_a_start_waits_for_a_copy(wherry: Wherry) -> None:
         assert box.ok("exec", "web", "cat", "/tmp/file") == "text"
 
 
+def test_a_container_between_two_runs(wherry: Wherry, tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("f")
+    with boxed(wherry) as box:
+        box.ok("run", "-d", *QUIET, "--restart", "always", "--name", "web", "busybox", "false")
+        until(lambda: "container web is restarting" in box("cp", tmp_path / "f", "web:/").err)
+        box.ok("stop", "web")
+        box.ok("cp", tmp_path / "f", "web:/")
+
+
 def test_what_events_say(wherry: Wherry, tmp_path: Path) -> None:
     (tmp_path / "f").write_text("f")
     with boxed(wherry) as box:

@@ -167,8 +167,8 @@ class Laying:
         place = f"/proc/self/fd/{held}"
         if self._has_owners:
             os.chown(place, entry.uid, entry.gid)
+        set_xattrs(place, entry, follow=True)
         if entry.kind == FIFO and stat.S_ISFIFO(os.fstat(held).st_mode):
-            set_xattrs(place, entry)
             os.chmod(place, entry.mode)
         os.utime(place, ns=(entry.mtime, entry.mtime))
 

@@ -54,6 +54,8 @@ def seen(store_root: str, container: Container) -> Iterator[Seen]:
 
 @contextmanager
 def _of_running(state: State, name: str) -> Iterator[Seen]:
+    if not state.pid:
+        raise WherryError(f"container {name} is restarting", hint="try again when it runs")
     with ExitStack() as held:
 
         def opened(path: str, flags: int) -> int:

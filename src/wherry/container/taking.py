@@ -130,14 +130,14 @@ class Taking:
             os.readlink("", dir_fd=held) if kind == SYMLINK else "",
             (os.major(status.st_rdev), os.minor(status.st_rdev)) if is_node else (0, 0),
         )
-        if kind not in (FILE, DIRECTORY):
+        if is_node:
             return entry
         place = f"/proc/self/fd/{held}"
         found = {name: os.getxattr(place, name) for name in _names(place)}
         entry = entry._replace(
             xattrs=tuple((name, found[name]) for name in sorted(found) if attributes.is_kept(name))
         )
-        return entry if self._has_owners else _said(entry, found)
+        return entry if self._has_owners or kind not in (FILE, DIRECTORY) else _said(entry, found)
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:

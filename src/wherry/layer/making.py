@@ -51,14 +51,15 @@ def make_node(folder: int, name: str, entry: Entry, *, has_owners: bool = True) 
     return True
 
 
-def set_xattrs(target: int | str, entry: Entry) -> None:
-    """Attributes that the file system or this process's rights refuse stay in the index alone."""
+def set_xattrs(target: int | str, entry: Entry, *, follow: bool = False) -> None:
+    """Attributes that the file system or this process's rights refuse stay in the index alone. `follow`:
+    `target` is a descriptor's name, which leads to what is meant."""
     for name, value in entry.xattrs:
         try:
             if isinstance(target, int):
                 os.setxattr(target, name, value)
             else:
-                os.setxattr(target, name, value, follow_symlinks=False)
+                os.setxattr(target, name, value, follow_symlinks=follow)
         except OSError as error:
             if error.errno not in (errno.ENOTSUP, errno.EPERM, errno.EINVAL):
                 raise

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 
 from support.changing import Change, apply, steps
 from support.realtrees import Tree, tree_of
@@ -324,28 +324,39 @@ def _without_nodes(tree: Tree) -> Tree:
     return {path: node for path, node in tree.items() if path and node.kind not in (CHARACTER, BLOCK)}
 
 
-@given(steps)
-def test_any_tree_there_and_back_is_the_same(sequence: list[list[Change]]) -> None:
+@pytest.mark.parametrize("user", [False, True], ids=["root", "user-namespace"])
+def test_any_tree_there_and_back_is_the_same(user: bool) -> None:
     """In files and in an archive, through a container that has none of it."""
-    with tempfile.TemporaryDirectory(prefix="wherry-test-", dir="/dev/shm") as folder:
-        for name in ("first", "inside", "back", "unpacked"):
-            os.mkdir(f"{folder}/{name}")
-        for step in sequence:
-            apply(f"{folder}/first", step)
-        inside = Path(folder, "inside")
-        copy_in(inside, f"{folder}/first/.", "/new", keep=True)
-        copy_out(inside, "/new/.", f"{folder}/back", keep=True)
-        archive = io.BytesIO()
-        with Root(str(inside), follow=True) as root:
-            copying.pack(Seen(root, True), Place("web", "/new/."), archive, follow=False)
-        archive.seek(0)
-        with Root(f"{folder}/unpacked", follow=True) as root:
-            copying.unpack(archive, Seen(root, True), Place("web", "/"))
-        expected = _without_nodes(tree_of(f"{folder}/first"))
-        for name in ("inside/new", "back", "unpacked"):
-            assert _without_nodes(tree_of(f"{folder}/{name}")) == expected
-        times = {path: os.lstat(f"{folder}/first/{path}").st_mtime_ns for path in expected}
-        assert {path: os.lstat(f"{folder}/unpacked/{path}").st_mtime_ns for path in expected} == times
+    from wherry.testing.namespaces import with_own_mounts
+
+    @settings(deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(steps)
+    def check(sequence: list[list[Change]]) -> None:
+        with tempfile.TemporaryDirectory(prefix="wherry-test-", dir="/dev/shm") as folder:
+            for name in ("first", "inside", "back", "unpacked"):
+                os.mkdir(f"{folder}/{name}")
+            for step in sequence:
+                apply(f"{folder}/first", step)
+            _check_there_and_back(folder)
+
+    with_own_mounts(check, user=user)
+
+
+def _check_there_and_back(folder: str) -> None:
+    inside = Path(folder, "inside")
+    copy_in(inside, f"{folder}/first/.", "/new", keep=True)
+    copy_out(inside, "/new/.", f"{folder}/back", keep=True)
+    archive = io.BytesIO()
+    with Root(str(inside), follow=True) as root:
+        copying.pack(Seen(root, True), Place("web", "/new/."), archive, follow=False)
+    archive.seek(0)
+    with Root(f"{folder}/unpacked", follow=True) as root:
+        copying.unpack(archive, Seen(root, True), Place("web", "/"))
+    expected = _without_nodes(tree_of(f"{folder}/first"))
+    for name in ("inside/new", "back", "unpacked"):
+        assert _without_nodes(tree_of(f"{folder}/{name}")) == expected
+    times = {path: os.lstat(f"{folder}/first/{path}").st_mtime_ns for path in expected}
+    assert {path: os.lstat(f"{folder}/unpacked/{path}").st_mtime_ns for path in expected} == times
 
 
 def test_holes_stay_holes(tmp_path: Path) -> None:
