@@ -128,7 +128,8 @@ def test_an_ordinary_user_sees_his_own(subordinate: bool) -> None:
     with ordinary.user(subordinate) as someone:
         root = someone.home / "store"
         ordinary.put_busybox(someone, root, "busybox")
-        user = Wherry(root, someone.home / "docker", prefix=someone.prefix)
+        own_mode = {"WHERRY_ISOLATION": "auto", "WHERRY_RUNTIME": "native"}
+        user = Wherry(root, someone.home / "docker", own_mode, someone.prefix)
         user.ok("run", "-d", "--name", "web", *QUIET, "busybox", "sh", "-c", FULL)
         until(lambda: user.ok("logs", "web") == "full\n")
         if subordinate:
