@@ -20,8 +20,9 @@ from wherry.store.gc import Scope, collect
 from wherry.store.images import Image
 from wherry.store.store import Store
 
-_OWN = re.compile(r"store\.db(-wal|-shm)?|lock|reserve|blobs/partial")
-"""SQLite's files are looked at by their rows; and a folder that is made when it is first needed."""
+_OWN = re.compile(r"store\.db(-wal|-shm)?|lock|reserve|blobs/partial|events(/.*)?")
+"""SQLite's files are looked at by their rows. The others are a folder that is made when it is first needed,
+and what tells of all that happened, of what was undone too."""
 _MAY_STAY = re.compile(
     rf"blobs/(sha256|partial)/[0-9a-f]{{64}}|layers/[0-9a-f]{{64}}(/index|/({'|'.join(FOLDERS)})(/.*)?)?"
 )
