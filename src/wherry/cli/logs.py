@@ -40,21 +40,31 @@ def run(args: argparse.Namespace) -> int:
     details = _details(container) if args.details else b""
 
     def over() -> bool:
+        _flush()  # what is there has been read
         if not args.follow or (until and log.timestamp(time.time_ns()) > until):
             return True
         current = containers.get(container.id)
         return current is None or not current.is_running
 
+    last = sys.stdout
     path = container.folder.file("log.jsonl")
     for record in log.follow(path, over=over, tail=_tail(args.tail), since=since, until=until):
         if record.stream == log.LOST:
             _warn(f"{record.data.decode()} bytes of output are missing here: there was no room for the log")
             continue
         stream = sys.stdout if record.stream == 1 else sys.stderr
+        if stream is not last:
+            _flush()
+            last = stream
         head = f"{record.time} ".encode() if args.timestamps else b""
         stream.buffer.write(head + details + record.data)
-        stream.buffer.flush()
+    _flush()
     return 0
+
+
+def _flush() -> None:
+    sys.stdout.buffer.flush()
+    sys.stderr.buffer.flush()
 
 
 def _check_readable(container: Container) -> None:
@@ -67,7 +77,7 @@ def _check_readable(container: Container) -> None:
 
 
 def _warn(text: str) -> None:
-    sys.stdout.flush()
+    _flush()
     print(f"warning: {text}", file=sys.stderr, flush=True)
 
 
