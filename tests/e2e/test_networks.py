@@ -260,6 +260,16 @@ def test_what_happens_is_told(own: Wherry) -> None:
     assert own.ok("events", *words).split() == ["create", "connect", "disconnect", "destroy"]
 
 
+def test_a_users_own_number_on_a_network(box: Wherry) -> None:
+    """Those who share a user namespace share its numbers; with a single id it is always the user's own."""
+    done = box("run", "--rm", "--userns", "keep-id", "--network", "n", "busybox", "id", "-u")
+    if done.code:
+        told = "cannot be had on the network n" if box.prefix else "is for ordinary users"
+        assert (done.code, told in done.err) == (125, True), done.err
+    else:
+        assert done.out == f"{ordinary.UID}\n"
+
+
 def test_restarted_by_policy(box: Wherry) -> None:
     """It has its address and its names again."""
     script = "test -e /root/once || { touch /root/once; sleep 1; exit 3; }; " + busybox.SERVE
