@@ -178,7 +178,8 @@ def test_mounts_of_an_ordinary_user(subordinate: bool) -> None:
     with ordinary.user(subordinate) as someone:
         root = someone.home / "store"
         ordinary.put_busybox(someone, root, "busybox")
-        user = Wherry(root, someone.home / "docker", prefix=someone.prefix)
+        best = {"WHERRY_ISOLATION": "auto"}
+        user = Wherry(root, someone.home / "docker", best, someone.prefix)
         own = someone.home / "own"
         own.mkdir()
         ordinary.hand_over(own)
