@@ -252,6 +252,8 @@ def test_a_terminal_is_left_by_its_keys_and_found_again(box: Wherry) -> None:
         shell.type(b"\x18y")
         assert shell.process.wait(60) == 0
     assert state(box, "shell").startswith("Up ")
+    told = box.ok("events", "--since", "1h", "--until", "0s", "--format", "{{.Action}}").splitlines()
+    assert [word for word in told if "tach" in word] == ["detach", "attach", "detach"]
     assert box("run", "--detach-keys", "alt-x", "busybox", "true").code == 125
 
 

@@ -189,6 +189,8 @@ def test_left_by_its_keys_it_goes_on(web: Wherry) -> None:
         shell.type(b"sleep 77\n\x10\x11")
         shell.read_until(b"detached")
         assert shell.process.wait(60) == 0
+    told = web.ok("events", "--since", "1h", "--until", "0s", "--format", "{{.Action}}").splitlines()
+    assert told[-1] == "exec_detach"
     until(lambda: "sleep 77" in web.ok("exec", "web", "ps"))
 
 

@@ -10,7 +10,7 @@ import os
 import selectors
 import signal
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from wherry.base.errors import UsageError, WherryError
 from wherry.base.tuples import NamedTuple
@@ -113,6 +113,12 @@ class _Foreground:
         return 0
 
     def _say_detached(self) -> None:
+        from wherry.container import events
+        from wherry.container.state import Folder
+
+        with suppress(FileNotFoundError):  # it has ended in this moment
+            folder = Folder(self._folder)
+            events.record(folder, folder.spec(), "exec_detach" if self._started.session else "detach")
         back = "" if self._started.session else f"; `wherry attach {self._started.name}` comes back"
         _write_all(2, f"\r\ndetached{back}\r\n".encode())
 
