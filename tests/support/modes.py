@@ -52,6 +52,7 @@ _NOT_OF_OTHER_RUNTIMES = {
     "test_examples.py::test_a_program_for_two_machines": _UNEMULATED,
     "test_observed_property.py::test_so_does_one_for_another_machine": _UNEMULATED,
     "[single-id": _RUNTIMES,
+    "[one-id": _RUNTIMES,
     "test_single_id.py": _RUNTIMES,
     "test_chroot.py": _OTHER_MODE,
     "test_debug_terminal.py::test_a_shell_without_mounts": _OTHER_MODE,
