@@ -140,6 +140,8 @@ def test_a_paused_container_is_not_checked(box: Wherry, folder: Path) -> None:
     until(lambda: state(box, "web").endswith("(healthy)"))
     box.ok("pause", "web")
     before = sizes(folder)
+    for _ in range(3):  # each takes as long as several intervals
+        assert box.ok("ps", "-q")
     assert sizes(folder) == before
     box.ok("unpause", "web")
     until(lambda: sizes(folder)["three"] > before["three"])
