@@ -241,8 +241,16 @@ def test_a_build_with_nothing_to_do_imports_little(tmp_path: Path) -> None:
 
 
 PARTS_OF_RUN = {
-    "starter": (105, ["cli.main", "cli.parser", "cli.run", "container.run", "container.attach"], {"ctypes"}),
-    "monitor": (140, ["container.supervise", "container.monitor", "runtime.native"], {"argparse"}),
+    "starter": (
+        105,
+        ["cli.main", "cli.parser", "cli.run", "container.run", "container.attach.attach"],
+        {"ctypes"},
+    ),
+    "monitor": (
+        140,
+        ["container.monitor.supervise", "container.monitor.monitor", "runtime.native"],
+        {"argparse"},
+    ),
 }
 """The two processes of `wherry run`: how many modules of wherry they may import until the container runs, the
 modules that import all the others, and what one of them alone has to do without."""

@@ -22,7 +22,7 @@ from typing import Any
 from bench.measure import Failure, Sample, run
 from support import busybox, running
 from wherry.container.containers import Containers
-from wherry.container.options import Options
+from wherry.container.options.options import Options
 from wherry.container.run import create
 from wherry.store.store import Store
 

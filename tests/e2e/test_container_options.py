@@ -17,8 +17,8 @@ from support.cli import COMMAND, Wherry
 from support.containers import boxed
 from support.ports import answers, ask, free, until
 from wherry.cli import create, run
+from wherry.cli.flags.refused import REFUSED
 from wherry.cli.parser import Parser
-from wherry.cli.refused import REFUSED
 from wherry.oci.config import Execution
 
 pytestmark = pytest.mark.needs("root", "busybox")

@@ -274,7 +274,7 @@ import os, sys, time
 sys.path.insert(0, sys.argv[1])
 from wherry.base.errors import WherryError
 from wherry.container import volumes
-from wherry.container.mounting import Volume
+from wherry.container.options.mounting import Volume
 root, image, count = sys.argv[2], os.open(sys.argv[3], os.O_RDONLY), 0
 end = time.monotonic() + 4
 while time.monotonic() < end:

@@ -16,7 +16,7 @@ import pytest
 from support.cli import COMMAND, Wherry
 from support.containers import boxed, state
 from support.ports import answers, free, until
-from wherry.container import control
+from wherry.container.monitor import control
 
 pytestmark = pytest.mark.needs("root", "busybox")
 

@@ -15,9 +15,9 @@ from wherry.build import outline as outlines
 from wherry.build import scope
 from wherry.build.origins import Wanted
 from wherry.build.plan import plan
-from wherry.container import mountwords, publishing
-from wherry.container.mounting import Volume
 from wherry.container.names import NAME
+from wherry.container.options import mountwords, publishing
+from wherry.container.options.mounting import Volume
 from wherry.dockerfile import modes, mounts, ports, values
 from wherry.dockerfile.errors import DockerfileError
 from wherry.dockerfile.ignore import Patterns

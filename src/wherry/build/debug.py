@@ -19,7 +19,7 @@ from wherry.build.operations import mounts, process, run
 from wherry.build.shells import Shell
 from wherry.build.solve import Chain
 from wherry.build.step import Mount, Run
-from wherry.container import foreground
+from wherry.container.attach import foreground
 from wherry.layer.layers import Layers
 from wherry.oci import platform as platforms
 from wherry.runtime import modes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from wherry.cli import attaching
+from wherry.cli.flags import attaching
 from wherry.cli.parser import Parser
 from wherry.store.store import default_root
 
@@ -16,9 +16,9 @@ def register(parser: Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from wherry.container.attach import attach, check_terminal
-    from wherry.container.connection import join
+    from wherry.container.attach.attach import attach, check_terminal
     from wherry.container.containers import Containers
+    from wherry.container.monitor.connection import join
 
     manner = attaching.manner(args, stdin=not args.no_stdin)
     container = Containers(default_root()).find(args.container)

@@ -64,8 +64,8 @@ def run(args: argparse.Namespace) -> int:
 @contextmanager
 def _still(container: Container, wanted: bool | None) -> Iterator[None]:
     """The container's processes are stopped where they are; None: if they can be, else the user is told."""
-    from wherry.container import control
-    from wherry.container.connection import tell
+    from wherry.container.monitor import control
+    from wherry.container.monitor.connection import tell
     from wherry.container.state import RUNNING
 
     is_paused = False

@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 from wherry.cli.documents import NEVER, healthcheck, ports
-from wherry.container import loglimits, networking
 from wherry.container.containers import Container
-from wherry.container.health import Condition
 from wherry.container.log import timestamp
-from wherry.container.loglimits import LogLimits
-from wherry.container.mounting import Volume
-from wherry.container.networking import CONTAINER, Attachment, Place
-from wherry.container.rights import KEEP_ID, Rights
+from wherry.container.options import loglimits, networking
+from wherry.container.options.health import Condition
+from wherry.container.options.loglimits import LogLimits
+from wherry.container.options.mounting import Volume
+from wherry.container.options.networking import CONTAINER, Attachment, Place
+from wherry.container.options.rights import KEEP_ID, Rights
 from wherry.container.state import PAUSED, RESTARTING, Spec
 from wherry.runtime import modes
 from wherry.runtime.spec import Resources

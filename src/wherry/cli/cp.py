@@ -12,8 +12,8 @@ from wherry.cli.parser import Parser
 from wherry.store.store import default_root
 
 if TYPE_CHECKING:
-    from wherry.container.copying import Copied
-    from wherry.container.places import Place
+    from wherry.container.files.copying import Copied
+    from wherry.container.files.places import Place
 
 _STREAM = "-"
 
@@ -28,7 +28,7 @@ def register(parser: Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from wherry.container.places import parse
+    from wherry.container.files.places import parse
 
     source = None if args.source == _STREAM else parse(args.source)
     target = None if args.target == _STREAM else parse(args.target)
@@ -45,9 +45,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _copy(args: argparse.Namespace, source: Place | None, target: Place | None) -> Copied:
-    from wherry.container import copying, events
+    from wherry.container import events
     from wherry.container.containers import Containers
-    from wherry.container.seen import seen
+    from wherry.container.files import copying
+    from wherry.container.files.seen import seen
     from wherry.output import target as output
 
     name = _container(source, target)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from wherry.cli import creating
+from wherry.cli.flags import creating
 from wherry.cli.parser import Parser
 from wherry.cli.refusals import told_apart
 from wherry.store.store import default_root

@@ -13,8 +13,9 @@ from collections.abc import Sequence
 
 from wherry.base.errors import UsageError
 from wherry.base.tuples import NamedTuple
-from wherry.container import mounting, volumes
+from wherry.container import volumes
 from wherry.container.containers import Container, Containers
+from wherry.container.options import mounting
 from wherry.oci.digest import Digest
 from wherry.runtime import modes
 from wherry.store import parts

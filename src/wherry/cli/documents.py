@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from wherry.cli import facts
-from wherry.container.health import Health
+from wherry.container.options.health import Health
 from wherry.oci.config import Execution, Healthcheck
 from wherry.runtime.net.ports import Port
 from wherry.store.images import Image

@@ -7,13 +7,13 @@ import os
 from typing import TYPE_CHECKING
 
 from wherry.base.errors import UsageError
-from wherry.cli import attaching
+from wherry.cli.flags import attaching
 from wherry.cli.parser import Parser
 from wherry.cli.refusals import told_apart
 from wherry.store.store import default_root
 
 if TYPE_CHECKING:
-    from wherry.container.execution import Order
+    from wherry.container.monitor.execution import Order
 
 
 def register(parser: Parser) -> None:
@@ -43,9 +43,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace, order: Order) -> int:
-    from wherry.container.attach import attach, check_terminal
-    from wherry.container.connection import execute
+    from wherry.container.attach.attach import attach, check_terminal
     from wherry.container.containers import Containers
+    from wherry.container.monitor.connection import execute
 
     manner = attaching.manner(args)
     if not args.detach:
@@ -59,8 +59,8 @@ def _run(args: argparse.Namespace, order: Order) -> int:
 
 
 def _order(args: argparse.Namespace) -> Order:
-    from wherry.container import environment
-    from wherry.container.execution import Order
+    from wherry.container.monitor.execution import Order
+    from wherry.container.options import environment
 
     if not args.command:
         raise UsageError("exec needs a command", hint="wherry exec CONTAINER COMMAND [ARG...]")

@@ -89,7 +89,7 @@ def _document(store: Store, name: str, kind: str, platform: Platform | None) -> 
 
 
 def _volume(store: Store, name: str) -> dict[str, Any]:
-    from wherry.cli.volumeinspect import document
+    from wherry.cli.volume.inspect import document
     from wherry.container import volumes
 
     return document(volumes.find(store.root, name))

@@ -68,7 +68,7 @@ def _flush() -> None:
 
 
 def _check_readable(container: Container) -> None:
-    from wherry.container import loglimits
+    from wherry.container.options import loglimits
 
     if container.spec.log.driver == loglimits.NONE:
         raise Unsupported(

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from wherry.cli.parser import Parser
-from wherry.container import networking
+from wherry.container.options import networking
 from wherry.store.store import default_root
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ def register(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from wherry.container.containers import Containers
-    from wherry.container.options import check_name
+    from wherry.container.options.options import check_name
 
     check_name(args.name)
     containers = Containers(default_root())

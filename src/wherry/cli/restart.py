@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from wherry.cli import waiting
+from wherry.cli.flags import waiting
 from wherry.cli.parser import Parser
 from wherry.cli.several import each
 from wherry.cli.stop import add_signal, add_timeout, chosen_signal, seconds

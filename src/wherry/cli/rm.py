@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from wherry.cli.flags.refused import REFUSED
 from wherry.cli.parser import Parser
-from wherry.cli.refused import REFUSED
 from wherry.cli.several import each
 from wherry.store.store import default_root
 

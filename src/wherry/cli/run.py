@@ -6,14 +6,14 @@ import argparse
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from wherry.cli import attaching, creating, waiting
+from wherry.cli.flags import attaching, creating, waiting
 from wherry.cli.parser import Parser
 from wherry.cli.refusals import told_apart
 from wherry.cli.start import start
 from wherry.store.store import default_root
 
 if TYPE_CHECKING:
-    from wherry.container.connection import Started
+    from wherry.container.monitor.connection import Started
 
 
 def register(parser: Parser) -> None:
@@ -39,9 +39,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace) -> tuple[int, str, Started | None]:
     """The exit code, the ID, and what runs in the background."""
-    from wherry.container.attach import attach, check_terminal
+    from wherry.container.attach.attach import attach, check_terminal
     from wherry.container.containers import Containers
-    from wherry.container.standby import stand_by
+    from wherry.container.monitor.standby import stand_by
 
     wanted, manner = creating.read(args), attaching.of_streams(args)
     if not args.detach:

@@ -7,14 +7,14 @@ import sys
 from typing import TYPE_CHECKING
 
 from wherry.base.errors import UsageError
-from wherry.cli import attaching, waiting
+from wherry.cli.flags import attaching, waiting
 from wherry.cli.parser import Parser
 from wherry.cli.several import each
 from wherry.store.store import default_root
 
 if TYPE_CHECKING:
-    from wherry.container.connection import Started
-    from wherry.container.standby import Standby
+    from wherry.container.monitor.connection import Started
+    from wherry.container.monitor.standby import Standby
 
 _CHECKPOINTS = "processes cannot be kept on disk; pause keeps them in memory"
 
@@ -30,15 +30,15 @@ def register(parser: Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from wherry.container.connection import join, paused
     from wherry.container.containers import Containers
+    from wherry.container.monitor.connection import join, paused
     from wherry.container.state import PAUSED
 
     manner = attaching.manner(args, stdin=args.interactive)
     waiting.check(args, detached=not (args.attach or args.interactive))
     containers = Containers(default_root())
     if args.attach or args.interactive:
-        from wherry.container.attach import attach, check_terminal
+        from wherry.container.attach.attach import attach, check_terminal
 
         if len(args.containers) > 1:
             raise UsageError("only one container can be attached to at once")

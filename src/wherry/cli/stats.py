@@ -12,7 +12,7 @@ from wherry.store.store import default_root
 
 if TYPE_CHECKING:
     from wherry.container.containers import Container, Containers
-    from wherry.container.usage import Sample
+    from wherry.container.processes.usage import Sample
 
 _INTERVAL = 1.0
 _HEADERS = {
@@ -41,7 +41,7 @@ def register(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from wherry.container.containers import Containers
-    from wherry.container.usage import sample
+    from wherry.container.processes.usage import sample
     from wherry.ui.format import listing
 
     containers = Containers(default_root())

@@ -21,10 +21,10 @@ def register(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from wherry.base.text import one_line
-    from wherry.container import columns, processes
     from wherry.container.containers import Containers
-    from wherry.container.members import members_of
-    from wherry.container.usage import machine_memory
+    from wherry.container.processes import columns, processes
+    from wherry.container.processes.members import members_of
+    from wherry.container.processes.usage import machine_memory
     from wherry.ui import table
 
     container = Containers(default_root()).find(args.container)

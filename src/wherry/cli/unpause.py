@@ -14,9 +14,9 @@ def register(parser: Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from wherry.container import control
-    from wherry.container.connection import tell
     from wherry.container.containers import Containers
+    from wherry.container.monitor import control
+    from wherry.container.monitor.connection import tell
 
     containers = Containers(default_root())
 

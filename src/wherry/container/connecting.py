@@ -6,10 +6,10 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 
 from wherry.base.errors import NotFound, WherryError
-from wherry.container import control
-from wherry.container.connection import wait_for_start
 from wherry.container.containers import Container, Containers
-from wherry.container.networking import Attachment, Networks, check
+from wherry.container.monitor import control
+from wherry.container.monitor.connection import wait_for_start
+from wherry.container.options.networking import Attachment, Networks, check
 from wherry.container.state import Spec
 from wherry.networks import definition
 from wherry.networks.membership import Membership

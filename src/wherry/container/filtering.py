@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 from wherry.base.errors import NotFound, UsageError
 from wherry.base.tuples import NamedTuple
-from wherry.container import health
 from wherry.container.containers import Container
 from wherry.container.listing import STATUSES, have_labels
-from wherry.container.networking import names
+from wherry.container.options import health
+from wherry.container.options.networking import names
 from wherry.container.state import EXITED
 
 _PORT = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/(tcp|udp))?")

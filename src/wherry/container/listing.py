@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 
-from wherry.container import health
 from wherry.container.containers import Container
+from wherry.container.options import health
 from wherry.container.state import CREATED, PAUSED, RESTARTING, RUNNING, State
 from wherry.runtime.net.ports import Port
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from wherry.base.errors import WherryError
-from wherry.container import environment, volumes
-from wherry.container.mounting import Volume
+from wherry.container import volumes
+from wherry.container.options import environment
+from wherry.container.options.mounting import Volume
 from wherry.container.state import Folder, Spec
 from wherry.layer.entry import FILE
 from wherry.layer.layers import Layers

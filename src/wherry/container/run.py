@@ -6,23 +6,14 @@ import os
 import time
 
 from wherry.base.errors import UsageError, WherryError
-from wherry.container import (
-    command,
-    environment,
-    events,
-    health,
-    mounting,
-    options,
-    publishing,
-    signals,
-    volumes,
-)
-from wherry.container.connection import Started, wait_for_start
+from wherry.container import events, signals, volumes
 from wherry.container.containers import Containers
-from wherry.container.mounting import Volume
-from wherry.container.networking import CONTAINER
-from wherry.container.options import Options
-from wherry.container.standby import Standby, is_plain
+from wherry.container.monitor.connection import Started, wait_for_start
+from wherry.container.monitor.standby import Standby, is_plain
+from wherry.container.options import command, environment, health, mounting, options, publishing
+from wherry.container.options.mounting import Volume
+from wherry.container.options.networking import CONTAINER
+from wherry.container.options.options import Options
 from wherry.container.state import Spec
 from wherry.networks.definition import Networks
 from wherry.runtime.conditions import checked

@@ -5,7 +5,7 @@
       state.json             what became of it. While the monitor lives, it alone writes it; before there is a
                              monitor and once it is gone, whoever holds `lock`. Replaced by rename, never cut
       lock                   flock: held to start, to settle and to delete the container; not while it runs
-      control                the monitor's socket (control.py); nothing listens on it once the monitor is gone
+      control                the socket of the monitor (monitor/control.py), who alone listens on it
       log.jsonl log.jsonl.1 ...   the process's output (log.py): the monitor appends, and turns it over
       monitor.log            the monitor's own complaints and those of its helpers; empty when all went well
       hostname hosts resolv.conf   mounted over the files of the same name in /etc: the monitor writes them
@@ -31,12 +31,12 @@ from typing import Any
 from wherry.base import values
 from wherry.base.errors import Corrupt
 from wherry.base.tuples import NamedTuple
-from wherry.container.health import Condition, Health
-from wherry.container.loglimits import LogLimits
-from wherry.container.mounting import Volume
-from wherry.container.networking import Networks, Place
-from wherry.container.restart import Restart
-from wherry.container.rights import Rights
+from wherry.container.options.health import Condition, Health
+from wherry.container.options.loglimits import LogLimits
+from wherry.container.options.mounting import Volume
+from wherry.container.options.networking import Networks, Place
+from wherry.container.options.restart import Restart
+from wherry.container.options.rights import Rights
 from wherry.runtime.net.ports import Port
 from wherry.runtime.spec import Conditions
 

@@ -8,10 +8,11 @@ import time
 from contextlib import suppress
 
 from wherry.base.errors import WherryError
-from wherry.container import control, events, removal, signals
-from wherry.container.connection import Started, again, paused
+from wherry.container import events, removal, signals
 from wherry.container.containers import Container, Containers
-from wherry.container.control import Packet
+from wherry.container.monitor import control
+from wherry.container.monitor.connection import Started, again, paused
+from wherry.container.monitor.control import Packet
 from wherry.container.run import start
 from wherry.container.state import PAUSED
 

@@ -26,10 +26,11 @@ from wherry.base.errors import Corrupt, NotFound, WherryError
 from wherry.base.locks import locked
 from wherry.base.paths import Root
 from wherry.base.tuples import NamedTuple
-from wherry.container import mounting, trees
+from wherry.container import trees
 from wherry.container.containers import Containers
-from wherry.container.mounting import Volume
 from wherry.container.names import NAME
+from wherry.container.options import mounting
+from wherry.container.options.mounting import Volume
 from wherry.layer.duplicate import copy_into
 from wherry.store import events
 

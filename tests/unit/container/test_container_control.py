@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from wherry.base.errors import WherryError
-from wherry.container import control
-from wherry.container.connection import wait_for_start
+from wherry.container.monitor import control
+from wherry.container.monitor.connection import wait_for_start
 
 
 def test_packets_stay_apart() -> None:

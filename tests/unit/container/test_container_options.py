@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from wherry.base.errors import Unsupported, UsageError, WherryError
-from wherry.container import environment
-from wherry.container.command import combine
-from wherry.container.mounting import Volume, resolve
-from wherry.container.mountwords import parse_volume
-from wherry.container.options import Options, check, parse_pair
-from wherry.container.publishing import parse_ports
+from wherry.container.options import environment
+from wherry.container.options.command import combine
+from wherry.container.options.mounting import Volume, resolve
+from wherry.container.options.mountwords import parse_volume
+from wherry.container.options.options import Options, check, parse_pair
+from wherry.container.options.publishing import parse_ports
 from wherry.container.signals import number_of
 from wherry.oci.config import Execution
 from wherry.runtime.net.ports import Port

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from wherry.base.errors import NotFound, Unsupported, UsageError, WherryError
-from wherry.container import devices, rights, sysctls
-from wherry.container.rights import Rights
+from wherry.container.options import devices, rights, sysctls
+from wherry.container.options.rights import Rights
 from wherry.runtime.capabilities import ALL, named, tweaked
 from wherry.runtime.init.process import CAPABILITIES
 from wherry.runtime.spec import DEFAULT_CAPABILITIES, Device

@@ -11,9 +11,9 @@ import pytest
 
 from wherry.base.errors import Corrupt, NotFound, WherryError
 from wherry.container.containers import Containers, images_in_use
-from wherry.container.mounting import Volume
 from wherry.container.names import random_name
-from wherry.container.rights import Rights
+from wherry.container.options.mounting import Volume
+from wherry.container.options.rights import Rights
 from wherry.container.state import EXITED, RUNNING, UNKNOWN_EXIT, Life, Spec, State, life_of
 from wherry.runtime.net.ports import Port
 from wherry.store.store import Store

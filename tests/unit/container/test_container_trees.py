@@ -11,7 +11,7 @@ import pytest
 
 from wherry.base.errors import WherryError
 from wherry.container import trees, volumes
-from wherry.container.mounting import Volume
+from wherry.container.options.mounting import Volume
 
 
 @pytest.fixture

@@ -18,10 +18,10 @@ from support.changing import Change, apply, steps
 from support.realtrees import Tree, tree_of
 from wherry.base.errors import WherryError
 from wherry.base.paths import Root
-from wherry.container import copying
-from wherry.container.copying import Copied
-from wherry.container.places import Place, clean, parse
-from wherry.container.seen import Seen
+from wherry.container.files import copying
+from wherry.container.files.copying import Copied
+from wherry.container.files.places import Place, clean, parse
+from wherry.container.files.seen import Seen
 from wherry.layer.entry import BLOCK, CHARACTER
 
 pytestmark = pytest.mark.needs("root")

@@ -17,9 +17,9 @@ import pytest
 
 from wherry.base.errors import WherryError
 from wherry.base.paths import Root
-from wherry.container import copying
-from wherry.container.places import Place
-from wherry.container.seen import Seen
+from wherry.container.files import copying
+from wherry.container.files.places import Place
+from wherry.container.files.seen import Seen
 
 pytestmark = pytest.mark.needs("root")
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wherry.base.errors import UsageError
-from wherry.container.detach import DEFAULT, Keys, parse
+from wherry.container.attach.detach import DEFAULT, Keys, parse
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from wherry.base.errors import WherryError
-from wherry.container import execution
+from wherry.container.monitor import execution
 
 
 def test_a_lease_on_passwd_holds_up_nobody(tmp_path: Path) -> None:

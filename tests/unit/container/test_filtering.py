@@ -9,8 +9,8 @@ import pytest
 from wherry.base.errors import NotFound, UsageError
 from wherry.container.containers import Container
 from wherry.container.filtering import matching
-from wherry.container.mounting import Volume
-from wherry.container.networking import Attachment, Networks, Place
+from wherry.container.options.mounting import Volume
+from wherry.container.options.networking import Attachment, Networks, Place
 from wherry.container.state import CREATED, EXITED, PAUSED, RUNNING, Folder, Spec, State
 from wherry.runtime.net.ports import Port
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from wherry.base.errors import UsageError
-from wherry.container.health import Condition, Health, Result, resolve
+from wherry.container.options.health import Condition, Health, Result, resolve
 from wherry.oci.config import Execution, Healthcheck
 
 SECOND = 10**9

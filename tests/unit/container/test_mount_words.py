@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from wherry.base.errors import Unsupported, UsageError, WherryError
-from wherry.container.mounting import Inheritance, Volume, check_source, inherit, resolve
-from wherry.container.mountwords import parse_inheritance, parse_mount, parse_tmpfs, parse_volume
+from wherry.container.options.mounting import Inheritance, Volume, check_source, inherit, resolve
+from wherry.container.options.mountwords import parse_inheritance, parse_mount, parse_tmpfs, parse_volume
 
 
 def a_bind(source: str, target: str = "/b", **fields: object) -> Volume:

@@ -10,8 +10,8 @@ import time
 import pytest
 
 from wherry.base.errors import Unsupported, UsageError
-from wherry.container import columns, processes
-from wherry.container.members import members
+from wherry.container.processes import columns, processes
+from wherry.container.processes.members import members
 
 
 def test_a_process_is_read_as_it_is() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from wherry.base.errors import UsageError
-from wherry.container.restart import Backoff, Restart, parse
+from wherry.container.options.restart import Backoff, Restart, parse
 
 
 @pytest.mark.parametrize(

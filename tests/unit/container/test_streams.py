@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from wherry.container.streams import Streams
+from wherry.container.attach.streams import Streams
 
 
 @pytest.mark.parametrize("terminal", [False, True])

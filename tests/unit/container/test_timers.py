@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wherry.container.timers import Timers
+from wherry.container.monitor.timers import Timers
 
 
 class Clock:

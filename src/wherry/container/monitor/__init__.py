@@ -1,0 +1,1 @@
+"""The process that stays with each container, and how others speak to it."""

@@ -1,0 +1,1 @@
+"""The processes of containers, seen from outside: `top` and `stats`."""
