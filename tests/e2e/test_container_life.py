@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from support.cli import COMMAND, Wherry
-from support.containers import boxed, state
+from support.containers import boxed, processes_of, state
 from support.ports import free, until
 from support.terminal import terminal
 
@@ -269,3 +269,20 @@ def test_prune_removes_what_does_not_run(box: Wherry) -> None:
     assert shown.startswith(f"Deleted Containers:\n{other}\n\nTotal reclaimed space: 3")
     box.ok("container", "prune", stdin="y\n")
     assert box.ok("ps", "-a", "--format", "{{.Names}}") == "web\n"
+
+
+def test_no_process_list_shows_what_a_container_was_given(box: Wherry) -> None:
+    """Everybody on the machine can read a command line, and a monitor lives as long as its container runs."""
+    secret = f"hunter-{os.urandom(8).hex()}"
+    box.ok("network", "create", "n")
+    given = ("-e", f"TOKEN={secret}", "busybox", "sleep", "1000")
+    container_id = box.ok("run", "-d", "--name", "it", "--network", "n", *given).strip()
+
+    lines = processes_of(box)
+
+    assert not [line for line in lines if secret in line]
+    assert sorted(line.strip(" ") for line in lines if line.startswith("wherry: ")) == [
+        f"wherry: monitor of {container_id[:12]}",
+        "wherry: networks",
+    ]
+    assert box.ok("exec", "it", "sh", "-c", "echo $TOKEN") == f"{secret}\n"

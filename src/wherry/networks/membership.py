@@ -257,7 +257,7 @@ def _become_keeper(
         os.close(writer)
 
     try:
-        stand_alone(f"{folder}/log", keep)
+        stand_alone(f"{folder}/log", keep, "wherry: networks")
         from wherry.networks.keeper import keep as run
 
         mode, netns = prepare()

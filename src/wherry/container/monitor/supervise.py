@@ -24,14 +24,15 @@ from wherry.container.state import Folder
 from wherry.runtime import modes
 from wherry.runtime.helper import Helper
 from wherry.runtime.net.ports import Listener
-from wherry.runtime.standing import stand_alone
+from wherry.runtime.standing import entitle, stand_alone
 
 
 def supervise(isolation: str | None, starter: socket.socket, listeners: Sequence[Listener]) -> NoReturn:
     """Be the monitor of the container that `starter` names, if it names one; see `standby.Standby`."""
     code = 1
     try:
-        stand_alone(os.devnull, {starter.fileno(), *(item.socket.fileno() for item in listeners)})
+        keep = {starter.fileno(), *(item.socket.fileno() for item in listeners)}
+        stand_alone(os.devnull, keep, "wherry: monitor")
         helper = _come_up(isolation) if isolation is not None else None
         packet = control.receive(starter)
         if packet:
@@ -74,6 +75,7 @@ def _run(
     helper: Helper | Exception | None,
 ) -> None:
     root, folder = order["root"], Containers(order["root"]).folder(order["id"])
+    entitle(f"wherry: monitor of {order['id'][:12]}")
     _complain_to(folder)
     if isinstance(helper, Exception):
         raise helper
