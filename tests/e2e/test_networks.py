@@ -397,6 +397,11 @@ def test_other_names_are_asked_of_the_hosts_name_servers(own: Wherry, tmp_path: 
         assert "can't find no.test: NXDOMAIN" in shown
         inside = there("run", "--rm", "--network", "inside", "busybox", "nslookup", "away.test")
         assert "SERVFAIL" in inside.out and "192.0.2.53" not in inside.out
+        # Who is on another network too asks there: on this one anybody can ask in his name.
+        both = ("run", "--rm", "--network", "inside", "--network", "n", "busybox", "nslookup", "away.test")
+        assert "Address: 192.0.2.53" in there(*both).out
+        gateway = own.ok("network", "inspect", "-f", "{{(index .IPAM.Config 0).Gateway}}", "inside").strip()
+        assert "SERVFAIL" in there(*both, gateway).out
         words = (
             "--dns",
             "192.0.2.9",

@@ -1,7 +1,8 @@
 """Answers containers that ask for names, on the address of each network's own bridge.
 
 A container finds those that are on one of its networks, whichever of these it asks on. All else is asked of
-name servers outside, but for containers that are to reach nothing there.
+name servers outside, but for who asks on a network that is to reach nothing there: whoever is on it can ask
+with another one's address.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from wherry.networks.upstream import Ask
 _MOST_ASKED = 128
 """Questions of one container that wait for an answer from outside: nobody can take the others' turns."""
 
-_MOST_STREAMS = 64
+_MOST_STREAMS = 32
+"""Connections of one container; another one takes the place of its own oldest."""
+
 _STREAM_SECONDS = 10.0
 _LARGEST = 65535
 
@@ -61,7 +64,7 @@ class Resolver:
         if own is not None:
             reply(own)
             return
-        servers = self._servers(asker.container) if self._roster.reaches_outside(asker.container) else ()
+        servers = () if segment.network.internal else self._servers(asker.container)
         if not servers or self._asked[asker.container] >= _MOST_ASKED:
             reply(dns.refusal(question, dns.FAILURE))
             return
@@ -108,17 +111,30 @@ class Resolver:
             connection, sender = listener.accept()
         except OSError:
             return
-        if len(self._streams) >= _MOST_STREAMS:
-            self._streams[0].close()
-        self._streams.append(_Stream(self, self._loop, connection, segment, sender[0]))
+        holder = segment.holder(sender[0])
+        asker = holder.container if holder else ""
+        own = [stream for stream in self._streams if stream.asker == asker]
+        if len(own) >= _MOST_STREAMS:
+            own[0].close()
+        self._streams.append(_Stream(self, self._loop, connection, segment, sender[0], asker))
 
 
 class _Stream:
-    """A container that asks by TCP: one question after the other, each answered before the next is read."""
+    """A container that asks by TCP: one question after the other, each answered before the next is read.
+
+    `asker` is its ID; empty where its address is nobody's.
+    """
 
     def __init__(
-        self, resolver: Resolver, loop: Loop, connection: socket.socket, segment: Segment, address: str
+        self,
+        resolver: Resolver,
+        loop: Loop,
+        connection: socket.socket,
+        segment: Segment,
+        address: str,
+        asker: str,
     ) -> None:
+        self.asker = asker
         self._resolver = resolver
         self._loop = loop
         self._connection = connection

@@ -106,9 +106,6 @@ class Roster:
             return f"{holder.names[0]}.{segment.network.name}" if holder else ""
         return None
 
-    def reaches_outside(self, container: str) -> bool:
-        return any(not segment.network.internal for segment in self.of(container))
-
 
 def spoken(names: Iterable[str]) -> tuple[str, ...]:
     """Names as they are looked up: in small letters, each once; none that DNS has no way to write."""

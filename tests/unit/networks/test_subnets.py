@@ -84,9 +84,6 @@ def test_names_on_the_networks_of_a_container() -> None:
     assert roster.name_of("old", "10.0.0.9") == ""
     assert roster.name_of("old", "10.1.0.2") is None
     assert roster.addresses_at("db", BOTH.id) == ("10.1.0.2", "fd00::2")
-    assert roster.reaches_outside("web") and not roster.reaches_outside("nobody")
-    two.network = two.network._replace(internal=True)
-    assert not roster.reaches_outside("db")
 
 
 def test_names_that_dns_cannot_write() -> None:

@@ -215,7 +215,9 @@ class Wiring:
         joined = list(self._joined.values())
         if joined:
             addresses = [address for one in joined for address in one.addresses]
-            write_etc(self._folder, self.spec, addresses, [joined[0].network.gateway], is_asked_whole=True)
+            # On an internal one nothing is answered about outside (networks/resolver.py).
+            asked = next((one.network for one in joined if not one.network.internal), joined[0].network)
+            write_etc(self._folder, self.spec, addresses, [asked.gateway], is_asked_whole=True)
         else:
             own = [self._outward.address] if self._outward.address else []
             write_etc(self._folder, self.spec, own, self._outward.nameservers)
