@@ -51,6 +51,7 @@ def test_what_was_asked_for_is_told(box: Wherry) -> None:
     assert host["Ulimits"] == [{"Name": "nofile", "Hard": 200, "Soft": 100}]
     assert host["ShmSize"] in (10**6, 1 << 20)
     assert host["PortBindings"] == {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}]}
+    assert (host["PublishAllPorts"], found["Config"]["ExposedPorts"]) == (False, {"80/tcp": {}})
     assert (host["Dns"], host["GroupAdd"]) == (["10.0.0.1"], ["5"])
     config = found["Config"]
     assert {key: config[key] for key in ("Hostname", "User", "Tty", "OpenStdin", "WorkingDir", "Image")} == {

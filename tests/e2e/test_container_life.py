@@ -64,6 +64,15 @@ def test_create_tells_what_it_refuses(box: Wherry) -> None:
     assert box.ok("ps", "-aq") == ""
 
 
+def test_run_of_a_container_says_how_to_start_it(box: Wherry) -> None:
+    box.ok("create", "--name", "job", *QUIET, "busybox")
+    nowhere = dict.fromkeys(("https_proxy", "HTTPS_PROXY"), "http://127.0.0.1:1")
+    told = box("run", "job", env=nowhere)
+    assert told.code == 125
+    assert "hint: job is a container: `wherry start job` starts it again" in told.err
+    assert "is a container" not in box("run", "jobs", env=nowhere).err
+
+
 def test_start_of_a_running_container_changes_nothing(box: Wherry) -> None:
     running(box, "web")
     before = box.ok("inspect", "web")

@@ -83,7 +83,9 @@ def test_all_exposed_ports(box: Wherry) -> None:
     port = free()
     words = ("-P", "-p", f"{port}:9000", "--expose", "9000", "--expose", "7000-7001/udp")
     box.ok("run", "-d", "--name", "web", *words, "server", "sh", "-c", SERVE)
-    ports = json.loads(box.ok("inspect", "web"))[0]["NetworkSettings"]["Ports"]
+    found = json.loads(box.ok("inspect", "web"))[0]
+    assert found["HostConfig"]["PublishAllPorts"] is True
+    ports = found["NetworkSettings"]["Ports"]
     assert set(ports) == {"8080/tcp", "53/udp", "9000/tcp", "7000/udp", "7001/udp"}
     assert [binding["HostPort"] for binding in ports["9000/tcp"]] == [str(port)]
     for network in ("none", "host"):

@@ -476,6 +476,9 @@ def test_networks_are_listed_inspected_and_removed(own: Wherry) -> None:
     one = own.ok("network", "ls", "-q", "-f", "label=a=b").strip()
     assert own.ok("network", "inspect", "-f", "{{.Name}} {{.Labels.a}}", one) == "one b\n"
     assert own.ok("network", "inspect", "-f", "{{.Driver}}", "bridge") == "private\n"
+    assert own.ok("inspect", "-f", "{{.Labels.a}}", "one") == own.ok(
+        "inspect", "--type", "network", "-f", "{{.Labels.a}}", one
+    )
     for words in (
         "create one", "create default", "create _", "inspect three", "rm host", "create -d overlay x",
         "create --subnet 10.89.0.0/16 x", "create -o a=b x", "create --gateway 10.0.0.1 x",

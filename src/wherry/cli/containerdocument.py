@@ -128,7 +128,7 @@ def _host_config(spec: Spec) -> dict[str, Any]:
         "Cgroup": "",
         "Links": None,
         "PidMode": "",
-        "PublishAllPorts": False,
+        "PublishAllPorts": spec.publish_all,
         "ReadonlyRootfs": spec.read_only,
         "Tmpfs": {
             volume.target: ",".join(volume.options) for volume in spec.volumes if volume.kind == "tmpfs"
@@ -228,7 +228,10 @@ def _config(spec: Spec) -> dict[str, Any]:
         "AttachStdin": spec.interactive,
         "AttachStdout": True,
         "AttachStderr": True,
-        "ExposedPorts": {port: {} for port in spec.exposed},
+        "ExposedPorts": {
+            **{port: {} for port in spec.exposed},
+            **{f"{port.container}/{port.protocol}": {} for port in spec.ports},
+        },
         "Tty": spec.terminal,
         "OpenStdin": spec.interactive,
         "StdinOnce": False,

@@ -1,8 +1,9 @@
-"""`wherry inspect`: images, containers and volumes as JSON documents of docker's shape."""
+"""`wherry inspect`: images, containers, networks and volumes as JSON documents of docker's shape."""
 
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from typing import Any
 
 from wherry.base.errors import NotFound, UsageError, WherryError
@@ -14,7 +15,7 @@ from wherry.oci.platform import Platform
 from wherry.store.store import Store
 from wherry.ui import format
 
-_TYPES = ("image", "container", "volume")
+_TYPES = ("image", "container", "network", "volume")
 
 
 def register(parser: argparse.ArgumentParser) -> None:
@@ -36,8 +37,8 @@ def run(args: argparse.Namespace) -> int:
     platform = platforms.parse(args.platform) if args.platform else None
     if platform and kind == "container":
         raise UsageError("a container has one platform", hint="leave --platform out")
-    if platform and kind == "volume":
-        raise UsageError("a volume has no platform", hint="leave --platform out")
+    if platform and kind in ("network", "volume"):
+        raise UsageError(f"a {kind} has no platform", hint="leave --platform out")
     kind = "image" if platform else kind
     found: list[dict[str, Any]] = []
     with Store.open() as store:
@@ -63,7 +64,9 @@ def _add_sizes(store: Store, found: list[dict[str, Any]]) -> None:
 
 
 def _document(store: Store, name: str, kind: str, platform: Platform | None) -> dict[str, Any]:
-    """Containers first, then images, then volumes, as docker looks."""
+    """Containers first, then images, then networks, then volumes, as docker looks."""
+    if kind == "network":
+        return _network(store, name)
     if kind == "volume":
         return _volume(store, name)
     if kind != "image":
@@ -79,13 +82,19 @@ def _document(store: Store, name: str, kind: str, platform: Platform | None) -> 
         return documents.image(store, image)
     if kind:
         raise NotFound(f"no such image: {name}", hint="`wherry images` lists what is here")
-    try:
-        return _volume(store, name)
-    except NotFound:
-        raise NotFound(
-            f"no such image, container or volume: {name}",
-            hint="`wherry images`, `wherry ps -a` and `wherry volume ls` list what is here",
-        ) from None
+    for look in (_network, _volume):
+        with suppress(NotFound):
+            return look(store, name)
+    raise NotFound(
+        f"no such image, container, network or volume: {name}",
+        hint="`wherry images`, `wherry ps -a`, `wherry network ls` and `wherry volume ls` list what is here",
+    )
+
+
+def _network(store: Store, name: str) -> dict[str, Any]:
+    from wherry.cli.network import facts
+
+    return facts.document(facts.find(store.root, name))
 
 
 def _volume(store: Store, name: str) -> dict[str, Any]:

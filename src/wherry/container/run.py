@@ -48,6 +48,7 @@ def create(store: Store, wanted: Options) -> str:
             labels=tuple((dict(execution.labels) | dict(wanted.labels)).items()),
             ports=publishing.published(wanted, exposed) if wanted.network == "default" else (),
             exposed=exposed,
+            publish_all=wanted.publish_all,
             volumes=mounting.resolve(wanted.volumes, _inherited(store.root, wanted), execution.volumes),
             network=network,
             terminal=wanted.terminal,

@@ -65,6 +65,7 @@ class Spec(NamedTuple):
     labels: tuple[tuple[str, str], ...] = ()
     ports: tuple[Port, ...] = ()
     exposed: tuple[str, ...] = ()
+    publish_all: bool = False
     volumes: tuple[Volume, ...] = ()
     network: str = "default"
     terminal: bool = False

@@ -129,7 +129,13 @@ def moment(text: str, now: float) -> float:
             return datetime.fromisoformat(text).timestamp()
         except (ValueError, OverflowError):
             raise WherryError(f"not a date and time: {text!r}", hint="write 2026-01-31T12:00:00Z") from None
-    return now - duration(text)
+    seconds = ages.parse(text)
+    if seconds is None:
+        raise WherryError(
+            f"not a time: {text!r}",
+            hint="write a span, so long ago, such as 30m or 7d, or a time such as 2026-01-31T12:00:00Z",
+        )
+    return now - seconds
 
 
 def nanoseconds(text: str, now: float) -> int:

@@ -212,14 +212,14 @@ def test_inspect_of_a_container(store: Store, run: Run) -> None:
     assert run("container", "inspect", "-f", "{{.State.Running}}", "cccc") == "false\n"
     assert "no such container: app:v1" in run("inspect", "--type", "container", "app:v1", code=1)
     assert "no such image: web" in run("inspect", "--type=image", "web", code=1)
-    assert "is not a type" in run("inspect", "--type=network", "web", code=1)
+    assert "is not a type" in run("inspect", "--type=secret", "web", code=1)
 
 
 def test_inspect_shows_what_there_is_and_tells_what_there_is_not(store: Store, run: Run) -> None:
     add(store, "app:v1")
     text = run("inspect", "-f", "{{.RepoTags}}", "nothing", "app:v1", code=1)
     assert text.startswith("[app:v1]\n")
-    assert "no such image, container or volume: nothing" in text
+    assert "no such image, container, network or volume: nothing" in text
 
 
 def test_tag(store: Store, run: Run) -> None:
@@ -299,7 +299,7 @@ def test_prune_filters(store: Store, run: Run) -> None:
     run("prune", "-f", "--filter", "until=24h")
     run("prune", "-f", "--filter", "label=other")
     assert store.images.has(image)
-    assert "not a span of time" in run("prune", "-f", "--filter", "until=soon", code=1)
+    assert "not a time" in run("prune", "-f", "--filter", "until=soon", code=1)
     assert "invalid filter 'label'" in run("builder", "prune", "-f", "--filter", "label=keep", code=1)
     run("prune", "-f", "--filter", "label=keep", "--filter", "until=0h")
     assert not store.images.has(image)

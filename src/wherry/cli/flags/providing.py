@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import suppress
 
 from wherry.base.errors import NotFound, UsageError, WherryError
 from wherry.cli.parser import Parser, add_tls_verify
+from wherry.container.containers import Containers
 from wherry.container.options.options import Options
 from wherry.oci import reference as references
 from wherry.store.store import Store
@@ -57,6 +59,16 @@ def provide(store: Store, args: argparse.Namespace, wanted: Options) -> None:
         try:
             way = access.load(args.tls_verify, name)
             pull(store, reference, wanted.platform, transfers, access=way, unpack=unpack)
-        except NotFound as error:
-            error.hint = error.hint or "`wherry images` lists the images that are here"
+        except WherryError as error:
+            error.hint = _container_hint(store, name) or error.hint
+            if isinstance(error, NotFound):
+                error.hint = error.hint or "`wherry images` lists the images that are here"
             raise
+
+
+def _container_hint(store: Store, name: str) -> str:
+    """For those who want a container back that they have: `run` makes a new one, of an image."""
+    with suppress(WherryError):
+        container = Containers(store.root).find(name)
+        return f"{name} is a container: `wherry start {container.spec.name}` starts it again"
+    return ""
