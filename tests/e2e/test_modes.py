@@ -57,6 +57,20 @@ def test_a_mode_that_cannot_work_says_why() -> None:
         assert "root's alone" in facts["ModeHint"]
 
 
+@pytest.mark.needs("root", "newuidmap", "setpriv")
+@pytest.mark.parametrize("kind", ["uid", "gid"])
+def test_ranges_that_cannot_be_mapped_are_told(kind: str) -> None:
+    with ordinary.user() as someone:
+        with someone.home.parent.joinpath(f"sub{kind}").open("a") as file:
+            file.write(f"{ordinary.NAME}:200000:65536\n")  # once more: the ranges overlap
+        user = Wherry(someone.home / "store", someone.home / "docker", prefix=someone.prefix)
+        folder = write_files(someone.home / "context", {"Dockerfile": 'FROM scratch\nRUN ["/x"]\n'})
+        refused = user("build", "--isolation=userns", folder)
+        assert refused.code == 1
+        fault = f"new{kind}map: write to {kind}_map failed: Invalid argument"
+        assert f"cannot map a range of ids: {fault}" in refused.err
+
+
 @pytest.mark.needs("root", "setpriv")
 def test_info_tells_what_was_tried_and_what_would_be_better() -> None:
     with ordinary.user(subordinate=False) as someone:
