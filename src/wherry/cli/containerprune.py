@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import time
 
-from wherry.base.errors import WherryError
 from wherry.cli import filters
-from wherry.cli.confirm import confirmed
+from wherry.cli.confirm import confirm
 from wherry.cli.parser import Parser
 from wherry.store.store import default_root
 from wherry.ui import units
@@ -28,8 +27,8 @@ def run(args: argparse.Namespace) -> int:
     wanted = filters.parse(args.filter, ("until", "label"))
     now = time.time()
     until = min((units.moment(text, now) for text in wanted["until"]), default=now)
-    if not args.force and not confirmed(_WARNING):
-        raise WherryError("nothing was removed", hint="answer y, or use -f")
+    if not args.force:
+        confirm(_WARNING)
     deleted, freed = prune(default_root(), until, wanted["label"])
     if deleted:
         print("\n".join(["Deleted Containers:", *deleted, ""]))

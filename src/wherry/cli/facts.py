@@ -40,13 +40,3 @@ def size(store: Store, image: Image) -> int:
 
 def shown_id(image_id: Digest, whole: bool) -> str:
     return image_id if whole else digests.short(image_id)
-
-
-def has_labels(image: Image, wanted: list[str]) -> bool:
-    """Whether the image has all labels in `wanted`: `key` or `key=value`."""
-    labels = dict(image.config.execution.labels)
-    for word in wanted:
-        key, equals, value = word.partition("=")
-        if key not in labels or (equals and labels[key] != value):
-            return False
-    return True

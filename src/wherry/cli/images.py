@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 
+from wherry.base import labels
 from wherry.base.errors import UsageError
 from wherry.cli import facts, filters
 from wherry.oci.reference import Reference
@@ -89,7 +90,7 @@ def _tests(store: Store, wanted: dict[str, list[str]]) -> list[_Test]:
     if dangling is not None:
         tests.append(lambda image: dangling is not bool(store.images.names(image.id)))
     if wanted["label"]:
-        tests.append(lambda image: facts.has_labels(image, wanted["label"]))
+        tests.append(lambda image: labels.have(image.config.execution.labels, wanted["label"]))
     for name in wanted["before"]:
         tests.append(_older_than(facts.created(store.images.find(name))))
     for name in wanted["since"]:

@@ -8,9 +8,9 @@ import time
 from collections.abc import Sequence
 
 from wherry.base import sizes
-from wherry.base.errors import UsageError, WherryError
+from wherry.base.errors import UsageError
 from wherry.cli import filters
-from wherry.cli.confirm import confirmed
+from wherry.cli.confirm import confirm
 from wherry.container.containers import images_in_use
 from wherry.runtime import modes
 from wherry.store import reserve
@@ -72,8 +72,8 @@ def run(args: argparse.Namespace) -> int:
     with_volumes = images and records and args.volumes
     if with_volumes and scope.until is not None:
         raise UsageError("--volumes does not go with a filter of times: volumes have none that counts")
-    if not args.force and not confirmed(_warning(scope, with_volumes)):
-        raise WherryError("nothing was removed", hint="answer y, or use -f")
+    if not args.force:
+        confirm(_warning(scope, with_volumes))
     root = default_root()
     reserve.give_up(root)
     try:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 
+from wherry.base import labels
 from wherry.base.errors import NotFound, UsageError
 from wherry.base.tuples import NamedTuple
 from wherry.container.containers import Container
-from wherry.container.listing import STATUSES, have_labels
+from wherry.container.listing import STATUSES
 from wherry.container.options import health
 from wherry.container.options.networking import names
 from wherry.container.state import EXITED
@@ -100,7 +101,7 @@ def _descends(container: Container, wanted: _Filter) -> bool:
 
 
 def _has_labels(container: Container, wanted: _Filter) -> bool:
-    return have_labels(container.spec.labels, wanted.values)
+    return labels.have(container.spec.labels, wanted.values)
 
 
 def _is_older(container: Container, wanted: _Filter) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from wherry.container.containers import Container
 from wherry.container.options import health
@@ -67,19 +67,3 @@ def command(container: Container, whole: bool) -> str:
     """The command in double quotes; cut to 20 characters unless `whole`."""
     text = " ".join(container.spec.args)
     return f'"{text}"' if whole or len(text) <= 20 else f'"{text[:19]}…"'
-
-
-def has_labels(container: Container, words: Iterable[str]) -> bool:
-    """Whether it has all of them, each `key` or `key=value`."""
-    return have_labels(container.spec.labels, words)
-
-
-def have_labels(labels: Iterable[tuple[str, str]], words: Iterable[str]) -> bool:
-    """Whether all of the words, each `key` or `key=value`, are among the labels."""
-    known = dict(labels)
-    return all(_has_label(known, word) for word in words)
-
-
-def _has_label(labels: dict[str, str], word: str) -> bool:
-    key, equals, value = word.partition("=")
-    return key in labels and (not equals or labels[key] == value)

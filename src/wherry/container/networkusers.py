@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from wherry.base import labels
 from wherry.base.errors import WherryError
 from wherry.container.containers import Container, Containers
-from wherry.container.listing import have_labels
 from wherry.networks import membership
 from wherry.networks.definition import Network, Networks
 
@@ -37,15 +37,15 @@ def remove(root: str, text: str) -> Network:
     return network
 
 
-def prune(root: str, until: float, labels: Sequence[str]) -> list[str]:
-    """Delete the networks created before `until` (unix seconds) that have all the `labels` and that no
+def prune(root: str, until: float, wanted: Sequence[str]) -> list[str]:
+    """Delete the networks created before `until` (unix seconds) that have all the labels `wanted` and that no
     container, running or not, belongs to. Their names."""
     networks = Networks(root)
     deleted = []
     with networks.locked():
         taken = users(root)
         for network in networks.all():
-            if network.name in taken or network.created >= until or not have_labels(network.labels, labels):
+            if network.name in taken or network.created >= until or not labels.have(network.labels, wanted):
                 continue
             if not membership.users(root, network.id):
                 networks.remove(network)

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from wherry.base import labels
 from wherry.container import removal
 from wherry.container.containers import Containers
-from wherry.container.listing import has_labels
 from wherry.store import events
 from wherry.store.usage import freed_by_removing
 
 
-def prune(root: str, until: float, labels: Sequence[str]) -> tuple[list[str], int]:
-    """Delete those created before `until` (unix seconds) that have all the `labels`, `key` or `key=value`.
+def prune(root: str, until: float, wanted: Sequence[str]) -> tuple[list[str], int]:
+    """Delete those created before `until` (unix seconds) that have all labels `wanted`, `key` or `key=value`.
 
     Their IDs, and the bytes that came free. Their volumes stay.
     """
     deleted, freed = [], 0
     for container in Containers(root).all():
-        if container.spec.created >= until or not has_labels(container, labels):
+        if container.spec.created >= until or not labels.have(container.spec.labels, wanted):
             continue
         try:
             with container.folder.locked():

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
+from wherry.base.labels import have
 from wherry.container import volumes
 from wherry.container.volumes import Kept
 from wherry.store import events
@@ -25,8 +26,8 @@ def matching(
         volume
         for volume in kept
         if (not names or any(part in volume.name for part in names))
-        and all(_has(dict(volume.labels), word) for word in labels)
-        and not any(_has(dict(volume.labels), word) for word in without)
+        and have(volume.labels, labels)
+        and not any(have(volume.labels, [word]) for word in without)
     ]
 
 
@@ -46,8 +47,3 @@ def prune(
                 freed += size
     events.record(root, "volume", "prune", "", {"reclaimed": str(freed)})
     return deleted, freed
-
-
-def _has(labels: Mapping[str, str], word: str) -> bool:
-    key, equals, value = word.partition("=")
-    return key in labels and (not equals or labels[key] == value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from wherry.base import labels
 from wherry.base.errors import UsageError
 from wherry.base.tuples import NamedTuple
 from wherry.store.events import Event
@@ -80,11 +81,7 @@ def _without_tag(name: str) -> str:
 
 
 def _has_labels(event: Event, values: tuple[str, ...]) -> bool:
-    for value in values:
-        key, equals, text = value.partition("=")
-        if key not in event.attributes or (equals and event.attributes[key] != text):
-            return False
-    return True
+    return labels.have(event.attributes, values)
 
 
 _TESTS = {

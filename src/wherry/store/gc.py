@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterable, Set
 
+from wherry.base import labels
 from wherry.base.tuples import NamedTuple
 from wherry.oci.digest import Digest
 from wherry.store import blueprints, parts
@@ -107,12 +108,7 @@ def _staying(families: list[set[Digest]], doomed: Set[Digest]) -> set[Digest]:
 def _may_go(image: Image, scope: Scope) -> bool:
     if scope.until is not None and image.created > scope.until:
         return False
-    labels = dict(image.config.execution.labels)
-    for wanted in scope.labels:
-        key, equals, value = wanted.partition("=")
-        if key not in labels or (equals and labels[key] != value):
-            return False
-    return True
+    return labels.have(image.config.execution.labels, scope.labels)
 
 
 def _takes_cache(scope: Scope) -> bool:

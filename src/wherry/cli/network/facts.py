@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any
 
+from wherry.base import labels
 from wherry.base.tuples import NamedTuple
 from wherry.container.containers import Container
-from wherry.container.listing import have_labels
 from wherry.container.networkusers import users
 from wherry.networks.definition import Network, Networks
 from wherry.ui.units import rfc3339
@@ -29,7 +29,7 @@ class Facts(NamedTuple):
     members: tuple[Container, ...] = ()
 
     def has_label(self, word: str) -> bool:
-        return have_labels(self.network.labels if self.network else (), [word])
+        return labels.have(self.network.labels if self.network else (), [word])
 
     @property
     def is_made(self) -> bool:

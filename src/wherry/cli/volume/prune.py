@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from wherry.base.errors import UsageError, WherryError
+from wherry.base.errors import UsageError
 from wherry.cli import filters
-from wherry.cli.confirm import confirmed
+from wherry.cli.confirm import confirm
 from wherry.cli.parser import Parser
 from wherry.runtime import modes
 from wherry.store.store import default_root
@@ -29,8 +29,8 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--all and --filter all= say the same thing in two ways")
     everything = args.all or bool(filters.truth(wanted["all"], "all"))
     kind = "volumes" if everything else "anonymous volumes"
-    if not args.force and not confirmed(f"WARNING! This will remove all {kind} that no container has."):
-        raise WherryError("nothing was removed", hint="answer y, or use -f")
+    if not args.force:
+        confirm(f"WARNING! This will remove all {kind} that no container has.")
     root = default_root()
     modes.enter_as_user()
     deleted, freed = volumesearch.prune(
