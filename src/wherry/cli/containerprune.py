@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import time
 
 from wherry.cli import filters
 from wherry.cli.confirm import confirm
@@ -25,8 +24,7 @@ def run(args: argparse.Namespace) -> int:
     from wherry.container.prune import prune
 
     wanted = filters.parse(args.filter, ("until", "label"))
-    now = time.time()
-    until = min((units.moment(text, now) for text in wanted["until"]), default=now)
+    until = filters.until(wanted["until"])
     if not args.force:
         confirm(_WARNING)
     deleted, freed = prune(default_root(), until, wanted["label"])

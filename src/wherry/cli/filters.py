@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 
 from wherry.base.errors import WherryError
+from wherry.ui import units
 
 
 def parse(words: Iterable[str], known: tuple[str, ...]) -> dict[str, list[str]]:
@@ -19,6 +21,12 @@ def parse(words: Iterable[str], known: tuple[str, ...]) -> dict[str, list[str]]:
             raise WherryError(f"invalid filter {key!r}", hint=f"the filters are {', '.join(known)}")
         found[key].append(value)
     return found
+
+
+def until(values: list[str]) -> float:
+    """The earliest of such points in time, in unix seconds; now where there is none."""
+    now = time.time()
+    return min((units.moment(text, now) for text in values), default=now)
 
 
 def truth(values: list[str], key: str) -> bool | None:

@@ -21,22 +21,12 @@ from wherry.runtime.bpf import (
     Step,
     pack,
 )
-from wherry.runtime.profiles import ALLOW, LOG, Check, Profile, Rule
+from wherry.runtime.profiles import ACTIONS, ALLOW, LOG, WITH_ERROR, Check, Profile, Rule
 
 _MOST = 4096  # instructions: BPF_MAXINSNS
 _FARTHEST = 255
 _X32 = 0x40000000
 _WORD = 0xFFFFFFFF
-_ACTIONS = {
-    "SCMP_ACT_ALLOW": 0x7FFF0000,
-    "SCMP_ACT_LOG": 0x7FFC0000,
-    "SCMP_ACT_TRACE": 0x7FF00000,
-    "SCMP_ACT_ERRNO": 0x00050000,
-    "SCMP_ACT_TRAP": 0x00030000,
-    "SCMP_ACT_KILL": 0x00000000,
-    "SCMP_ACT_KILL_THREAD": 0x00000000,
-    "SCMP_ACT_KILL_PROCESS": 0x80000000,
-}
 
 
 def compiled(profile: Profile) -> bytes:
@@ -150,4 +140,4 @@ def _check(check: Check, rest: int) -> list[Step]:
 
 
 def _answer(action: str, error: int) -> int:
-    return _ACTIONS[action] | (error if action in ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE") else 0)
+    return ACTIONS[action] | (error if action in WITH_ERROR else 0)

@@ -22,16 +22,19 @@ ALLOW, LOG = "SCMP_ACT_ALLOW", "SCMP_ACT_LOG"
 LARGEST = 1 << 20
 """Bytes of a profile's text."""
 
-_ACTIONS = {
-    ALLOW,
-    LOG,
-    "SCMP_ACT_TRACE",
-    "SCMP_ACT_ERRNO",
-    "SCMP_ACT_TRAP",
-    "SCMP_ACT_KILL",
-    "SCMP_ACT_KILL_THREAD",
-    "SCMP_ACT_KILL_PROCESS",
+ACTIONS = {
+    ALLOW: 0x7FFF0000,
+    LOG: 0x7FFC0000,
+    "SCMP_ACT_TRACE": 0x7FF00000,
+    "SCMP_ACT_ERRNO": 0x00050000,
+    "SCMP_ACT_TRAP": 0x00030000,
+    "SCMP_ACT_KILL": 0x00000000,
+    "SCMP_ACT_KILL_THREAD": 0x00000000,
+    "SCMP_ACT_KILL_PROCESS": 0x80000000,
 }
+"""What the kernel calls them (linux/seccomp.h)."""
+
+WITH_ERROR = ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE")
 _OPERATIONS = {f"SCMP_CMP_{name}" for name in ("EQ", "NE", "LT", "LE", "GT", "GE", "MASKED_EQ")}
 _HARMLESS_FLAGS = {"SECCOMP_FILTER_FLAG_TSYNC"}  # a process that is to be confined has one thread
 _ARCHITECTURES = {
@@ -43,7 +46,7 @@ _MACHINES = {
     "x86_64": ("SCMP_ARCH_X86_64", "amd64"),
     "aarch64": ("SCMP_ARCH_AARCH64", "arm64"),
 }
-_HIGHEST = {"index": 5, "value": 2**64 - 1, "valueTwo": 2**64 - 1, "errnoRet": 4095}
+_HIGHEST = {"index": 5, "value": 2**64 - 1, "valueTwo": 2**64 - 1, "errnoRet": 4095, "defaultErrnoRet": 4095}
 
 
 class Check(NamedTuple):
@@ -94,7 +97,7 @@ def parse(
         raise _wrong("it is not an object")
     here = _Here(frozenset(capabilities), machine, kernel or release())
     action = _action(document.get("defaultAction"), "defaultAction")
-    error = _number(document, "defaultErrnoRet", errno.EPERM, "errnoRet")
+    error = _number(document, "defaultErrnoRet", errno.EPERM)
     _refuse_flags(document)
     names = _names_of_architectures(document, machine)
     rules = [
@@ -128,7 +131,7 @@ def as_oci(profile: Profile) -> dict[str, Any]:
 
 
 def _error(key: str, action: str, error: int) -> dict[str, int]:
-    return {key: error} if action in ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE") else {}
+    return {key: error} if action in WITH_ERROR else {}
 
 
 class _Here(NamedTuple):
@@ -146,7 +149,7 @@ def _rules(entry: dict[str, Any], here: _Here, default: str) -> list[Rule]:
     action = _action(entry.get("action"), f"the rule for {names[0]}")
     if action != default and default in (ALLOW, LOG):
         _refuse_unknown(names)
-    error = _number(entry, "errnoRet", errno.EPERM, "errnoRet")
+    error = _number(entry, "errnoRet", errno.EPERM)
     checks = tuple(_check(_object(item, "args")) for item in _list(entry, "args"))
     if not _holds(entry, here):
         return []
@@ -190,9 +193,9 @@ def _check(item: dict[str, Any]) -> Check:
     op = item.get("op")
     if op not in _OPERATIONS:
         raise _wrong(f"there is no comparison {op!r}")
-    value = _number(item, "value", 0, "value")
-    second = _number(item, "valueTwo", 0, "valueTwo")
-    return Check(_number(item, "index", 0, "index"), str(op), value, second)
+    value = _number(item, "value", 0)
+    second = _number(item, "valueTwo", 0)
+    return Check(_number(item, "index", 0), str(op), value, second)
 
 
 def _names_of_architectures(document: dict[str, Any], machine: str) -> tuple[str, ...]:
@@ -221,17 +224,17 @@ def _refuse_flags(document: dict[str, Any]) -> None:
 def _action(value: Any, where: str) -> str:
     if value == "SCMP_ACT_NOTIFY":
         raise Unsupported(f"the seccomp profile has SCMP_ACT_NOTIFY ({where}), which is not supported")
-    if value not in _ACTIONS:
+    if value not in ACTIONS:
         raise _wrong(f"there is no action {value!r} ({where})")
     return str(value)
 
 
-def _number(holder: dict[str, Any], key: str, default: int, kind: str) -> int:
+def _number(holder: dict[str, Any], key: str, default: int) -> int:
     value = holder.get(key)
     if value is None:
         return default
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _HIGHEST[kind]:
-        raise _wrong(f"{key} is {value!r}: it is a number from 0 to {_HIGHEST[kind]}")
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _HIGHEST[key]:
+        raise _wrong(f"{key} is {value!r}: it is a number from 0 to {_HIGHEST[key]}")
     return value
 
 

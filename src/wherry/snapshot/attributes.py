@@ -8,10 +8,11 @@ import os
 from wherry.layer import owners
 
 
-def names(target: int | str) -> list[str]:
-    """Of a descriptor, or of a path whose last link is not followed; none where the file system has none."""
+def names(target: int | str, *, follow: bool = False) -> list[str]:
+    """Of a descriptor, or of a path, whose last link is followed only if asked for; none where the file
+    system has none."""
     try:
-        return os.listxattr(target, follow_symlinks=isinstance(target, int))
+        return os.listxattr(target, follow_symlinks=follow or isinstance(target, int))
     except OSError as error:
         if error.errno == errno.ENOTSUP:
             return []

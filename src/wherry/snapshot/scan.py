@@ -17,16 +17,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from collections.abc import Iterator
 
 from wherry.base.tuples import NamedTuple
 from wherry.layer import owners
 from wherry.layer.entry import (
-    BLOCK,
     CHARACTER,
     DIRECTORY,
-    FIFO,
     FILE,
     HARDLINK,
     OPAQUE,
@@ -37,6 +34,7 @@ from wherry.layer.entry import (
 from wherry.layer.folders import Folders
 from wherry.layer.forms import OverlayForm
 from wherry.layer.owners import Asked
+from wherry.layer.status import entry_of, kind_of
 from wherry.snapshot import attributes
 from wherry.snapshot.ownership import Ownership
 from wherry.snapshot.stub import Stub
@@ -44,14 +42,6 @@ from wherry.snapshot.told import Told
 from wherry.snapshot.view import View
 
 SECOND = 1_000_000_000
-_KINDS = {
-    stat.S_IFREG: FILE,
-    stat.S_IFDIR: DIRECTORY,
-    stat.S_IFLNK: SYMLINK,
-    stat.S_IFCHR: CHARACTER,
-    stat.S_IFBLK: BLOCK,
-    stat.S_IFIFO: FIFO,
-}
 _ORIGIN = "user.overlay.origin"
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -349,7 +339,7 @@ def _name(item: _Item) -> str:
 def _item(folder: int, name: str, path: str, form: OverlayForm | Told) -> tuple[_Item, list[str]]:
     """One name, and the names of its extended attributes."""
     status = os.stat(name, dir_fd=folder, follow_symlinks=False)
-    kind = _KINDS.get(stat.S_IFMT(status.st_mode))
+    kind = kind_of(status)
     if kind is None:
         return _Item(name, None, 1, 0, False), []
     if kind == CHARACTER and status.st_rdev == 0:
@@ -357,18 +347,9 @@ def _item(folder: int, name: str, path: str, form: OverlayForm | Told) -> tuple[
     # By this name: the calls for extended attributes take no folder's descriptor.
     proc = f"/proc/self/fd/{folder}/{name}"
     names = attributes.names(proc)
-    entry = Entry(
-        path,
-        kind,
-        stat.S_IMODE(status.st_mode),
-        status.st_uid,
-        status.st_gid,
-        status.st_mtime_ns,
-        status.st_size if kind == FILE else 0,
-        os.readlink(name, dir_fd=folder) if kind == SYMLINK else "",
-        (os.major(status.st_rdev), os.minor(status.st_rdev)) if kind in (CHARACTER, BLOCK) else (0, 0),
-        tuple((key, _xattr(proc, key)) for key in sorted(names) if attributes.is_kept(key)),
-    )
+    link = os.readlink(name, dir_fd=folder) if kind == SYMLINK else ""
+    kept = tuple((key, _xattr(proc, key)) for key in sorted(names) if attributes.is_kept(key))
+    entry = entry_of(path, status, link, kept)
     if isinstance(form, Told):
         opaque = path in form.replaced
     else:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import time
 
 from wherry.cli import filters
 from wherry.cli.confirm import confirm
 from wherry.cli.parser import Parser
 from wherry.store.store import default_root
-from wherry.ui import units
 
 _WARNING = "WARNING! This will remove all custom networks not used by at least one container."
 
@@ -25,8 +23,7 @@ def run(args: argparse.Namespace) -> int:
     from wherry.container.networkusers import prune
 
     wanted = filters.parse(args.filter, ("until", "label"))
-    now = time.time()
-    until = min((units.moment(text, now) for text in wanted["until"]), default=now)
+    until = filters.until(wanted["until"])
     if not args.force:
         confirm(_WARNING)
     deleted = prune(default_root(), until, wanted["label"])

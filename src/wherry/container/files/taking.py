@@ -15,9 +15,10 @@ from typing import BinaryIO, cast
 
 from wherry.base.errors import WherryError
 from wherry.layer import owners
-from wherry.layer.entry import BLOCK, CHARACTER, DIRECTORY, FIFO, FILE, HARDLINK, SYMLINK, Entry
+from wherry.layer.entry import BLOCK, CHARACTER, DIRECTORY, FILE, HARDLINK, SYMLINK, Entry
 from wherry.layer.folders import Folders
 from wherry.layer.reading import Exactly
+from wherry.layer.status import entry_of, kind_of
 from wherry.snapshot import attributes
 
 Taken = tuple[Entry, BinaryIO | None]
@@ -25,14 +26,6 @@ Taken = tuple[Entry, BinaryIO | None]
 
 _HELD = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _VANISHED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
-_KINDS = {
-    stat.S_IFREG: FILE,
-    stat.S_IFDIR: DIRECTORY,
-    stat.S_IFLNK: SYMLINK,
-    stat.S_IFCHR: CHARACTER,
-    stat.S_IFBLK: BLOCK,
-    stat.S_IFIFO: FIFO,
-}
 
 
 class Taking:
@@ -92,7 +85,7 @@ class Taking:
 
     def _taken(self, held: int, path: str) -> Iterator[Taken]:
         status = os.fstat(held)
-        if stat.S_IFMT(status.st_mode) not in _KINDS:
+        if kind_of(status) is None:
             self.left_out += 1
             return
         entry = self._entry(held, path)
@@ -117,40 +110,19 @@ class Taking:
 
     def _entry(self, held: int, path: str) -> Entry:
         status = os.fstat(held)
-        kind = _KINDS[stat.S_IFMT(status.st_mode)]
-        is_node = kind in (CHARACTER, BLOCK)
-        entry = Entry(
-            path,
-            kind,
-            stat.S_IMODE(status.st_mode),
-            status.st_uid,
-            status.st_gid,
-            status.st_mtime_ns,
-            status.st_size if kind == FILE else 0,
-            os.readlink("", dir_fd=held) if kind == SYMLINK else "",
-            (os.major(status.st_rdev), os.minor(status.st_rdev)) if is_node else (0, 0),
-        )
-        if is_node:
-            return entry
+        kind = kind_of(status)
+        if kind in (CHARACTER, BLOCK):
+            return entry_of(path, status)
+        link = os.readlink("", dir_fd=held) if kind == SYMLINK else ""
         place = f"/proc/self/fd/{held}"
-        found = {name: os.getxattr(place, name) for name in _names(place)}
-        entry = entry._replace(
-            xattrs=tuple((name, found[name]) for name in sorted(found) if attributes.is_kept(name))
-        )
+        found = {name: os.getxattr(place, name) for name in attributes.names(place, follow=True)}
+        kept = tuple((name, found[name]) for name in sorted(found) if attributes.is_kept(name))
+        entry = entry_of(path, status, link, kept)
         return entry if self._has_owners or kind not in (FILE, DIRECTORY) else _said(entry, found)
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
-
-
-def _names(place: str) -> list[str]:
-    try:
-        return os.listxattr(place)
-    except OSError as error:
-        if error.errno == errno.ENOTSUP:
-            return []
-        raise
 
 
 def _said(entry: Entry, found: dict[str, bytes]) -> Entry:
