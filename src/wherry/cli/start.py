@@ -31,7 +31,8 @@ def register(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from wherry.container.containers import Containers
-    from wherry.container.monitor.connection import join, paused
+    from wherry.container.monitor import failures
+    from wherry.container.monitor.connection import join
     from wherry.container.state import PAUSED
 
     manner = attaching.manner(args, stdin=args.interactive)
@@ -50,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     def one(name: str) -> None:
         container = containers.find(name)
         if container.state.status == PAUSED:
-            raise paused(container)
+            raise failures.paused(container.spec.name)
         started = None if container.is_running else start(container.id, attached=args.wait)
         waiting.wait(args, container.id, container.spec.name, started)
         print(name, flush=True)

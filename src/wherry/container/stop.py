@@ -10,8 +10,8 @@ from contextlib import suppress
 from wherry.base.errors import WherryError
 from wherry.container import events, removal, signals
 from wherry.container.containers import Container, Containers
-from wherry.container.monitor import control
-from wherry.container.monitor.connection import Started, again, paused
+from wherry.container.monitor import control, failures
+from wherry.container.monitor.connection import Started, again
 from wherry.container.monitor.control import Packet
 from wherry.container.run import start
 from wherry.container.state import PAUSED
@@ -84,7 +84,7 @@ def remove(root: str, name: str, *, force: bool = False, with_volumes: bool = Fa
     container = Containers(root).find(name)
     if container.is_running:
         if not force and container.state.status == PAUSED:
-            raise paused(container)
+            raise failures.paused(container.spec.name)
         if not force:
             raise WherryError(
                 f"container {container.spec.name} is running",

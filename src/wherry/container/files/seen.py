@@ -15,6 +15,7 @@ from wherry.base.errors import NotFound, WherryError
 from wherry.base.paths import Root
 from wherry.base.tuples import NamedTuple
 from wherry.container.containers import Container
+from wherry.container.monitor import failures
 from wherry.container.prepare import prepared
 from wherry.container.state import Life, State
 from wherry.layer.forms import current_form
@@ -55,7 +56,7 @@ def seen(store_root: str, container: Container) -> Iterator[Seen]:
 @contextmanager
 def _of_running(state: State, name: str) -> Iterator[Seen]:
     if not state.pid:
-        raise WherryError(f"container {name} is restarting", hint="try again when it runs")
+        raise failures.restarting(name)
     with ExitStack() as held:
 
         def opened(path: str, flags: int) -> int:

@@ -11,7 +11,7 @@ from wherry.base.errors import WherryError
 from wherry.base.tuples import NamedTuple
 from wherry.container import events
 from wherry.container.containers import Container
-from wherry.container.monitor import control
+from wherry.container.monitor import control, failures
 from wherry.container.monitor.execution import Order
 from wherry.container.state import PAUSED, RESTARTING
 
@@ -42,9 +42,9 @@ class Started(NamedTuple):
 def join(container: Container) -> Started:
     """The first process, to get what it writes from now on; WherryError where the container does not run."""
     if container.state.status == RESTARTING:
-        raise WherryError(f"container {container.spec.name} is restarting: wait until it runs")
+        raise failures.restarting(container.spec.name)
     if container.state.status == PAUSED:
-        raise paused(container)
+        raise failures.paused(container.spec.name)
     connection, spec = _connect(container), container.spec
     with suppress(OSError):  # where it ends in this moment, that is seen when the connection is read
         control.send(connection, control.ATTACH)
@@ -103,11 +103,6 @@ def tell(container: Container, word: bytes) -> None:
             if packet.kind == control.DONE:
                 return
     raise WherryError(f"container {container.spec.name} has ended")
-
-
-def paused(container: Container) -> WherryError:
-    name = container.spec.name
-    return WherryError(f"container {name} is paused", hint=f"`wherry unpause {name}` lets it go on")
 
 
 def wait_for_start(connection: socket.socket) -> dict[str, Any]:

@@ -17,6 +17,14 @@ def told(error: WherryError | OSError, what: str = "cannot run the container") -
     return WherryError(f"{what}: {place}{error.strerror}")
 
 
+def paused(name: str) -> WherryError:
+    return WherryError(f"container {name} is paused", hint=f"`wherry unpause {name}` lets it go on")
+
+
+def restarting(name: str) -> WherryError:
+    return WherryError(f"container {name} is restarting: wait until it runs")
+
+
 def words(error: WherryError) -> bytes:
     return json.dumps(
         {

@@ -11,16 +11,15 @@ One thread, one event loop (switchboard.py).
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from wherry.base.errors import WherryError
 from wherry.base.tuples import NamedTuple
-from wherry.container import events, signals
+from wherry.container import signals
 from wherry.container.attach.streams import Streams
 from wherry.container.containers import Container
 from wherry.container.monitor import control, execution, failures
@@ -28,13 +27,14 @@ from wherry.container.monitor.complaints import complain
 from wherry.container.monitor.entering import Entry
 from wherry.container.monitor.hold import Hold
 from wherry.container.monitor.output import Output
+from wherry.container.monitor.record import Record
 from wherry.container.monitor.sessions import Client
 from wherry.container.monitor.switchboard import Switchboard
 from wherry.container.monitor.wiring import Wiring
 from wherry.container.options.health import NONE, STARTING, Condition
 from wherry.container.options.restart import Backoff
 from wherry.container.removal import remove
-from wherry.container.state import EXITED, PAUSED, RESTARTING, RUNNING, Folder, Spec, State, life_of
+from wherry.container.state import PAUSED, Folder, Spec, State
 from wherry.runtime.helper import Helper, Running
 from wherry.runtime.net.ports import Listener, Port, chosen, reserve
 
@@ -55,10 +55,9 @@ class Monitor:
     def __init__(self, root: str, folder: Folder, spec: Spec, entry: Entry) -> None:
         self._root = root
         self._folder = folder
-        self._spec = spec
+        self._record = Record(folder, spec)
         self._wiring = Wiring(root, folder, spec, entry)
         self._keeper = -1
-        self._state = folder.state()
         self._ports: tuple[Port, ...] = ()
         self._backoff = Backoff(spec.restart)
         self._stays_ended = False
@@ -77,16 +76,16 @@ class Monitor:
         self, starter: socket.socket, attached: bool, listeners: Sequence[Listener], helper: Helper
     ) -> None:
         self._board = Switchboard(control.listen(self._folder.path), self._obey)
-        stop_signal = signals.number_of(self._spec.stop_signal)
+        stop_signal = signals.number_of(self._record.spec.stop_signal)
         self._board.on_signal(signal.SIGTERM, partial(self._end_for_good, stop_signal))
         self._board.add(starter, attached, awaits_start=True)
         end = self._live(listeners, starter, helper)
         while self._waits_for_the_next(end):
             self._hold.wait()
-            ended = self._state
+            ended = self._record.state
             try:
-                self._spec = self._wiring.spec = self._folder.spec()
-                end = self._live(_reserve_again(self._spec, self._ports))
+                self._record.spec = self._wiring.spec = self._folder.spec()
+                end = self._live(_reserve_again(self._record.spec, self._ports))
             except (WherryError, OSError) as error:
                 self._fail_to_start(ended, failures.told(error))
                 break
@@ -102,13 +101,13 @@ class Monitor:
         """One run of the container, from its start to its end."""
         begun = time.monotonic()
         self._stays_ended = self._again = False
-        self._hold = Hold(self._root, self._folder, self._spec, listeners, self._wiring)
-        excess = ""
+        self._hold = Hold(self._root, self._folder, self._record.spec, listeners, self._wiring)
         try:
             streams, running = self._hold.start(helper)
             try:
                 self._watch_keeper()
-                self._record_start(running, listeners)
+                self._ports = chosen(listeners)
+                self._record.running(running.pid, self._ports, self._wiring.places, self._backoff.restarts)
                 if starter:
                     _check_starter(starter)
                 self._serve(streams, running)
@@ -120,43 +119,28 @@ class Monitor:
             code = running.wait()
         finally:
             excess = self._hold.close()
-        self._state = self._state._replace(
-            pid=0,
-            finished=time.time(),
-            exit_code=code,
-            ports=(),
-            places=(),
-            out_of_memory=bool(excess),
-            health=self._state.health and self._state.health.ended(),
-            freezer="",
-        )
-        self._record_end(self._state)
+        self._record.ended(code, out_of_memory=bool(excess))
         return End(code, excess, time.monotonic() - begun)
 
     def _serve(self, streams: Streams, running: Running) -> None:
         """Until the container's first process has ended."""
-        log = Output(self._folder.file("log.jsonl"), self._spec.log)
+        log = Output(self._folder.file("log.jsonl"), self._record.spec.log)
         self._board.begin(streams, running, log.take)
-        events.record_volumes(self._folder, self._spec, "mount")
-        events.record(self._folder, self._spec, "start")
-        self._board.tell_start(control.STARTED, json.dumps({"note": self._hold.note, "session": 0}).encode())
+        self._record.started()
+        self._board.tell_start(control.STARTED, _started(note=self._hold.note))
         self._begin_checks()
         self._board.run()
         log.close()
 
     def _begin_checks(self) -> None:
-        health, condition = self._spec.health, self._state.health
+        health, condition = self._record.spec.health, self._record.state.health
         if health and condition:
             from wherry.container.monitor.checks import Checks
 
-            Checks(health, condition, self._board, self._hold, self._record_health).begin()
+            Checks(health, condition, self._board, self._hold, self._tell_found).begin()
 
-    def _record_health(self, condition: Condition) -> None:
-        """What a check has found."""
-        before = self._state.health
-        self._write(self._state._replace(health=condition))
-        if before is None or before.status != condition.status:
-            events.record(self._folder, self._spec, f"health_status: {condition.status}")
+    def _tell_found(self, condition: Condition) -> None:
+        if self._record.checked(condition):
             self._board.tell_health(condition.status)
 
     def _waits_for_the_next(self, end: End) -> bool:
@@ -164,16 +148,14 @@ class Monitor:
         delay = self._delay(end)
         if delay is None:
             return False
-        self._write(self._state._replace(status=RESTARTING, restarts=self._backoff.restarts))
-        if self._again:
-            events.record(self._folder, self._folder.spec(), "stop")
+        self._record.restarting(self._backoff.restarts, is_asked_for=self._again)
         self._board.end(end.code, end.excess)
         over: list[bool] = []
         self._board.timers.after(delay, lambda: over.append(True))
         self._board.serve(until=lambda: bool(over) or self._again or self._stays_ended)
         self._board.timers.clear()
         if self._again:
-            self._backoff = Backoff(self._spec.restart)
+            self._backoff = Backoff(self._record.spec.restart)
         return not self._stays_ended
 
     def _delay(self, end: End) -> float | None:
@@ -181,20 +163,6 @@ class Monitor:
         if self._again:
             return 0.0
         return None if self._stays_ended else self._backoff.next(end.code, end.lasted)
-
-    def _record_start(self, running: Running, listeners: Sequence[Listener]) -> None:
-        self._ports = chosen(listeners)
-        self._state = State(
-            status=RUNNING,
-            monitor=life_of(os.getpid()),
-            pid=running.pid,
-            started=time.time(),
-            ports=self._ports,
-            restarts=self._backoff.restarts,
-            health=(self._state.health or Condition()).again() if self._spec.health else None,
-            places=self._wiring.places,
-        )
-        self._folder.write_state(self._state)
 
     def _watch_keeper(self) -> None:
         """Another keeper of the networks is needed when this one is killed. The connection to it is another
@@ -212,27 +180,18 @@ class Monitor:
     def _fail_to_start(self, ended: State, error: WherryError) -> None:
         """It has run before, and cannot be started again: so it stays as it ended."""
         complain(f"cannot start the container again: {error.message}")
-        self._state = ended._replace(error=error.message)
+        self._record.failed(ended, error.message)
         self._board.tell_start(control.FAILED, failures.words(error))
 
     def _put_away(self) -> None:
         """Write the end down, or delete the container. Mounts and helpers are gone by now."""
         self._board.unwatch(self._keeper)
         self._wiring.close()
-        state = self._state._replace(status=EXITED, monitor=None)
-        self._folder.write_state(state)
-        if self._spec.remove:
+        state = self._record.over()
+        if self._record.spec.remove:
             with self._folder.locked():
                 # Read again: it may have got another name since.
                 remove(self._root, Container(self._folder, self._folder.spec(), state), with_volumes=True)
-
-    def _write(self, state: State) -> None:
-        """A full disk costs what is known of a container that runs or is to, not the container."""
-        self._state = state
-        try:
-            self._folder.write_state(state)
-        except OSError as error:
-            complain(f"the state is not written down: {error.strerror}")
 
     def _obey(self, client: Client, packet: control.Packet) -> None:
         """Carry out what a client says. A word that is not known here is a later version's."""
@@ -255,16 +214,16 @@ class Monitor:
             spec = self._folder.spec()
             self._wiring.change(spec)
         except (WherryError, OSError) as error:
-            client.put(control.FAILED, failures.words(failures.told(error)))
+            _refuse(client, error)
         else:
-            self._spec = spec
-            self._write(self._state._replace(places=self._wiring.places if self._state.pid else ()))
-            client.put(control.STARTED, json.dumps({"note": "", "session": 0}).encode())
+            self._record.changed(spec, self._wiring.places)
+            client.put(control.STARTED, _started())
         self._watch_keeper()
 
     def _send_signal(self, client: Client, packet: control.Packet) -> None:
         session = client.session or self._board.main
-        if session is self._board.main and signals.asks_to_end(packet.number, self._spec.stop_signal):
+        stop_signal = self._record.spec.stop_signal
+        if session is self._board.main and signals.asks_to_end(packet.number, stop_signal):
             self._stays_ended = True
         if session:
             session.running.kill(packet.number)
@@ -290,12 +249,12 @@ class Monitor:
     def _kill(self, number: int) -> None:
         """Send a signal to the first process, where there is one; it is recorded in front of what it does."""
         if self._board.main:
-            events.record(self._folder, self._spec, "kill", signal=str(number))
+            self._record.happened("kill", signal=str(number))
             self._board.main.running.kill(number)
 
     def _tell_health(self, client: Client, _packet: control.Packet) -> None:
         client.awaits_health = True
-        status = self._state.health.status if self._state.health else NONE
+        status = self._record.state.health.status if self._record.state.health else NONE
         # One that is about to be started again has ended, which is unhealthy, but starts.
         client.put(control.HEALTH, (status if self._board.main or status == NONE else STARTING).encode())
 
@@ -306,50 +265,45 @@ class Monitor:
             return
         try:
             self._check_not_paused()
-            # Written down first: who finds this monitor killed lets the processes go, which then end.
-            self._write(self._state._replace(freezer=self._hold.freezer().folder))
+            self._record.pausing(self._hold.freezer().folder)
             self._hold.pause()
         except (WherryError, OSError) as error:
-            client.put(control.FAILED, failures.words(failures.told(error, "cannot pause the container")))
+            _refuse(client, error, "cannot pause the container")
             return
-        self._write(self._state._replace(status=PAUSED))
-        events.record(self._folder, self._folder.spec(), "pause")
+        self._record.paused()
         client.put(control.DONE)
 
     def _unpause(self, client: Client, _packet: control.Packet) -> None:
         if self._let_go_on():
             client.put(control.DONE)
         else:
-            client.put(
-                control.FAILED, failures.words(WherryError(f"container {self._spec.name} is not paused"))
-            )
+            _refuse(client, WherryError(f"container {self._record.spec.name} is not paused"))
 
     def _let_go_on(self) -> bool:
         """Whether it was paused."""
-        if self._state.status != PAUSED:
+        if self._record.state.status != PAUSED:
             return False
         self._hold.unpause()
-        self._write(self._state._replace(status=RUNNING, freezer=""))
-        events.record(self._folder, self._folder.spec(), "unpause")
+        self._record.goes_on()
         return True
 
     def _check_not_paused(self) -> None:
-        name = self._spec.name
-        if self._state.status == PAUSED:
-            raise WherryError(f"container {name} is paused", hint=f"`wherry unpause {name}` lets it go on")
+        name = self._record.spec.name
+        if self._record.state.status == PAUSED:
+            raise failures.paused(name)
         if not self._board.main:
-            raise WherryError(f"container {name} is restarting: wait until it runs")
+            raise failures.restarting(name)
 
     def _execute(self, client: Client, _packet: control.Packet) -> None:
         """Start another process in the container, as the client has ordered."""
 
         def done(made: tuple[Streams, Running]) -> None:
-            session = self._board.open(*made, done=self._record_execution(order.args[0]))
+            session = self._board.open(*made, done=self._record.executed(order.args[0]))
             client.session, client.attached = session, True
-            client.put(control.STARTED, json.dumps({"note": "", "session": session.number}).encode())
+            client.put(control.STARTED, _started(session.number))
 
         def failed(error: WherryError | OSError) -> None:
-            client.put(control.FAILED, failures.words(failures.told(error, "cannot execute anything")))
+            _refuse(client, error, "cannot execute anything")
 
         try:
             self._check_not_paused()
@@ -359,24 +313,14 @@ class Monitor:
             return
         self._board.carry_out(self._hold.execute(order), done, failed)
 
-    def _record_execution(self, program: str) -> Callable[[int], None]:
-        """What records its end. The words behind the program's name may be nobody's business."""
-        number = os.urandom(32).hex()
-        for action in ("exec_create", "exec_start"):
-            events.record(self._folder, self._spec, f"{action}: {program}", execID=number)
 
-        def ended(code: int) -> None:
-            events.record(self._folder, self._spec, "exec_die", execID=number, exitCode=str(code))
+def _started(session: int = 0, note: str = "") -> bytes:
+    """The words of `control.STARTED`."""
+    return json.dumps({"note": note, "session": session}).encode()
 
-        return ended
 
-    def _record_end(self, state: State) -> None:
-        spec = self._folder.spec()  # it may have got another name
-        if state.out_of_memory:
-            events.record(self._folder, spec, "oom")
-        lasted = str(int(state.finished - state.started))
-        events.record(self._folder, spec, "die", execDuration=lasted, exitCode=str(state.exit_code))
-        events.record_volumes(self._folder, spec, "unmount")
+def _refuse(client: Client, error: WherryError | OSError, what: str = "cannot run the container") -> None:
+    client.put(control.FAILED, failures.words(failures.told(error, what)))
 
 
 def _reserve_again(spec: Spec, last: tuple[Port, ...]) -> list[Listener]:
