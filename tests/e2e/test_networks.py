@@ -242,6 +242,18 @@ def test_a_container_that_ran_alone_comes_to_a_network(box: Wherry) -> None:
     assert box("network", "connect", "--link", "a", "n", "ann").code == 1
 
 
+@pytest.mark.parametrize("name", [r"x\377", r"x\302\205"], ids=["bytes", "line-end"])
+def test_devices_of_any_name(own: Wherry, name: str) -> None:
+    """A container with rights over its devices calls them what it likes, and harms nobody but itself."""
+    own.ok("network", "create", "n")
+    own.ok("network", "create", "m")
+    own.ok("run", "-d", "--name", "web", "--network", "n", "--cap-add", "NET_ADMIN", *SLEEP)
+    own.ok("exec", "web", "sh", "-c", f"ip link add name \"$(printf '{name}')\" type veth")
+    assert own.ok("stats", "--no-stream", "--format", "{{.Name}}") == "web\n"
+    own.ok("network", "connect", "m", "web")
+    assert "eth1" in sh(own, "web", "ls /sys/class/net")
+
+
 def test_a_new_name_is_found(box: Wherry) -> None:
     box.ok("run", "-d", "--name", "web", "--network", "n", "--network-alias", "www", *SERVE)
     box.ok("run", "-d", "--name", "ann", "--network", "n", *SLEEP)

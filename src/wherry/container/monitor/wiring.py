@@ -193,7 +193,8 @@ class Wiring:
         return networking.called(self.spec.id, self.spec.name, self.spec.hostname, attachment)
 
     def _free_device(self) -> str:
-        with open(f"/proc/{self._pid}/net/dev", encoding="ascii") as file:
+        # The container's processes may call theirs by any bytes.
+        with open(f"/proc/{self._pid}/net/dev", encoding="latin-1") as file:
             taken = {line.partition(":")[0].strip() for line in file}
         return next(name for name in map("eth{}".format, range(len(taken) + 1)) if name not in taken)
 

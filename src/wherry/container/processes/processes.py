@@ -108,12 +108,12 @@ def received_and_sent(pid: int) -> tuple[int, int]:
     """Bytes on the devices of its network namespace, but for the loopback."""
     received = sent = 0
     try:
-        lines = _bytes(f"/proc/{pid}/net/dev").decode().splitlines()[2:]
+        lines = _bytes(f"/proc/{pid}/net/dev").split(b"\n")[2:-1]
     except OSError:
         return 0, 0
     for line in lines:
-        name, _, counts = line.partition(":")
-        if name.strip() != "lo":
+        name, _, counts = line.partition(b":")
+        if name.strip() != b"lo":
             received += int(counts.split()[0])
             sent += int(counts.split()[8])
     return received, sent
