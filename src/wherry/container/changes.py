@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from wherry.base.tuples import NamedTuple
@@ -70,8 +70,7 @@ def changes(found: Altered) -> list[Change]:
     for entry in found.found.entries:
         path = entry.path
         if entry.kind == OPAQUE:
-            below = (f"{path}/{name}" if path else name for name in lower.children(path))
-            listed |= {name: DELETED for name in below if name not in own}
+            listed |= dict.fromkeys(_hidden(lower, path, own), DELETED)
         elif entry.kind == WHITEOUT:
             listed[path] = DELETED
         elif path:
@@ -84,6 +83,19 @@ def changes(found: Altered) -> list[Change]:
         while path := path.rpartition("/")[0]:
             listed.setdefault(path, CHANGED)
     return [Change(listed[path], f"/{path}") for path in sorted(listed, key=lambda path: path.split("/"))]
+
+
+def _hidden(lower: View, folder: str, own: Mapping[str, Entry]) -> Iterator[str]:
+    """What the image has in a folder, and the opaque one in its place has not.
+
+    Overlay marks only that one: folders made in it hide those of the image in the same way.
+    """
+    for name in lower.children(folder):
+        path = f"{folder}/{name}" if folder else name
+        if path not in own:
+            yield path
+        elif own[path].kind == DIRECTORY:
+            yield from _hidden(lower, path, own)
 
 
 def _is_same(found: Altered, entry: Entry, before: Found) -> bool:

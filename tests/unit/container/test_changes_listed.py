@@ -7,9 +7,9 @@ import tempfile
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 
-from support.changing import Change, apply, steps
+from support.changing import FIRST, Change, apply, mkdir, renew, steps
 from support.realtrees import Tree, comparable, tree_of
 from wherry.container.changes import changes
 from wherry.layer.entry import DIRECTORY
@@ -54,6 +54,7 @@ def test_what_differs_is_listed(name: str) -> None:
 
     @settings(max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(steps)
+    @example([FIRST, [Change(renew, ("b",)), Change(mkdir, ("b/a", 0o700))]])
     def check(sequence: list[list[Change]]) -> None:
         if not stores:
             stores.append(Store.open(f"{root}/store"))
