@@ -24,7 +24,9 @@ GROUPS: dict[str, dict[str, Command]] = {
     "Images": {
         "images": Command("images", "List images"),
         "history": Command("history", "Show the history of an image"),
-        "inspect": Command("inspect", "Show all that is known about images and containers, as JSON"),
+        "inspect": Command(
+            "inspect", "Show all that is known about images, containers, networks and volumes"
+        ),
         "tag": Command("tag", "Give an image another name"),
         "rmi": Command("rmi", "Remove one or more images"),
         "squash": Command("squash", "Merge the layers of an image into one"),
@@ -73,7 +75,7 @@ GROUPS: dict[str, dict[str, Command]] = {
     },
     "System": {
         "prune": Command("prune", "Remove unused images and build cache"),
-        "events": Command("events", "Show what happens to containers, images and volumes"),
+        "events": Command("events", "Show what happens to containers, images, volumes and networks"),
         "info": Command("info", "Show the store, the mode and what this machine offers"),
         "version": Command("version", "Show the version of wherry"),
     },

@@ -7,6 +7,12 @@ from collections.abc import Mapping
 from wherry.cli.commands import COMMANDS, FAMILIES, GROUPS, Command
 from wherry.cli.misuse import Misuse
 
+_ABSENT = {
+    "update": "what a container is granted is settled when it is made",
+    "checkpoint": "processes cannot be kept on disk; `wherry pause` keeps them in memory",
+}
+"""docker's commands for containers that are not there, and why not."""
+
 
 def overview() -> str:
     parts = ["Usage:  wherry [OPTIONS] COMMAND", "", "Container images from Dockerfiles, with no daemon"]
@@ -36,10 +42,12 @@ def unknown(words: list[str]) -> Misuse:
     members = FAMILIES[parent][1] if parent else [*COMMANDS, *FAMILIES]
     program = f"wherry {parent}" if parent else "wherry"
     wrong = words[1] if parent else words[0]
-    near = get_close_matches(wrong, members)
+    near = () if words[0] in _ABSENT else get_close_matches(wrong, members)
     lines = [f"wherry: '{f'{parent} {wrong}'.strip()}' is not a wherry command"]
     if near:
         lines += ["", "Did you mean:", *(f"  {program} {name}" for name in near)]
+    if words[0] in _ABSENT:
+        lines += ["", f"docker has it, and wherry has not: {_ABSENT[words[0]]}"]
     return Misuse("\n".join([*lines, "", f"Run '{program} --help' for the list of commands"]), 1)
 
 

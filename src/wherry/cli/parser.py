@@ -100,7 +100,7 @@ class Parser(argparse.ArgumentParser):
         return super()._get_values(action, arg_strings)
 
     def error(self, message: str) -> NoReturn:
-        raise self.misuse(message, 125)
+        raise self.misuse(_in_dockers_words(message), 125)
 
     def _refusal(self, name: str) -> Unsupported:
         error = Unsupported(f"{name} is not supported: {self.refused[name]}")
@@ -226,6 +226,19 @@ class Parser(argparse.ArgumentParser):
             bound = "" if least == most else "at least " if count < least else "at most "
             wanted = f"requires {bound}{number} argument{'' if number == 1 else 's'}"
         raise self.misuse(f"wherry: '{self.prog}' {wanted}", 1)
+
+
+def _in_dockers_words(message: str) -> str:
+    """argparse's complaint about a flag's value, as docker words it."""
+    import re
+
+    pattern = r"argument (\S+): invalid (int value|choice): '(.*?)'(?: \(choose from (.*)\))?"
+    match = re.fullmatch(pattern, message, re.DOTALL)
+    if not match:
+        return message
+    flag, kind, value, choices = match.groups()
+    reason = "not a whole number" if kind == "int value" else "it is one of " + choices.replace("'", "")
+    return f'invalid argument "{value}" for "{", ".join(flag.split("/"))}" flag: {reason}'
 
 
 def _argument_usage(action: argparse.Action) -> str:

@@ -97,6 +97,28 @@ def test_what_is_no_command(words: str) -> None:
             "Run 'wherry --help' for the list of commands\n",
         ),
         (
+            ["checkpoint", "ls"],
+            1,
+            "wherry: 'checkpoint' is not a wherry command\n\ndocker has it, and wherry has not: "
+            "processes cannot be kept on disk; `wherry pause` keeps them in memory\n\n"
+            "Run 'wherry --help' for the list of commands\n",
+        ),
+        (
+            ["stop", "-t", "x", "web"],
+            125,
+            'invalid argument "x" for "-t, --timeout, --time" flag: not a whole number\n\n'
+            "Usage:  wherry stop [OPTIONS] CONTAINER [CONTAINER...]\n\n"
+            "Run 'wherry stop --help' for more information\n",
+        ),
+        (
+            ["run", "--isolation", "jail", "app"],
+            125,
+            'invalid argument "jail" for "--isolation" flag: '
+            "it is one of auto, root, userns, single-id, chroot\n\n"
+            "Usage:  wherry run [OPTIONS] IMAGE [COMMAND...]\n\n"
+            "Run 'wherry run --help' for more information\n",
+        ),
+        (
             ["image", "lss"],
             1,
             "wherry: 'image lss' is not a wherry command\n\nDid you mean:\n  wherry image ls\n\n"
@@ -162,7 +184,10 @@ def test_no_value_is_capitalised_in_help() -> None:
         parser = Parser([command.module], "")
         importlib.import_module(f"wherry.cli.{command.module}").register(parser)
         for flag in parser._actions:
-            assert not re.match(r"[a-z=-]+(?:[,|;:]| or )", flag.help or ""), (command.module, flag.help)
+            assert not re.match(r"[a-z=-]+(?:[,|;:]| or | is the only)", flag.help or ""), (
+                command.module,
+                flag.help,
+            )
 
 
 def test_help_of_a_family(capsys: pytest.CaptureFixture[str]) -> None:

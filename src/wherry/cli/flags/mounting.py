@@ -12,7 +12,7 @@ from wherry.container.options.mounting import Inheritance, Volume
 def register(parser: Parser) -> None:
     add = parser.add_argument
     add("-v", "--volume", metavar="SOURCE:TARGET[:ro]", action="append", help="mount a host path or a volume")
-    mount = "type=bind|volume|tmpfs,source=...,target=..."
+    mount = "type=bind, volume or tmpfs, source=, target= ..."
     add("--mount", metavar="KEY=VALUE,...", action="append", help=f"the same in many words: {mount}")
     add("--tmpfs", metavar="TARGET[:OPTIONS]", action="append", help="mount a folder that lies in memory")
     add("--volumes-from", metavar="CONTAINER[:ro]", action="append", help="mount what another container has")

@@ -11,11 +11,11 @@ from wherry.container.options.rights import Rights
 _NAMESPACES = ("ipc", "pid", "uts", "cgroupns", "userns")
 
 _HELP = {
-    "ipc": "its shared memory",
-    "pid": "its process numbers",
-    "uts": "its host name",
-    "cgroupns": "its view of cgroups",
-    "userns": "its user namespace",
+    "ipc": "its shared memory: private is what there is",
+    "pid": "its process numbers: private is what there is",
+    "uts": "its host name: private is what there is",
+    "cgroupns": "its view of cgroups: private is what there is",
+    "userns": "its user namespace: host is what there is, keep-id leaves you your own number",
 }
 
 
@@ -37,7 +37,7 @@ def register(parser: Parser) -> None:
     add("--init", action="store_true", help="begin with an init that reaps processes and passes signals on")
     add("--oom-score-adj", type=int, metavar="SCORE", help="how soon it is killed where memory is short")
     for name in _NAMESPACES:
-        add(f"--{name}", metavar="MODE", default="", help=f"{_HELP[name]}: private is what there is")
+        add(f"--{name}", metavar="MODE", default="", help=_HELP[name])
 
 
 def read(args: argparse.Namespace) -> Rights:

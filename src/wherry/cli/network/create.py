@@ -25,14 +25,21 @@ _REFUSED = {
 
 def register(parser: Parser) -> None:
     add = parser.add_argument
-    add("-d", "--driver", metavar="NAME", default="bridge", help="bridge is the only one")
+    add("-d", "--driver", metavar="NAME", default="bridge", help="the driver: bridge, the only one")
     add("--gateway", metavar="ADDRESS", action="append", default=[], help="the network's own address")
     add("--internal", action="store_true", help="a network from which nothing outside is reached")
     add("--ip-range", metavar="CIDR", action="append", default=[], help="give containers these addresses")
     add("--ipam-driver", metavar="NAME", default="default", help=argparse.SUPPRESS)
     add("--ipv6", action="store_true", help="give containers IPv6 addresses too")
     add("--label", metavar="KEY[=VALUE]", action="append", default=[], help="set a label")
-    add("-o", "--opt", metavar="OPTION", action="append", default=[], help="mtu=BYTES is the only one")
+    add(
+        "-o",
+        "--opt",
+        metavar="OPTION",
+        action="append",
+        default=[],
+        help="an option: mtu=BYTES, the only one",
+    )
     add("--subnet", metavar="CIDR", action="append", default=[], help="its addresses, such as 10.5.0.0/24")
     for name in _REFUSED:
         add(f"--{name.replace('_', '-')}", nargs="?", const=True, help=argparse.SUPPRESS)
