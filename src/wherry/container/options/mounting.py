@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from wherry.base.errors import WherryError
+from wherry.base.errors import UsageError, WherryError
 from wherry.base.tuples import NamedTuple
 
 
@@ -68,6 +68,16 @@ def inherit(mounts: Sequence[Volume], read_only: bool) -> list[Volume]:
 def names(mounts: Sequence[Volume]) -> set[str]:
     """The volumes among the mounts."""
     return {volume.source for volume in mounts if volume.kind == "volume"}
+
+
+def check(wanted: Sequence[Volume]) -> None:
+    """WherryError for a source that is not there, UsageError for two mounts at one place."""
+    for volume in wanted:
+        check_source(volume)
+    targets = [volume.target for volume in wanted]
+    for target in targets:
+        if targets.count(target) > 1:
+            raise UsageError(f"duplicate mount point: {target}")
 
 
 def check_source(volume: Volume) -> None:

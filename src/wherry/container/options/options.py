@@ -83,35 +83,39 @@ def check(options: Options) -> None:
     """UsageError where a value, or two values together, cannot be."""
     if options.name:
         check_name(options.name)
-    networking.check(options.network, options.networks)
+    _check_network(options)
     rights.check(options.rights, options.network)
-    if (options.ports or options.publish_all) and options.network == "none":
-        flag = "-p" if options.ports else "-P"
-        raise UsageError(f"{flag} needs a network, and --network none has none")
-    for volume in options.volumes:
-        mounting.check_source(volume)
+    mounting.check(options.volumes)
     if options.stop_signal:
         signals.number_of(options.stop_signal)
-    if options.network.startswith(networking.CONTAINER):
-        for option, is_given in (
-            ("-p", options.ports),
-            ("--hostname", options.hostname),
-            ("--add-host", options.conditions.hosts),
-        ):
-            if is_given:
-                raise UsageError(
-                    f"{option} belongs to the container whose network it is: --network {options.network}"
-                )
     if options.hostname and not _is_hostname(options.hostname):
         raise UsageError(f"invalid hostname: {options.hostname!r}")
     if options.working_dir and not options.working_dir.startswith("/"):
         raise UsageError(
             f"the working directory {options.working_dir!r} is invalid, it needs to be an absolute path"
         )
-    targets = [volume.target for volume in options.volumes]
-    for target in targets:
-        if targets.count(target) > 1:
-            raise UsageError(f"duplicate mount point: {target}")
+
+
+def _check_network(options: Options) -> None:
+    networking.check(options.network, options.networks)
+    if (options.ports or options.publish_all) and options.network == networking.NONE:
+        flag = "-p" if options.ports else "-P"
+        raise UsageError(f"{flag} needs a network, and --network none has none")
+    if options.network.startswith(networking.CONTAINER):
+        _refuse_what_is_the_others(options)
+
+
+def _refuse_what_is_the_others(options: Options) -> None:
+    given = {
+        "-p": options.ports,
+        "--hostname": options.hostname,
+        "--add-host": options.conditions.hosts,
+    }
+    for option, value in given.items():
+        if value:
+            raise UsageError(
+                f"{option} belongs to the container whose network it is: --network {options.network}"
+            )
 
 
 def _is_hostname(text: str) -> bool:
