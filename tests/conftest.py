@@ -16,6 +16,7 @@ import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import hypothesis
@@ -39,6 +40,18 @@ hypothesis.settings.load_profile("wherry")
 
 # A shell starts what it puts into the background with Ctrl-C ignored, and so would run what tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _end_as_by_ctrl_c(process: int, number: int, _frame: object) -> None:
+    if os.getpid() == process:
+        raise KeyboardInterrupt
+    signal.signal(number, signal.SIG_DFL)  # a process that a test has forked
+    os.kill(os.getpid(), number)
+
+
+# Whoever ends pytest in this way, as timeout(1) does, gets back what fixtures take away: containers run on by
+# themselves.
+signal.signal(signal.SIGTERM, partial(_end_as_by_ctrl_c, os.getpid()))
 
 
 def pytest_configure(config: pytest.Config) -> None:

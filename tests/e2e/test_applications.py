@@ -97,7 +97,7 @@ def test_under_load(shared: Wherry, application: Application) -> None:
         following = shared.start("logs", "-f", name)
         with put_on(port, "/?load", clients=8, requests=50) as load:
             assert load.answers(application.says) == Answers(400, {})
-        shared.ok("stop", "-t", "2", name)
+        shared.ok("stop", "-t", "2" if application.code == 137 else "60", name)
         assert state(shared, name).startswith(f"Exited ({application.code}) ")
         followed = b"".join(following.communicate(timeout=60)).decode()
         logged = shared("logs", name)
@@ -128,7 +128,7 @@ def test_stopped_in_the_midst_of_requests(somebody: Wherry) -> None:
     """It ends as its program wants to, no client waits for ever, and the port is free at once."""
     port = serve(somebody, "site")
     with put_on(port, requests=1_000_000) as load:
-        somebody.ok("stop", "site")
+        somebody.ok("stop", "-t", "60", "site")
         result = load.answers(PAGE)
     assert state(somebody, "site").startswith("Exited (0) ")
     assert result.right >= 8 > sum(result.wrong.values()) - 1
@@ -148,7 +148,7 @@ def test_killed_in_the_midst_of_requests(somebody: Wherry, victim: str) -> None:
         result = load.answers(PAGE)
     assert sum(result.wrong.values()) == 8
     until(lambda: processes_of(somebody) == [])
-    assert not os.path.exists(f"/proc/{pid}")
+    until(lambda: not os.path.exists(f"/proc/{pid}"))
     assert not answers(port)
     code = 137 if victim == "process" else 255
     assert state(somebody, "site").startswith(f"Exited ({code}) ")
@@ -192,7 +192,7 @@ def test_many_at_once(somebody: Wherry) -> None:
     assert len(set(ports)) == MANY
     until(lambda: all(map(answers, ports)))
     assert {ask(port).encode() for port in ports} == {PAGE}
-    assert somebody.ok("stop", *names).split() == names
+    assert somebody.ok("stop", "-t", "60", *names).split() == names
     assert len(somebody.ok("ps", "-aq", "--filter", "status=exited", "--filter", "exited=0").split()) == MANY
     assert not any(map(answers, ports))
     until(lambda: processes_of(somebody) == [])

@@ -119,7 +119,7 @@ def test_a_running_container(box: Wherry) -> None:
 
 def test_a_container_stands_still_while_it_becomes_an_image(wherry: Wherry) -> None:
     """Two files that are written one after the other say the same in every image."""
-    script = "echo up; i=0; while :; do i=$((i+1)); echo $i > /one; echo $i > /two; done"
+    script = "echo up; i=0; while [ $i -lt 99999999 ]; do i=$((i+1)); echo $i > /one; echo $i > /two; done"
     with boxed(wherry) as box:
         box.ok("run", "-d", "--network", "none", "--name", "web", "busybox", "sh", "-c", script)
         until(lambda: box.ok("logs", "web") == "up\n")

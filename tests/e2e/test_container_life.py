@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from support.cli import COMMAND, Wherry
-from support.containers import boxed, processes_of, state
+from support.containers import boxed, is_connected, processes_of, state
 from support.ports import free, until
 from support.terminal import terminal
 
@@ -113,21 +113,12 @@ def test_kill_sends_any_signal(box: Wherry) -> None:
     assert "invalid signal: NOISE" in box("kill", "-s", "NOISE", "web").err
 
 
-def is_connected(process: subprocess.Popen[bytes]) -> bool:
-    """Whether it talks to a monitor."""
-    folder = f"/proc/{process.pid}/fd"
-    try:
-        return any(os.readlink(f"{folder}/{name}").startswith("socket:") for name in os.listdir(folder))
-    except FileNotFoundError:  # it has closed one meanwhile
-        return False
-
-
 def test_wait_returns_with_the_end(box: Wherry) -> None:
     running(box, "one")
     running(box, "two", "--rm")
     words = [*COMMAND, "wait", "two", "one", "three"]
     waiting = subprocess.Popen(words, env=box.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    until(lambda: is_connected(waiting))
+    until(lambda: is_connected(waiting.pid))
     assert waiting.poll() is None
     box.ok("stop", "two")
     box.ok("kill", "one")
@@ -139,7 +130,7 @@ def test_wait_returns_with_the_end(box: Wherry) -> None:
 def test_wait_tells_of_a_container_whose_monitor_was_killed(box: Wherry) -> None:
     running(box, "web")
     waiting = subprocess.Popen([*COMMAND, "wait", "web"], env=box.environment, stdout=subprocess.PIPE)
-    until(lambda: is_connected(waiting))
+    until(lambda: is_connected(waiting.pid))
     monitor = re.search(
         r'"monitor": {"pid": (\d+)', next(box.root.glob("containers/*/state.json")).read_text()
     )
@@ -236,7 +227,7 @@ def test_signals_stay_here_where_they_are_not_to_be_passed_on(box: Wherry) -> No
     running(box, "web")
     words = [*COMMAND, "attach", "--sig-proxy=false", "--no-stdin", "web"]
     attached = subprocess.Popen(words, env=box.environment)
-    until(lambda: is_connected(attached))
+    until(lambda: is_connected(attached.pid))
     attached.terminate()
     assert attached.wait(60) == -signal.SIGTERM
     assert state(box, "web").startswith("Up ")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from support import programs
 from support.places import Place
 from support.running import DOCKER_CAPABILITIES
 from wherry.base.errors import Unsupported
@@ -199,9 +200,10 @@ def _has_init() -> bool:
         return False
 
 
-@pytest.mark.skipif(not _has_init(), reason="needs wherry-init, which tools/compile.py makes, or tini")
 def test_an_init(place: Place) -> None:
     """Orphans that have ended are gone, signals reach the command, and its end is the container's."""
+    if not _has_init():
+        programs.lack("neither wherry-init, which tools/compile.py makes, nor tini is here")
     assert place.wherry("run", "--rm", "--init", "busybox", "sh", "-c", f"{ORPHAN}; true").out.split() == [
         "0"
     ]

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from support.cli import COMMAND, Wherry
-from support.containers import boxed, monitor_of
+from support.containers import boxed, monitor_of, opened
 from support.ports import until
 
 pytestmark = pytest.mark.needs("root", "busybox")
@@ -101,12 +101,16 @@ def test_events_are_told_as_they_come(box: Wherry) -> None:
     words = [*COMMAND, "events", "--filter", "type=container", "--format", "json"]
     following = subprocess.Popen(words, env=box.environment, stdout=subprocess.PIPE)
     log = f"{box.root}/events/log"
-    until(lambda: any(os.readlink(path) == log for path in descriptors(following.pid)))
-    box.ok("run", "--rm", "--name", "web", "-l", "tier=front", *QUIET, "busybox", "true")
-    assert following.stdout
-    found = [json.loads(following.stdout.readline()) for _ in range(4)]
-    following.send_signal(signal.SIGINT)
-    assert following.wait() == 130
+    try:
+        until(lambda: log in opened(following.pid))
+        box.ok("run", "--rm", "--name", "web", "-l", "tier=front", *QUIET, "busybox", "true")
+        assert following.stdout
+        found = [json.loads(following.stdout.readline()) for _ in range(4)]
+        following.send_signal(signal.SIGINT)
+        assert following.wait(60) == 130
+    finally:
+        following.kill()
+        following.communicate()
     assert [event["Action"] for event in found] == ["create", "start", "die", "destroy"]
     assert found[0] == {
         "status": "create",
@@ -122,11 +126,6 @@ def test_events_are_told_as_they_come(box: Wherry) -> None:
         "time": found[0]["timeNano"] // 10**9,
         "timeNano": found[0]["timeNano"],
     }
-
-
-def descriptors(pid: int) -> list[str]:
-    folder = f"/proc/{pid}/fd"
-    return [path for name in os.listdir(folder) if os.path.islink(path := f"{folder}/{name}")]
 
 
 def test_lines_are_docker_s(box: Wherry) -> None:

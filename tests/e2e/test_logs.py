@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from support import busybox
 from support.cli import COMMAND, Wherry
 from support.containers import boxed, state
 from support.ports import until
@@ -69,8 +68,9 @@ def test_logs_of_a_span_of_time(box: Wherry) -> None:
         "run", "--name", "job", *QUIET, "busybox", "sh", "-c", "echo one; sleep 0.05; echo two; echo three"
     )
     times = [line.split()[0] for line in box.ok("logs", "-t", "job").splitlines()]
-    assert box.ok("logs", "--until", times[0][:26], "job") == ""
-    between = ("--since", times[0][:26], "--until", times[1][:23] + "Z")
+    begin = times[0][:23] + "Z"
+    assert box.ok("logs", "--until", begin, "job") == ""
+    between = ("--since", begin, "--until", times[1][:23] + "Z")
     assert box.ok("logs", *between, "job") == "one\n"
     assert box.ok("logs", "--until", "1h", "job") == ""
     assert box.ok("logs", "--until", timestamp(time.time_ns()), "job") == "one\ntwo\nthree\n"
@@ -125,70 +125,53 @@ def test_what_a_log_cannot_be(box: Wherry, words: tuple[str, ...], told: str) ->
     assert told in refused.err
 
 
-def test_a_full_disk_costs_log_and_not_the_container(wherry: Wherry, tmp_path: Path) -> None:
-    """The store is on a disk of 12 MiB, of which the image takes two."""
+@pytest.fixture
+def small(wherry: Wherry, tmp_path: Path) -> Iterator[Wherry]:
+    """As `box`, on a disk of 12 MiB, of which the image takes two."""
     disk = tmp_path / "disk"
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", disk], check=True)
     try:
-        box = Wherry(
-            disk, wherry.root, {"WHERRY_ISOLATION": wherry.environment.get("WHERRY_ISOLATION", "auto")}
-        )
-        busybox.put(disk, "busybox")
-        script = (
-            "head -c 16000000 /dev/zero | tr '\\0' x | fold -w 1000; echo full; read go; echo after; exit 4"
-        )
-        words = ("--name", "job", "-i", "--log-opt", "max-size=-1", *QUIET, "busybox", "sh", "-c", script)
-        running = subprocess.Popen(
-            [*COMMAND, "run", *words], env=box.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
-        assert running.stdout
-        assert running.stdin
-        written = 16_000_000 + 15_999 + len("full\n")
-        assert len(running.stdout.read(written)) == written
-        subprocess.run(["mount", "-o", "remount,size=24m", disk], check=True)
-        running.stdin.write(b"go\n")
-        running.stdin.close()
-        assert running.stdout.read() == b"after\n"
-        assert running.wait() == 4
-        shown = box("logs", "job")
-        assert shown.out.endswith("x\nafter\n")
-        missing = re.findall(r"^warning: (\d+) bytes of output are missing here: ", shown.err, re.MULTILINE)
-        assert missing
-        assert len(shown.out) + sum(map(int, missing)) == written + len("after\n")
-        assert state(box, "job").startswith("Exited (4)")
-        box.ok("rm", "job")
+        mode = wherry.environment.get("WHERRY_ISOLATION", "auto")
+        with boxed(Wherry(disk / "store", wherry.root, {"WHERRY_ISOLATION": mode})) as box:
+            yield box
     finally:
         subprocess.run(["umount", "-l", disk], check=True)
 
 
-def test_the_end_is_written_down_on_a_full_disk(wherry: Wherry, tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", disk], check=True)
-    try:
-        box = Wherry(
-            disk, wherry.root, {"WHERRY_ISOLATION": wherry.environment.get("WHERRY_ISOLATION", "auto")}
-        )
-        busybox.put(disk, "busybox")
-        box.ok(
-            "run",
-            "-d",
-            "--name",
-            "job",
-            *QUIET,
-            "busybox",
-            "sh",
-            "-c",
-            "trap 'exit 9' TERM; while :; do sleep 0.05; done",
-        )
-        with open(disk / "filler", "wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
-            while True:
-                file.write(bytes(4096))
-        box.ok("kill", "-s", str(signal.SIGTERM.value), "job")
-        assert box.ok("wait", "job") == "9\n"
-        assert state(box, "job").startswith("Exited (9)")
-        (disk / "filler").unlink()
-        box.ok("rm", "job")
-    finally:
-        subprocess.run(["umount", "-l", disk], check=True)
+def test_a_full_disk_costs_log_and_not_the_container(small: Wherry) -> None:
+    script = "head -c 16000000 /dev/zero | tr '\\0' x | fold -w 1000; echo full; read go; echo after; exit 4"
+    words = ("--name", "job", "-i", "--log-opt", "max-size=-1", *QUIET, "busybox", "sh", "-c", script)
+    running = subprocess.Popen(
+        [*COMMAND, "run", *words], env=small.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert running.stdout
+    assert running.stdin
+    written = 16_000_000 + 15_999 + len("full\n")
+    assert len(running.stdout.read(written)) == written
+    subprocess.run(["mount", "-o", "remount,size=24m", small.root.parent], check=True)
+    running.stdin.write(b"go\n")
+    running.stdin.close()
+    assert running.stdout.read() == b"after\n"
+    assert running.wait() == 4
+    shown = small("logs", "job")
+    assert shown.out.endswith("x\nafter\n")
+    missing = re.findall(r"^warning: (\d+) bytes of output are missing here: ", shown.err, re.MULTILINE)
+    assert missing
+    assert len(shown.out) + sum(map(int, missing)) == written + len("after\n")
+    assert state(small, "job").startswith("Exited (4)")
+    small.ok("rm", "job")
+
+
+def test_the_end_is_written_down_on_a_full_disk(small: Wherry) -> None:
+    script = "trap 'exit 9' TERM; echo up; while :; do sleep 0.05; done"
+    small.ok("run", "-d", "--name", "job", *QUIET, "busybox", "sh", "-c", script)
+    until(lambda: small.ok("logs", "job") == "up\n")
+    with open(small.root / "filler", "wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
+        while True:
+            file.write(bytes(4096))
+    small.ok("kill", "-s", str(signal.SIGTERM.value), "job")
+    assert small.ok("wait", "job") == "9\n"
+    assert state(small, "job").startswith("Exited (9)")
+    (small.root / "filler").unlink()
+    small.ok("rm", "job")

@@ -16,14 +16,19 @@ import pytest
 
 from support import busybox, modes, nameserver, ordinary, programs
 from support.cli import Wherry
-from support.containers import boxed, state
+from support.containers import boxed, remove_all, state
 from support.ports import answers, ask, free, until
 from wherry.base import unixsockets
 
 pytestmark = pytest.mark.needs("root", "busybox")
 
 SERVE = ("busybox", "sh", "-c", busybox.SERVE)
-FETCH = "timeout 5 wget -qO- http://%s:8080"
+FETCH = "timeout 60 sh -c 'until wget -qO- http://%s:8080; do sleep 0.1; done'"
+"""What a server says, once it is up."""
+
+NO_FETCH = "timeout 5 wget -qO- http://%s:8080"
+"""The same of a server that is not to be found: it is up already."""
+
 SLEEP = ("busybox", "sleep", "1000")
 
 
@@ -40,9 +45,7 @@ def box(request: pytest.FixtureRequest, wherry: Wherry) -> Iterator[Wherry]:
         ordinary.put_busybox(someone, root, "busybox")
         box = Wherry(root, someone.home / "docker", prefix=someone.prefix)
         yield _with_network(box)
-        left = box("ps", "-aq").out.split()
-        if left:
-            box("rm", "-f", *left)
+        remove_all(box)
         until(lambda: not (root / "networks/keeper/control").exists())
 
 
@@ -110,7 +113,7 @@ def test_nobody_is_found_on_another_network(box: Wherry) -> None:
         gateway = addresses[name]["Gateway"]
         route = f"ip route add {addresses[other]['IPAddress']} via {gateway} && ip route get {gateway}"
         assert gateway in sh(box, name, route)
-    assert sh(box, "spy", f"{FETCH % 'web'}; {FETCH % addresses['web']['IPAddress']}") == ""
+    assert sh(box, "spy", f"{NO_FETCH % 'web'}; {NO_FETCH % addresses['web']['IPAddress']}") == ""
     box.ok("run", "-d", "--name", "both", "--network", "n", "--network", "other", *SLEEP)
     assert sh(box, "both", FETCH % "web") == busybox.GREETING
     assert "bytes from" in sh(box, "spy", "ping -c 1 both")
@@ -197,7 +200,7 @@ def test_containers_come_to_networks_and_leave_them(box: Wherry) -> None:
     box.ok("network", "create", "more")
     box.ok("run", "-d", "--name", "web", "--network", "more", *SERVE)
     box.ok("run", "-d", "--name", "ann", "--network", "n", *SLEEP)
-    assert sh(box, "ann", FETCH % "web") == ""
+    assert sh(box, "ann", NO_FETCH % "web") == ""
     box.ok("network", "connect", "--alias", "anna", "more", "ann")
     assert sh(box, "ann", FETCH % "web") == busybox.GREETING
     assert "bytes from" in sh(box, "web", "ping -c 1 anna")
@@ -210,7 +213,7 @@ def test_containers_come_to_networks_and_leave_them(box: Wherry) -> None:
     assert box.ok("network", "rm", "n") == "n\n"
     assert sh(box, "ann", FETCH % "web") == busybox.GREETING
     box.ok("network", "disconnect", "more", "ann")
-    shown = sh(box, "ann", f"{FETCH % 'web'}; ls /sys/class/net")
+    shown = sh(box, "ann", f"{NO_FETCH % 'web'}; ls /sys/class/net")
     assert busybox.GREETING not in shown and "eth1" not in shown
     assert "not connected" in box("network", "disconnect", "more", "ann").err
     box.ok("network", "disconnect", "-f", "more", "ann")
@@ -258,7 +261,7 @@ def test_a_new_name_is_found(box: Wherry) -> None:
     box.ok("run", "-d", "--name", "web", "--network", "n", "--network-alias", "www", *SERVE)
     box.ok("run", "-d", "--name", "ann", "--network", "n", *SLEEP)
     box.ok("rename", "web", "shop")
-    script = f"{FETCH % 'shop'}; {FETCH % 'www'}; {FETCH % 'web'}"
+    script = f"{FETCH % 'shop'}; {FETCH % 'www'}; {NO_FETCH % 'web'}"
     assert sh(box, "ann", script) == 2 * busybox.GREETING
     _replace_keeper(box, 2)
     assert sh(box, "ann", script) == 2 * busybox.GREETING
@@ -437,7 +440,7 @@ def question(name):
     return struct.pack("!6H", 9, 256, 1, 0, 0, 0) + labels + b"\\0" + struct.pack("!HH", 1, 1)
 def framed(message):
     return struct.pack("!H", len(message)) + message
-connection = socket.create_connection((sys.argv[1], 53), timeout=20)
+connection = socket.create_connection((sys.argv[1], 53), timeout=60)
 whole = b"".join(framed(question(name)) for name in sys.argv[2:])
 connection.sendall(whole[:5])
 connection.sendall(whole[5:])
@@ -464,7 +467,7 @@ def test_names_by_tcp(own: Wherry, tmp_path: Path) -> None:
         # Who asks from an address of nobody's is refused.
         alone = ["nsenter", "-t", pid, "-n", "ip", "address", "add", "10.66.0.99/24", "dev", "eth0"]
         subprocess.run(alone, check=True)
-        stranger = ASK_BY_TCP.replace("timeout=20", "source_address=('10.66.0.99', 0)")
+        stranger = ASK_BY_TCP.replace("timeout=60", "source_address=('10.66.0.99', 0)")
         refused = subprocess.run([*words[:6], stranger, "10.66.0.1", "web"], capture_output=True, text=True)
         there.ok("rm", "-f", "web")
     assert shown.splitlines() == [

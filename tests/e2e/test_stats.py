@@ -67,7 +67,7 @@ def test_stats_of_memory_and_processes(box: Wherry) -> None:
     box.ok("run", "-d", "--name", "big", *QUIET, "busybox", "sh", "-c", FULL)
     box.ok("run", "-d", "--name", "small", *QUIET, "busybox", "sh", "-c", "sleep 1001 & sleep 1002; true")
     box.ok("create", "--name", "idle", "busybox")
-    until(lambda: box.ok("logs", "big") == "full\n")
+    until(lambda: box.ok("logs", "big") == "full\n" and len(top(box, "small")) == 3)
     found = {row["Name"]: row for row in stats(box, "-a")}
     assert set(found) == {"big", "small", "idle"}
     assert 19 < float(found["big"]["MemUsage"].partition("MiB /")[0]) < 200
@@ -93,7 +93,9 @@ def test_stats_of_memory_and_processes(box: Wherry) -> None:
 
 def test_stats_of_processors(box: Wherry) -> None:
     """Of the two the busy one uses more, however much else this machine has to do; what it forks counts."""
-    box.ok("run", "-d", "--name", "busy", *QUIET, "busybox", "sh", "-c", "while :; do (:); done")
+    box.ok(
+        "run", "-d", "--name", "busy", *QUIET, "busybox", "sh", "-c", "for n in $(seq 999999); do (:); done"
+    )
     box.ok("run", "-d", "--name", "idle", *QUIET, "busybox", "sleep", "1000")
 
     def used() -> dict[str, float]:
@@ -107,9 +109,11 @@ def test_stats_go_on(box: Wherry) -> None:
     words = [*COMMAND, "stats", "--format", "{{.Name}} {{.PIDs}}"]
     process = subprocess.Popen(words, env=box.environment, stdout=subprocess.PIPE, text=True)
     assert process.stdout
-    assert [process.stdout.readline() for _ in range(2)] == ["web 1\n"] * 2
-    process.terminate()
-    process.wait()
+    try:
+        assert [process.stdout.readline() for _ in range(2)] == ["web 1\n"] * 2
+    finally:
+        process.terminate()
+        process.communicate()
 
 
 def test_a_limit_is_what_there_is(box: Wherry) -> None:

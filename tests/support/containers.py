@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,17 @@ from support.cli import Wherry
 def boxed(wherry: Wherry) -> Iterator[Wherry]:
     """A store with `busybox` in it; nothing runs and nothing is mounted at the end."""
     busybox.put(wherry.root, "busybox")
-    yield wherry
-    left = wherry("ps", "-aq").out.split()
-    if left:
-        wherry("rm", "-f", "-v", *left)
+    try:
+        yield wherry
+    finally:
+        remove_all(wherry)
     assert str(wherry.root) not in Path("/proc/mounts").read_text()
+
+
+def remove_all(box: Wherry) -> None:
+    """Remove what runs and what has ended, with its volumes."""
+    if left := box.ok("ps", "-aq").split():
+        box.ok("rm", "-f", "-v", *left)
 
 
 MODES = ("root", "userns", "single-id")
@@ -38,10 +44,10 @@ def boxed_in(mode: str, wherry: Wherry) -> Iterator[Wherry]:
         root = someone.home / "store"
         ordinary.put_busybox(someone, root, "busybox")
         box = Wherry(root, someone.home / "docker", {"WHERRY_ISOLATION": mode}, someone.prefix)
-        yield box
-        left = box("ps", "-aq").out.split()
-        if left:
-            box("rm", "-f", "-v", *left)
+        try:
+            yield box
+        finally:
+            remove_all(box)
 
 
 def state(box: Wherry, name: str) -> str:
@@ -58,6 +64,20 @@ def process_of(box: Wherry, name: str) -> int:
     """The container's first process, as this machine numbers it."""
     pid: int = _state(box, name)["pid"]
     return pid
+
+
+def is_connected(pid: int) -> bool:
+    """Whether a command talks to a monitor."""
+    return any(file.startswith("socket:") for file in opened(pid))
+
+
+def opened(pid: int) -> list[str]:
+    """The files that a process has open."""
+    found = []
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        with suppress(FileNotFoundError):  # it has closed it meanwhile
+            found.append(os.readlink(f"/proc/{pid}/fd/{name}"))
+    return found
 
 
 def processes_of(box: Wherry) -> list[str]:

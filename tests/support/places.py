@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from support import busybox, folders, ordinary, programs
 from support.cli import Wherry
+from support.containers import remove_all
 
 PLACES = ["root-native", "root-crun", "root-runc", "userns-native", "userns-crun", "userns-runc", "single-id"]
 
@@ -56,7 +57,7 @@ def place(name: str) -> Iterator[Place]:
             ordinary.put_busybox(someone, home / "store", "busybox")
         chosen = {"WHERRY_ISOLATION": mode, "WHERRY_RUNTIME": program}
         wherry = Wherry(home / "store", home / "docker", chosen, prefix)
-        yield Place(wherry, home, ordinary.UID if prefix else 0, mode, program)
-        left = wherry("ps", "-aq").out.split()
-        if left:
-            wherry("rm", "-f", "-v", *left)
+        try:
+            yield Place(wherry, home, ordinary.UID if prefix else 0, mode, program)
+        finally:
+            remove_all(wherry)

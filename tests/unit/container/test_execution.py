@@ -35,7 +35,7 @@ def test_a_lease_on_passwd_holds_up_nobody(tmp_path: Path) -> None:
         begin = time.monotonic()
         with pytest.raises(WherryError, match="cannot read /passwd of the container"):
             execution._read(str(tmp_path), "passwd")
-        assert time.monotonic() - begin < 10
+        assert time.monotonic() - begin < 30  # what holds the file gives up after 45
     finally:
         os.close(release)
         os.waitpid(pid, 0)

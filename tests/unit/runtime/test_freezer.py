@@ -33,10 +33,8 @@ def frozen(request: pytest.FixtureRequest) -> Iterator[Freezer]:
 def restless(path: Path) -> subprocess.Popen[bytes]:
     """A shell that starts one process after another, each of which writes to the file."""
     path.touch()
-    script = f"while :; do (echo x >> {path}); done"
-    process = subprocess.Popen(["sh", "-c", script], start_new_session=True)
-    until(lambda: path.stat().st_size > 10)
-    return process
+    script = f"while (echo x >> {path}); do :; done"  # no longer than there is the folder
+    return subprocess.Popen(["sh", "-c", script], start_new_session=True)
 
 
 def has_grown(path: Path, held: int) -> bool:
@@ -52,6 +50,7 @@ def family(process: subprocess.Popen[bytes]) -> list[int]:
 def test_what_starts_others_is_frozen_with_them(frozen: Freezer, tmp_path: Path) -> None:
     process = restless(tmp_path / "file")
     try:
+        until(partial(has_grown, tmp_path / "file", 10))
         for _ in range(5):
             frozen.freeze(lambda: family(process))
             held = (tmp_path / "file").stat().st_size
@@ -59,8 +58,8 @@ def test_what_starts_others_is_frozen_with_them(frozen: Freezer, tmp_path: Path)
             frozen.thaw()
             until(partial(has_grown, tmp_path / "file", held))
     finally:
-        frozen.thaw()
         os.killpg(process.pid, signal.SIGKILL)
+        frozen.thaw()
         process.wait()
 
 
