@@ -24,7 +24,7 @@ from typing import Any, NoReturn
 
 from wherry.base import values
 from wherry.base.errors import Corrupt, NotFound, WherryError
-from wherry.networks import packets, subnets
+from wherry.networks import packets, queues, subnets
 from wherry.networks.definition import Network, Networks
 from wherry.networks.links import Links, sockets_in
 from wherry.networks.loop import READ, Loop
@@ -205,13 +205,17 @@ class Keeper:
         return segment
 
     def _serve(self, segment: Segment, bridge: str) -> None:
-        kinds = [(socket.AF_INET, kind, 0) for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM)]
-        datagrams, listener = self._sockets[segment.network.id] = sockets_in(self._netns, kinds)
+        kinds = [*[socket.SOCK_DGRAM] * queues.COUNT, socket.SOCK_STREAM]
+        made = sockets_in(self._netns, [(socket.AF_INET, kind, 0) for kind in kinds])
+        self._sockets[segment.network.id] = made
         # Else the address would be answered on from the other networks too.
-        for item in (datagrams, listener):
+        for item in made:
             item.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, bridge.encode() + b"\0")
-            item.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            item.bind((segment.network.gateway, 53))
+        address = (segment.network.gateway, 53)
+        *datagrams, listener = made
+        queues.bind(datagrams, address)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
         listener.listen(64)
         self._resolver.serve(segment, datagrams, listener)
 

@@ -42,11 +42,12 @@ class Resolver:
         """How many questions of each container wait."""
         self._streams: list[_Stream] = []
 
-    def serve(self, segment: Segment, datagrams: socket.socket, listener: socket.socket) -> None:
-        """Answer on a network's address; both sockets are bound to it."""
-        datagrams.setblocking(False)
+    def serve(self, segment: Segment, datagrams: Sequence[socket.socket], listener: socket.socket) -> None:
+        """Answer on a network's address; all sockets are bound to it (queues.py)."""
+        for item in datagrams:
+            item.setblocking(False)
+            self._loop.watch(item, READ, partial(self._datagram, segment, item))
         listener.setblocking(False)
-        self._loop.watch(datagrams, READ, partial(self._datagram, segment, datagrams))
         self._loop.watch(listener, READ, partial(self._accept, segment, listener))
 
     def forget(self, stream: _Stream) -> None:

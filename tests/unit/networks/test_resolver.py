@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from wherry.networks import dns
+from wherry.networks import dns, queues
 from wherry.networks.definition import Network, Subnet
 from wherry.networks.loop import Loop
 from wherry.networks.resolver import Resolver
@@ -30,15 +30,27 @@ class Net:
         roster = Roster()
         roster.segments["1" * 64] = segment
         self._loop = Loop()
-        datagrams = held.enter_context(socket.socket(type=socket.SOCK_DGRAM))
-        datagrams.bind((OWN, 0))
         self._listener = held.enter_context(socket.create_server((OWN, 0)))
+        made = (socket.socket(type=socket.SOCK_DGRAM) for _ in range(queues.COUNT))
+        datagrams = [held.enter_context(item) for item in made]
+        queues.bind(datagrams, self._listener.getsockname())
         Resolver(self._loop, roster, lambda _container: ()).serve(segment, datagrams, self._listener)
 
     def connect(self, address: str) -> socket.socket:
         connection = socket.create_connection(self._listener.getsockname(), source_address=(address, 0))
         self._loop.turn()
         return self._held.enter_context(connection)
+
+    def send(self, address: str, count: int) -> socket.socket:
+        """Send a question as often, by UDP, without a look at what is answered."""
+        sender = self._held.enter_context(socket.socket(type=socket.SOCK_DGRAM))
+        sender.bind((address, 0))
+        for _ in range(count):
+            sender.sendto(QUESTION, self._listener.getsockname())
+        return sender
+
+    def turn(self) -> None:
+        self._loop.turn()
 
     def ask(self, connection: socket.socket) -> bytes:
         """What is answered; nothing where the connection was ended."""
@@ -67,3 +79,13 @@ def test_nobody_takes_the_connections_of_others(net: Net) -> None:
     assert socket.inet_aton(GOOD) in net.ask(good)
     assert net.ask(first) == b""
     assert socket.inet_aton(GOOD) in net.ask(flood[-1])
+
+
+def test_nobody_fills_the_queue_of_others(net: Net) -> None:
+    flood = net.send(BAD, 10_000)
+    good = net.send(GOOD, 1)
+    for _ in range(3):
+        net.turn()
+    for asker in (good, flood):
+        asker.settimeout(5)
+        assert socket.inet_aton(GOOD) in asker.recv(512)
