@@ -14,7 +14,7 @@ from typing import Any
 
 from wherry.base.errors import Denied, Unsupported
 from wherry.runtime import bundle, observed, seccomp
-from wherry.runtime.helper import Helper, Running
+from wherry.runtime.helper import Helper, Hooks, Running
 from wherry.runtime.placing import Places
 from wherry.runtime.runtime import Runtime
 from wherry.runtime.sockets import Sockets
@@ -54,9 +54,7 @@ class Chroot(Runtime):
                 order,
                 0,
                 (stdin, stdout, stderr),
-                ready,
-                lambda listener: Sockets(listener, container.observed),
-                clear_up=places.take_out,
+                Hooks(ready, lambda listener: Sockets(listener, container.observed), places.take_out),
             )
         except BaseException:
             places.take_out()

@@ -48,6 +48,15 @@ class Server(Protocol):
         """Whether `wait` returns at once."""
 
 
+class Hooks(NamedTuple):
+    """What the caller does for a child: `ready` gets its pid before it goes on; `serve` starts what answers
+    on a descriptor, for one whose calls are heard; `clear_up` comes when all of it is gone."""
+
+    ready: Callable[[int], None] | None = None
+    serve: Callable[[int], Server] | None = None
+    clear_up: Callable[[], None] | None = None
+
+
 class Start(NamedTuple):
     """How a child came to execute its command."""
 
@@ -205,29 +214,20 @@ class Helper:
         order: dict[str, Any],
         flags: int,
         stdio: tuple[int, int, int],
-        ready: Callable[[int], None] | None = None,
-        serve: Callable[[int], Server] | None = None,
-        clear_up: Callable[[], None] | None = None,
-        target: Sequence[int] = (),
+        hooks: Hooks = Hooks(),  # noqa: B008 - a frozen value
     ) -> Running:
-        """Have a child forked into the namespaces of `flags`, and `order` carried out there.
-
-        `target` are the descriptors of a container that it is to enter (`init/joining.py`). `serve` starts
-        what answers on the descriptor that it is given, for a child whose calls are heard.
-        """
-        return complete(self.steps(order, flags, stdio, ready, serve, clear_up, target))
+        """Have a child forked into the namespaces of `flags`, and `order` carried out there."""
+        return complete(self.steps(order, flags, stdio, hooks))
 
     def steps(
         self,
         order: dict[str, Any],
         flags: int,
         stdio: tuple[int, int, int],
-        ready: Callable[[int], None] | None = None,
-        serve: Callable[[int], Server] | None = None,
-        clear_up: Callable[[], None] | None = None,
+        hooks: Hooks,
         target: Sequence[int] = (),
     ) -> Steps:
-        """As `run`."""
+        """As `run`; `target` are the descriptors of a container to be entered (`init/joining.py`)."""
         self._has_worked = True
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
@@ -244,8 +244,8 @@ class Helper:
                     os.close(their_status)
                 yield ours.fileno()
                 pid, pidfd = _expect_birth(ours)
-                if ready:
-                    _call(ready, pid, ours)
+                if hooks.ready:
+                    _call(hooks.ready, pid, ours)
                 _release(ours)
                 yield ours.fileno()
                 start = _expect_ready(ours)
@@ -256,7 +256,7 @@ class Helper:
                     expected.remove(data)
                     if data == LISTENING:
                         # Before the next message: its own calls wait for answers from now on.
-                        server = _served(_descriptor(ancillary), serve)
+                        server = _served(_descriptor(ancillary), hooks.serve)
                         start = start._replace(server=server, is_heard=server is not None)
                     else:
                         maker = pidfd
@@ -273,11 +273,11 @@ class Helper:
                 if start.server:
                     start.server.wait()
                 raise
-        return Running(pid, pidfd, status, start, clear_up)
+        return Running(pid, pidfd, status, start, hooks.clear_up)
 
     def attend(self, arguments: Sequence[str], stdin: int, output: int) -> Running:
         """See `runtime.Runtime.attend`."""
-        return self.run({"attendant": list(arguments)}, 0, (stdin, output, output), None)
+        return self.run({"attendant": list(arguments)}, 0, (stdin, output, output))
 
     def _request(self, order: dict[str, Any], flags: int, descriptors: tuple[int, ...]) -> None:
         written = os.memfd_create("wherry-order")

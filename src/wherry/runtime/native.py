@@ -11,7 +11,7 @@ from wherry.base import settings
 from wherry.base.errors import WherryError
 from wherry.oci.platform import Platform
 from wherry.runtime import bundle, idcalls, idmap, joining, observed, seccomp
-from wherry.runtime.helper import ExecFailed, Helper, Running, Server
+from wherry.runtime.helper import ExecFailed, Helper, Hooks, Running, Server
 from wherry.runtime.init import linux
 from wherry.runtime.runtime import Runtime, Serve, own_filter
 from wherry.runtime.sockets import Sockets
@@ -48,7 +48,7 @@ class Native(Runtime):
         # Not that of cgroups: the child makes it when it is in the cgroup that it is to see as the top.
         flags = joining.kinds(document, new=True) & ~linux.CLONE_NEWCGROUP
         try:
-            return self._helper.run(document, flags, (stdin, stdout, stderr), ready, serve)
+            return self._helper.run(document, flags, (stdin, stdout, stderr), Hooks(ready, serve))
         except WherryError as error:
             if container.emulator:
                 _hint_at_registration(error)

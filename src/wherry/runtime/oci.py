@@ -17,7 +17,7 @@ from typing import Any
 from wherry.base.errors import Unsupported, WherryError
 from wherry.runtime import bundle, idmap, profiles, seccomp
 from wherry.runtime.cgroups.group import LEFTOVER, remove_leftovers
-from wherry.runtime.helper import ExecFailed, Helper, Running
+from wherry.runtime.helper import ExecFailed, Helper, Hooks, Running
 from wherry.runtime.init import linux
 from wherry.runtime.runtime import Runtime, Serve
 from wherry.runtime.spec import Container
@@ -89,7 +89,7 @@ class Oci(Runtime):
         }
         try:
             return self._helper.run(
-                order, linux.CLONE_NEWPID | linux.CLONE_NEWNS, (stdin, stdout, stderr), ready
+                order, linux.CLONE_NEWPID | linux.CLONE_NEWNS, (stdin, stdout, stderr), Hooks(ready)
             )
         except WherryError as error:
             shutil.rmtree(folder, ignore_errors=True)

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from wherry.oci.platform import Platform, host
 from wherry.runtime import joining, seccomp
-from wherry.runtime.helper import Helper, Running, Server, Steps, complete
+from wherry.runtime.helper import Helper, Hooks, Running, Server, Steps, complete
 from wherry.runtime.spec import Container, Emulator, Process
 
 Serve = Callable[[int], Server]
@@ -90,8 +90,8 @@ class Runtime(ABC):
             return _Lasting()
 
         with joining.target(container, first) as target:
-            steps = self._helper.steps(document, 0, stdio, ready, serve and lasting, target=target)
-            return (yield from steps)
+            hooks = Hooks(ready, serve and lasting)
+            return (yield from self._helper.steps(document, 0, stdio, hooks, target))
 
     def _reap(self) -> None:
         for server in [server for server in self._serving if server.ended()]:
