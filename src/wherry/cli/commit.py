@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from wherry.base.errors import WherryError
+from wherry.cli.flags import changing
 from wherry.cli.parser import Parser, boolean
 from wherry.cli.tag import name
 from wherry.runtime import modes
@@ -21,15 +22,7 @@ if TYPE_CHECKING:
 def register(parser: Parser) -> None:
     add = parser.add_argument
     add("-a", "--author", default="", metavar="NAME", help="the author, for the image and its history")
-    add(
-        "-c",
-        "--change",
-        action="append",
-        default=[],
-        metavar="INSTRUCTION",
-        help="a Dockerfile instruction for the image's config, such as 'CMD [\"/bin/sh\"]'; may be repeated",
-    )
-    add("-m", "--message", default="", help="a comment for the image's history")
+    changing.register(parser)
     add(
         "-p",
         "--pause",

@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 from typing import BinaryIO
 
 from wherry.cli import sources
+from wherry.cli.flags import changing
 from wherry.cli.tag import name
 from wherry.oci import platform as platforms
 from wherry.store import events
@@ -19,15 +20,7 @@ _URLS = ("http://", "https://")
 
 def register(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add(
-        "-c",
-        "--change",
-        action="append",
-        default=[],
-        metavar="INSTRUCTION",
-        help="a Dockerfile instruction for the image's config, such as 'CMD [\"/bin/sh\"]'; may be repeated",
-    )
-    add("-m", "--message", default="", help="a comment for the image's history")
+    changing.register(parser)
     add("--platform", metavar="OS/ARCH", help="the platform of the image (default: this machine's)")
     add("source", metavar="FILE|URL|-")
     add("name", metavar="NAME[:TAG]", nargs="?", default="")
