@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from support.ports import until
+from wherry.base.errors import WherryError
 from wherry.runtime.cgroups.freezer import Freezer, freezer
 from wherry.runtime.cgroups.group import new_cgroup
 from wherry.runtime.cgroups.tree import here
@@ -69,6 +71,18 @@ def test_what_has_ended_is_passed_over(frozen: Freezer) -> None:
     frozen.freeze(lambda: [process.pid, 2**22 - 1])
     frozen.thaw()
     process.wait()
+
+
+def test_who_always_has_another_one_is_not_chased_for_ever(frozen: Freezer) -> None:
+    missing = itertools.count(2**22 + 1)
+    process = subprocess.Popen(["sleep", "1000"])
+    try:
+        with pytest.raises(WherryError, match="start others faster"):
+            frozen.freeze(lambda: [process.pid, next(missing)])
+        process.terminate()
+        assert process.wait(10) == -signal.SIGTERM  # it was let go
+    finally:
+        process.kill()
 
 
 def test_a_freezer_that_is_gone_is_thawed_already() -> None:

@@ -17,6 +17,7 @@ from wherry.runtime.cgroups.group import new_cgroup
 from wherry.runtime.cgroups.tree import Hierarchy, here, hierarchies, read
 
 _PATIENCE = 10.0  # seconds that a process may take to come out of a call that cannot be interrupted
+_CHASE = 2.0  # seconds in which those that start others are all found; the monitor does nothing else then
 _WORDS = {1: ("freezer.state", "FROZEN", "THAWED"), 2: ("cgroup.freeze", "1", "0")}
 
 
@@ -44,8 +45,13 @@ class Freezer:
 
     def _take_in(self, members: Callable[[], Iterable[int]]) -> None:
         """What is taken in is frozen at once. It may have started another one before, which is not in yet."""
+        deadline = time.monotonic() + _CHASE
         known = {int(pid) for pid in read(f"{self.folder}/cgroup.procs").split()}
         while more := set(members()) - known:
+            if time.monotonic() > deadline:
+                raise WherryError(
+                    "the container cannot be paused: its processes start others faster than they are found"
+                )
             for pid in more:
                 self._take(pid)
             known |= more
