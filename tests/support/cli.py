@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-COMMAND = [sys.executable, "-c", "import sys; from wherry.cli.main import main; sys.exit(main())"]
+COMMAND = [sys.executable, "-c", "from wherry.cli.main import program; program()"]
 
 # Settings of the machine that would make results depend on it.
 _FOREIGN = ("BUILDKIT_", "DOCKER_", "NO_COLOR", "SOURCE_DATE_EPOCH", "WHERRY_", "XDG_")

@@ -242,6 +242,22 @@ def test_a_full_disk_behind_stdout_is_one_line() -> None:
     assert (done.returncode, done.stderr) == (1, b"error: No space left on device\n")
 
 
+def test_the_end_waits_for_threads_that_have_work() -> None:
+    lines = "\n".join(
+        (
+            "from threading import Thread",
+            "from time import sleep",
+            "from wherry.cli.main import program",
+            "Thread(target=lambda: (sleep(0.2), print('done'))).start()",
+            "program()",
+        )
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", lines, "version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.endswith("done\n")
+
+
 def test_any_name_can_be_shown_in_any_locale() -> None:
     code, _, error = wherry(
         "tag", "\udce9漢", "b", environment={"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
