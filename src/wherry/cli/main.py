@@ -28,6 +28,7 @@ def program() -> NoReturn:
     To take the interpreter apart takes three milliseconds, and gives nothing back that the kernel does not.
     Only where there are other threads it is left to end as it does, since it may have to wait for them.
     """
+    _open_closed_streams()
     code = main()
     threading = sys.modules.get("threading")
     if threading is None or threading.active_count() == 1:
@@ -36,6 +37,18 @@ def program() -> NoReturn:
                 stream.flush()
             os._exit(code)
     sys.exit(code)
+
+
+def _open_closed_streams() -> None:
+    """A command that was started without one of its three streams has none of its files in their places."""
+    for number, mode in enumerate("rww"):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
+            os.set_inheritable(number, True)
+            stream = open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115 - as long as the process
+            setattr(sys, ("stdin", "stdout", "stderr")[number], stream)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -345,3 +345,18 @@ def test_flags_that_are_wrong(argv: str, message: str) -> None:
         parse(argv.split())
     assert caught.value.message.startswith(message)
     assert caught.value.exit_code == 125
+
+
+@pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
+def test_a_command_that_lacks_a_stream_has_no_other_file_in_its_place(closed: str, tmp_path: Path) -> None:
+    """The database would be opened as number 1, and get what is printed."""
+    command = [sys.executable, "-c", "from wherry.cli.main import program; program()", "images"]
+    environment = {**os.environ, "WHERRY_ROOT": str(tmp_path / "store")}
+    for _ in range(2):
+        ended = subprocess.run(
+            ["sh", "-c", f'exec "$@" {closed}', "sh", *command],
+            capture_output=True,
+            env=environment,
+            check=False,
+        )
+        assert (ended.returncode, ended.stderr) == (0, b"")
