@@ -248,3 +248,16 @@ def test_many_at_once(box: Callable[..., Box]) -> None:
     for thread in threads:
         thread.join()
     assert sorted(codes) == list(range(12))
+
+
+def test_who_cannot_come_in_leaves_nothing(box: Callable[..., Box]) -> None:
+    made = box()
+    helper = Path(f"/proc/{made.first.pid}/stat").read_text().rpartition(")")[2].split()[1]
+    children = Path(f"/proc/{helper}/task/{helper}/children")
+    before = children.read_text()
+    for _ in range(3):
+        with pytest.raises(WherryError, match="working directory"):
+            made.join("true", cwd="/nowhere")
+        with pytest.raises(ExecFailed):
+            made.join("nothing-of-this-name")
+    wait_until(lambda: children.read_text() == before)

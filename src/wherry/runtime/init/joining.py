@@ -13,6 +13,7 @@ from __future__ import annotations
 import _socket
 import errno
 import os
+import select
 import stat
 
 from . import channel, linux, process
@@ -38,15 +39,29 @@ def run(order: dict[str, Any], wherry: _socket.socket, setup: int, target: list[
         ours.close()
         _enter(order, wherry, setup, target, theirs.fileno())
     theirs.close()
-    number = ours.recv(16)
+    number = _number(ours, maker)
     if not number:
-        os._exit(1)  # it has told why
+        ours.close()  # a process that was made waits for a word
+        os.waitpid(maker, 0)
+        os._exit(1)  # the maker has told why, or was killed
     channel.announce_birth(wherry, int(number))
     ours.send(channel.GO)
     linux.close_from(0)
     os.waitpid(maker, 0)
     _, state = os.waitpid(int(number), 0)
     os._exit(channel.exit_code(state))
+
+
+def _number(line: _socket.socket, maker: int) -> bytes:
+    """What the maker has made; nothing where it has ended before it said so."""
+    poll = select.poll()
+    poll.register(line, select.POLLIN)
+    poll.register(os.pidfd_open(maker), select.POLLIN)
+    poll.poll()
+    try:
+        return line.recv(16, _socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return b""
 
 
 def _enter(
