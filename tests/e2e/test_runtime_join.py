@@ -250,14 +250,34 @@ def test_many_at_once(box: Callable[..., Box]) -> None:
     assert sorted(codes) == list(range(12))
 
 
+def parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def children(pid: int) -> str:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text()
+
+
 def test_who_cannot_come_in_leaves_nothing(box: Callable[..., Box]) -> None:
     made = box()
-    helper = Path(f"/proc/{made.first.pid}/stat").read_text().rpartition(")")[2].split()[1]
-    children = Path(f"/proc/{helper}/task/{helper}/children")
-    before = children.read_text()
+    joined = made.join("sleep", "1000")
+    helper = parent(parent(joined.pid))
+    before = children(helper)
     for _ in range(3):
         with pytest.raises(WherryError, match="working directory"):
             made.join("true", cwd="/nowhere")
         with pytest.raises(ExecFailed):
             made.join("nothing-of-this-name")
-    wait_until(lambda: children.read_text() == before)
+    wait_until(lambda: children(helper) == before)
+
+
+def test_one_whose_maker_was_killed_is_taken_in(box: Callable[..., Box]) -> None:
+    made = box()
+    first, second = (made.join("sleep", "1000") for _ in range(2))
+    maker = parent(first.pid)
+    helper = parent(maker)
+    kept = [number for number in children(helper).split() if number != str(maker)]
+    os.kill(maker, signal.SIGKILL)
+    assert first.wait() == 128 + signal.SIGKILL
+    wait_until(lambda: made.sh("true")[0] == 0 and children(helper).split() == kept)
+    assert not second.ended()

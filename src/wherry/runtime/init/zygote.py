@@ -103,6 +103,19 @@ def _serve(
                 pidfd, pid = started
                 running[pidfd] = pid, descriptors[_STATUS]
                 poll.register(pidfd, select.POLLIN)
+        _take_in({pid for pid, _ in running.values()})
+
+
+def _take_in(known: set[int]) -> None:
+    """Wait for what has ended and is nobody else's to wait for: orphans come to this process."""
+    while True:
+        try:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        if ended is None or ended.si_pid in known:
+            return
+        os.waitpid(ended.si_pid, 0)
 
 
 def _receive(control: _socket.socket) -> tuple[int, tuple[int, ...]] | None:
