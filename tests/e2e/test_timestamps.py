@@ -101,7 +101,7 @@ def test_what_is_copied_from_a_stage_keeps_the_stage_s_times(wherry: Wherry, con
 def test_another_word_is_refused(wherry: Wherry, context: Make) -> None:
     result = wherry("build", "--timestamps=old", project(context))
     assert result.code == 125
-    assert "'old'" in result.err
+    assert '"old"' in result.err
     assert "fixed" in result.err and "keep" in result.err
 
 
